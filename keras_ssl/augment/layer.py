@@ -1,0 +1,91 @@
+"""Augmentation: what every augmentation layer shares, the seeds and the pixels."""
+
+import keras
+from keras import ops
+
+from keras_ssl import distribute
+from keras_ssl.augment.random import fold
+
+
+class Augmentation(keras.layers.Layer):
+    """Base of layers that change every image of a batch by draws of its own.
+
+    All draws are pure functions of a seed per image. With the pipeline's seeds an image therefore gets the same
+    change in `tf.data`, in eager mode, in a compiled model, alone or in a batch. Without seeds the layer draws them
+    itself, other ones at each call and on each replica.
+
+    The layer augments at every call: call it in training only. It computes in float32 under every dtype policy.
+    A subclass implements `augment(images, seeds)` with float32 images `(batch, height, width, channels)` from 0 to
+    255 and int32 seeds `(batch, 2)`.
+
+    Call arguments:
+        images: uint8 or float tensor `(batch, height, width, channels)` from 0 to 255, or the pipeline's dict with
+            `"image"` and, where there is one, `"seed"`.
+        seeds: int32 tensor `(batch, 2)`, or None.
+
+    Args:
+        seed: int, where the layer's own seeds start, or None for another start at each run. It has no part in calls
+            with seeds.
+        name: str, the name of the layer.
+    """
+
+    def __init__(self, seed=None, name=None, **kwargs):
+        super().__init__(name=name, dtype="float32", autocast=False, **kwargs)
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    def call(self, images, seeds=None):
+        if isinstance(images, dict):
+            images, seeds = images["image"], images.get("seed", seeds)
+        if len(images.shape) != 4:
+            raise ValueError(
+                f"{type(self).__name__} expects a batch of images of shape (batch, height, width, channels). "
+                f"Received: images.shape={tuple(images.shape)}"
+            )
+        images = ops.cast(images, "float32")
+        seeds = self.draw(ops.shape(images)[0]) if seeds is None else ops.cast(seeds, "int32")
+        return self.augment(images, seeds)
+
+    def augment(self, images, seeds):
+        raise NotImplementedError(f"{type(self).__name__} must implement augment(images, seeds).")
+
+    def draw(self, batch):
+        """Seeds `(batch, 2)` of the layer's own, by its state, the row and the replica."""
+        # The state counts up by one a call: hash it before the row and the replica come in, or the second replica
+        # of a call repeats the first of the next one.
+        state = fold(ops.cast(self.generator.next(), "int32")[None, :], 0)
+        rows = ops.arange(batch, dtype="int32")
+        replica = ops.zeros_like(rows) + ops.cast(distribute.replica(), "int32")
+        return fold(ops.bitwise_xor(state, ops.stack([rows, replica], axis=1)), 1)
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("dtype")
+        return {**config, "seed": self.seed}
+
+
+def per_image(x):
+    """`(batch,)` as `(batch, 1, 1, 1)`, to meet images."""
+    return ops.reshape(x, (-1, 1, 1, 1))
+
+
+def check_probability(name, value):
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a probability from 0 to 1. Received: {name}={value}")
+
+
+def check_range(name, value, least=0.0):
+    """The pair of numbers `value` as a tuple; an error where it is none, is not increasing or starts below `least`."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else ()
+    if len(pair) != 2 or not least < pair[0] <= pair[1]:
+        raise ValueError(f"{name} must be a pair (low, high) with {least:g} < low <= high. Received: {name}={value}")
+    return pair
+
+
+def check_size(name, value):
+    """The size `value`, an int or a pair (height, width), as a pair."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise ValueError(f"{name} must be a positive int or a pair of them. Received: {name}={value}")
+    return pair

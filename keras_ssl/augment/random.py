@@ -1,0 +1,74 @@
+"""Random numbers as a pure function of one seed per image.
+
+A generator with a state gives an image other numbers when the batch is cut in another way, when the calls run in
+parallel or when a run resumes. A hash of (seed of the image, number of the draw) does not. The hash works on int32
+with wrap-around products: every backend has them, in eager mode, in graphs and under XLA, with equal bits.
+"""
+
+from keras import ops
+
+GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: its multiples spread evenly over 32 bits
+
+
+def fold(seeds, stream):
+    """Seeds of another stream, independent of the given ones and of those of all other streams.
+
+    Args:
+        seeds: int32 tensor `(batch, 2)`.
+        stream: int, the number of the stream: a view, a layer, a step.
+
+    Returns:
+        int32 tensor `(batch, 2)`. Different seeds stay different: for a given stream the map is one-to-one.
+
+    Example:
+        >>> import numpy as np
+        >>> fold(np.array([[0, 1], [0, 2]], "int32"), 3).shape
+        TensorShape([2, 2])
+    """
+    return split(seeds, [stream])[0]
+
+
+def split(seeds, streams):
+    """`[fold(seeds, stream) for stream in streams]`, in one go."""
+    left, right = seeds[:, :1], seeds[:, 1:]
+    # A Feistel network: each half is changed by a hash of the other, so that it could be undone.
+    left = ops.bitwise_xor(left, scramble(right + keys(streams, 0)))
+    right = ops.bitwise_xor(right, scramble(left + keys(streams, 1)))
+    return ops.unstack(ops.stack([left, right], axis=2), len(streams), axis=1)
+
+
+def uniform(seeds, count):
+    """Uniform random numbers.
+
+    Args:
+        seeds: int32 tensor `(batch, 2)`.
+        count: int, how many numbers an image gets.
+
+    Returns:
+        float32 tensor `(batch, count)` in [0, 1), multiples of 2^-24.
+    """
+    bits = scramble(scramble(seeds[:, :1] + keys(range(count), 2)) + seeds[:, 1:])
+    return ops.cast(shift(bits, 8), "float32") * 2.0**-24
+
+
+def keys(numbers, part):
+    """An int32 for each number and part 0, 1 or 2: no two hashes of one seed may be the same, or they cancel out."""
+    return ops.convert_to_tensor([signed(GOLDEN * (3 * number + part + 1)) for number in numbers], dtype="int32")
+
+
+def scramble(x):
+    """A one-to-one hash of int32 in which every bit of the input flips every bit of the output half of the time."""
+    # Shifts and factors of the finaliser of MurmurHash3 (Austin Appleby, public domain).
+    x = ops.bitwise_xor(x, shift(x, 16)) * signed(0x85EBCA6B)
+    x = ops.bitwise_xor(x, shift(x, 13)) * signed(0xC2B2AE35)
+    return ops.bitwise_xor(x, shift(x, 16))
+
+
+def shift(x, bits):
+    # The shift of int32 repeats the sign: the mask makes the new bits zero, as for unsigned integers.
+    return ops.bitwise_and(ops.right_shift(x, bits), (1 << (32 - bits)) - 1)
+
+
+def signed(x):
+    """The int32 with the lowest 32 bits of the int `x`."""
+    return (x + 2**31) % 2**32 - 2**31

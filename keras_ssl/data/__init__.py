@@ -1,0 +1,18 @@
+"""Data: files, folders, arrays and tensorflow-datasets as one kind of `tf.data` pipeline.
+
+Every pipeline yields batched dicts: `"image"` uint8 `(batch, height, width, channels)` with pixels 0..255, `"seed"`
+int32 `(batch, 2)`, and on request `"label"` and `"index"`, int32 `(batch,)`. The order and the seeds are pure functions
+of (`seed`, epoch, sample), so two pipelines with the same arguments yield the same batches, whatever the number of
+parallel calls, and a run can go on at any batch of any epoch.
+
+A dataset carries, as attributes, `epoch`, the `tf.Variable` with the number of the next pass (assign to it to go
+on elsewhere), and, where they exist, `file_paths` and `class_names`.
+"""
+
+from keras_ssl.data.array import arrays
+from keras_ssl.data.catalogue import tfds
+from keras_ssl.data.folder import check, files, image_folder
+from keras_ssl.data.subset import class_balanced
+from keras_ssl.data.view import views
+
+__all__ = ["arrays", "check", "class_balanced", "files", "image_folder", "tfds", "views"]

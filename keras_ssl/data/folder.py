@@ -1,0 +1,310 @@
+"""Folder: images in files -> batches."""
+
+import os
+import warnings
+
+import numpy as np
+import tensorflow as tf
+
+from keras_ssl.data.decode import EXTENSIONS, colours, decode, fit, pair, problem
+from keras_ssl.data.guard import guarded
+from keras_ssl.data.order import Order
+from keras_ssl.data.progress import Progress
+
+
+def image_folder(
+    path,
+    size,
+    batch_size,
+    *,
+    shuffle=True,
+    seed=0,
+    labels=False,
+    index=False,
+    drop_remainder=None,
+    channels=3,
+    upscale=False,
+    on_error="raise",
+    epoch=0,
+    start=0,
+    parallel_calls=tf.data.AUTOTUNE,
+):
+    """All images below a folder, as a shuffled, deterministic, resumable pipeline of batches.
+
+    JPEG, PNG, GIF (first frame), BMP and WebP files are found in all sub-folders, whatever the case of their
+    extension; hidden files and folders are ignored. The orientation tag of cameras (EXIF) is ignored too.
+
+    Args:
+        path: the folder.
+        size: int or (height, width), pixels: the short side is resized to it (bilinear, antialiased), then the
+            centre is cropped.
+        batch_size: images in a batch.
+        shuffle: whether every pass (epoch) has a new order; otherwise the sorted order of the paths.
+        seed: int; order and samples' seeds are a pure function of it, the epoch and the sample.
+        labels: whether to add `"label"`: the first sub-folder names the class; sorted names are 0, 1, ...
+        index: whether to add `"index"`, the number of the file in sorted order.
+        drop_remainder: whether a last, smaller batch is left out. None: left out when shuffled.
+        channels: 1 (grey), 3 (RGB) or 4 (RGBA), into which every file is converted.
+        upscale: whether images smaller than `size` are enlarged; otherwise they are errors.
+        on_error: "raise": the first file that cannot be used stops the pipeline with an error that names it. "skip":
+            all files are decoded once beforehand, and the bad ones are left out, with one warning.
+        epoch: number of the first pass. A new pipeline with `epoch=k` goes on where another one had finished k passes.
+        start: batches of the first pass to leave out, to resume inside an epoch.
+        parallel_calls: images decoded at once. The result does not depend on it.
+
+    Returns:
+        `tf.data.Dataset` of dicts: `"image"` uint8 `(batch, height, width, channels)`, `"seed"` int32 `(batch, 2)`,
+        `"label"`, `"index"` int32 `(batch,)`. Attributes: `epoch`, `file_paths`, `class_names` (with labels).
+
+    Raises:
+        FileNotFoundError: if the folder does not exist.
+        ValueError: if it holds no images, or no class folders where labels are asked for.
+
+    Example:
+        ```python
+        images = keras_ssl.data.image_folder("photos/", size=96, batch_size=256)
+        model.fit(images, epochs=100, shuffle=False)
+        ```
+    """
+    path = os.fspath(path)
+    paths = find(path)
+    numbers, names = classes(path, paths) if labels else (None, None)
+    dataset = files(
+        paths,
+        size,
+        batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        labels=numbers,
+        index=index,
+        drop_remainder=drop_remainder,
+        channels=channels,
+        upscale=upscale,
+        on_error=on_error,
+        epoch=epoch,
+        start=start,
+        parallel_calls=parallel_calls,
+    )
+    if labels:
+        dataset.class_names = names
+    return dataset
+
+
+def files(
+    paths,
+    size,
+    batch_size,
+    *,
+    shuffle=True,
+    seed=0,
+    labels=None,
+    index=False,
+    drop_remainder=None,
+    channels=3,
+    upscale=False,
+    on_error="raise",
+    epoch=0,
+    start=0,
+    parallel_calls=tf.data.AUTOTUNE,
+):
+    """A list of image files as a shuffled, deterministic, resumable pipeline of batches.
+
+    Args:
+        paths: the files, local or whatever `tf.io.read_file` reads (such as `gs://`).
+        labels: None, or as many ints as paths, which are added as `"label"`.
+        size, batch_size, shuffle, seed, index, drop_remainder, channels, upscale, on_error, epoch, start,
+            parallel_calls: see `image_folder`. With `on_error="skip"`, `"index"` counts the files that are left, which
+            are the attribute `file_paths`.
+
+    Returns:
+        `tf.data.Dataset` of dicts, see `image_folder`.
+
+    Raises:
+        ValueError: if there are no paths, or not as many labels as paths.
+
+    Example:
+        ```python
+        images = keras_ssl.data.files(["a.jpg", "b.png"], 64, 2, labels=[0, 1])
+        ```
+    """
+    size = pair(size)
+    channels = colours(channels)
+    paths = listed(paths)
+    if not paths:
+        raise ValueError("paths is empty: at least one image file is needed.")
+    if labels is not None:
+        labels = label_array(labels, len(paths), "paths")
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f'on_error must be "raise" or "skip". Received: on_error={on_error!r}')
+    if on_error == "skip":
+        bad = failures(paths, size, channels, upscale)
+        if len(bad) == len(paths):
+            raise ValueError(f"None of the {len(paths)} files can be used. The first one: {next(iter(bad.values()))}")
+        if bad:
+            first = "; ".join(list(bad.values())[:3])
+            warnings.warn(f"{len(bad)} of {len(paths)} image files are skipped, among them: {first}", stacklevel=2)
+        good = [number for number in range(len(paths)) if number not in bad]
+        paths = [paths[number] for number in good]
+        labels = None if labels is None else labels[good]
+
+    order = Order(
+        len(paths),
+        batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        epoch=epoch,
+        start=start,
+        drop_remainder=drop_remainder,
+    )
+    held = hold(paths)
+    held_labels = None if labels is None else hold(labels)
+
+    def load(number):
+        image = fit(decode(tf.io.read_file(held[number]), channels), size, upscale)
+        return image, 0 if labels is None else held_labels[number]
+
+    def describe(epoch, position):
+        path = paths[int(order.index(epoch, position))]
+        return problem_of_file(path, channels, size, upscale) or (
+            f"The image file {path!r} could not be read, but can be now. Is the disk reliable?"
+        )
+
+    dataset = guarded(
+        order,
+        order.samples(extra=1),
+        load,
+        describe,
+        shape=(*size, channels),
+        labels=labels is not None,
+        index=index,
+        parallel_calls=parallel_calls,
+    )
+    return order.finish(dataset, file_paths=paths)
+
+
+def check(paths, size=None, *, channels=3, upscale=False):
+    """Decode all files once, in parallel, and tell the good ones from the bad ones.
+
+    Args:
+        paths: the files, or one folder.
+        size: None, or what the pipeline will be given: then images that are smaller are bad.
+        channels, upscale: see `image_folder`.
+
+    Returns:
+        `(good, bad)`: the list of usable paths, and a dict from each other path to what is wrong with it.
+
+    Example:
+        ```python
+        good, bad = keras_ssl.data.check("photos/", size=96)
+        images = keras_ssl.data.files(good, 96, 256)
+        ```
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        paths = find(os.fspath(paths))
+    paths = listed(paths)
+    bad = failures(paths, None if size is None else pair(size), colours(channels), upscale)
+    good = [path for number, path in enumerate(paths) if number not in bad]
+    return good, {paths[number]: text for number, text in bad.items()}
+
+
+def failures(paths, size, channels, upscale):
+    """The numbers of the files that cannot be used, in order, each with the reason: a dict."""
+    held = hold(paths)
+
+    def load(number):
+        image = fit(decode(tf.io.read_file(held[number]), channels), size, upscale)
+        # A result must depend on the pixels, or the decoder would be optimised away.
+        return number, tf.reduce_max(image)
+
+    progress = Progress("Checking images", len(paths))
+    good = np.zeros(len(paths), bool)
+    decoded = tf.data.Dataset.range(len(paths)).map(load, tf.data.AUTOTUNE).ignore_errors()
+    for number, _ in decoded.as_numpy_iterator():
+        good[number] = True
+        progress.update(int(number) + 1)
+    progress.close()
+    reasons = {int(n): problem_of_file(paths[n], channels, size, upscale) for n in np.flatnonzero(~good)}
+    return {number: reason for number, reason in reasons.items() if reason is not None}
+
+
+def problem_of_file(path, channels, size, upscale):
+    try:
+        data = tf.io.read_file(path).numpy()
+    except tf.errors.OpError as error:
+        data = error
+    return problem(f"The image file {path!r}", data, channels, size, upscale)
+
+
+def find(path):
+    """All image files below a folder, sorted by their parts."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"There is no folder {path!r}.")
+    if not os.path.isdir(path):
+        raise ValueError(f"path must be a folder. Received the file {path!r}. For single files: keras_ssl.data.files.")
+    found, others, seen = [], {}, set()
+    progress = Progress(f"Listing {path}")
+    for folder, folders, names in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        if real in seen:
+            continue
+        seen.add(real)
+        for name in names:
+            if name.startswith("."):
+                continue
+            extension = os.path.splitext(name)[1].lower()
+            if extension in EXTENSIONS:
+                found.append(os.path.join(folder, name))
+            else:
+                others[extension] = others.get(extension, 0) + 1
+        progress.update(len(found))
+    progress.close()
+    if not found:
+        kinds = ", ".join(f"{number} x {kind or 'no extension'}" for kind, number in sorted(others.items())[:10])
+        raise ValueError(
+            f"The folder {path!r} holds no images. Found: {kinds or 'no files'}. "
+            f"Extensions that are read: {', '.join(EXTENSIONS)}."
+        )
+    return sorted(found, key=lambda name: name.split(os.sep))
+
+
+def classes(path, paths):
+    """Labels of the files and names of the classes, from the first folder below `path`."""
+    first = [os.path.relpath(name, path).split(os.sep) for name in paths]
+    loose = [name for name, parts in zip(paths, first) if len(parts) == 1]
+    if loose:
+        raise ValueError(
+            f"labels=True needs every image in a class folder, {os.path.join(path, 'CLASS')}/..., but {len(loose)} of "
+            f"{len(paths)} images lie outside of one, such as {loose[0]!r}. Pass labels=False, or move them."
+        )
+    # A class folder without images keeps its number, so that train/ and test/ agree.
+    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+    numbers = {name: number for number, name in enumerate(names)}
+    return [numbers[parts[0]] for parts in first], names
+
+
+def listed(paths):
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        raise TypeError(
+            f"paths must be a list of files. Received: paths={paths!r}. For a folder: keras_ssl.data.image_folder."
+        )
+    return [os.fspath(path) for path in paths]
+
+
+def label_array(labels, count, of):
+    """`labels` as int32 `(count,)`."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            "labels must be a flat list or array of ints, one for each sample. Received: "
+            f"shape={labels.shape}, dtype={labels.dtype}"
+        )
+    if len(labels) != count:
+        raise ValueError(f"labels must be as many as {of}. Received: {len(labels)} labels for {count} {of}.")
+    return labels.astype("int32")
+
+
+def hold(values):
+    """One tensor on the CPU, which functions of a pipeline refer to rather than contain."""
+    with tf.device("CPU:0"):
+        return tf.constant(values)

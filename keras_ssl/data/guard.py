@@ -1,0 +1,63 @@
+"""Guard: a sample that cannot be loaded ends the pass with an error that names it."""
+
+import tensorflow as tf
+
+from keras_ssl.data.order import columns
+
+
+def guarded(order, samples, load, describe, *, shape, labels, index, parallel_calls):
+    """Samples loaded one by one and in parallel, then batched.
+
+    An error of a decoder does not say which sample it met. So errors are dropped, which a pipeline can do at no cost,
+    and then seen from the gap in the positions. One position more than needed makes a gap at the very end visible.
+
+    Args:
+        order: the `Order`.
+        samples: dataset of (epoch, position, number, *anything), with one position more than are used.
+        load: `load(number, *anything)` -> uint8 image, int label.
+        describe: `describe(epoch, position)`, int64 scalars -> text of the error.
+        shape: static shape of an image.
+        labels, index: whether to add these columns.
+
+    Returns:
+        `tf.data.Dataset` of batched dicts.
+    """
+
+    def take(epoch, position, number, *anything):
+        def real():
+            image, label = load(number, *anything)
+            return tf.ensure_shape(image, shape), tf.cast(label, tf.int32)
+
+        def behind_the_end():
+            return tf.zeros(shape, tf.uint8), tf.constant(0)
+
+        image, label = tf.cond(position < order.used, real, behind_the_end)
+        return epoch, position, number, tf.ensure_shape(image, shape), label
+
+    def verify(rank, batch):
+        epoch, position, number, image, label = batch
+        first = order.skipped(epoch[0]) + rank * order.batch_size
+        expected = first + tf.range(tf.size(position, tf.int64))
+        fine = tf.equal(position, expected)
+
+        def refuse():
+            lost = expected[tf.argmin(tf.cast(fine, tf.int32))]
+            return tf.ensure_shape(tf.numpy_function(fail, [epoch[0], lost], tf.bool), ())
+
+        with tf.control_dependencies([tf.cond(tf.reduce_all(fine), lambda: True, refuse)]):
+            if order.drop_remainder:
+                number = tf.ensure_shape(number, (order.batch_size,))
+                image = tf.ensure_shape(image, (order.batch_size, *shape))
+                label = tf.ensure_shape(label, (order.batch_size,))
+            else:
+                real = tf.minimum(order.used - first, order.batch_size)
+                number, image, label = number[:real], image[:real], label[:real]
+        return columns(order, epoch[0], image, number, label if labels else None, index)
+
+    def fail(epoch, lost):
+        raise ValueError(describe(tf.constant(epoch), tf.constant(lost)))
+
+    dataset = samples.map(take, num_parallel_calls=parallel_calls).ignore_errors()
+    dataset = dataset.batch(order.batch_size).enumerate()
+    dataset = dataset.take_while(lambda rank, batch: order.skipped(batch[0][0]) + rank * order.batch_size < order.used)
+    return dataset.map(verify)

@@ -1,0 +1,151 @@
+"""Order: which sample comes when, as a pure function of (seed, epoch, position).
+
+A shuffle buffer holds images and cannot be resumed without being saved. Here only numbers are shuffled: position p
+of epoch e is sample `index_shuffle(p)` under a key drawn from (seed, e), so any position is reached at once.
+"""
+
+import operator
+import threading
+
+import tensorflow as tf
+
+
+class Order:
+    """The numbers of the samples of a run, pass after pass, and how they become batches.
+
+    Args:
+        count: number of samples, n.
+        batch_size: samples in a batch.
+        shuffle: whether every epoch has an order of its own, or the natural one.
+        seed: int, the seed of the run.
+        epoch: number of the first pass.
+        start: batches of the first pass to leave out.
+        drop_remainder: whether a last, smaller batch is left out; None: as `shuffle`.
+
+    Raises:
+        ValueError, TypeError: if a number is out of range, or no full batch exists.
+    """
+
+    def __init__(self, count, batch_size, *, shuffle=True, seed=0, epoch=0, start=0, drop_remainder=None):
+        self.count = whole("count", count, 1)
+        self.batch_size = whole("batch_size", batch_size, 1)
+        self.shuffle = bool(shuffle)
+        self.seed = whole("seed", seed, None)
+        if not -(2**63) <= self.seed < 2**63:
+            raise ValueError(f"seed must fit into 64 bits. Received: seed={seed}")
+        self.first = whole("epoch", epoch, 0)
+        self.drop_remainder = self.shuffle if drop_remainder is None else bool(drop_remainder)
+        if self.drop_remainder and self.batch_size > self.count:
+            raise ValueError(
+                f"batch_size={batch_size} is larger than the number of samples ({self.count}), so there is no full "
+                "batch. Pass a smaller batch_size, or drop_remainder=False."
+            )
+        self.batches = self.count // self.batch_size if self.drop_remainder else -(-self.count // self.batch_size)
+        self.used = min(self.batches * self.batch_size, self.count)
+        self.start = whole("start", start, 0)
+        if self.start >= self.batches:
+            raise ValueError(
+                f"start must be below the number of batches in an epoch, {self.batches}. Received: start={start}. "
+                "After the last batch, go on with start=0 and the next epoch."
+            )
+        self.epoch = counter(self.first)
+
+    def passes(self):
+        """A dataset of one number, that of the epoch, which grows with every pass over it."""
+
+        def begin(_):
+            now = self.epoch.read_value()
+            with tf.control_dependencies([now]):
+                self.epoch.assign_add(1)
+            return now
+
+        return tf.data.Dataset.range(1).map(begin)
+
+    def samples(self, extra=0):
+        """A dataset of (epoch, position, number of the sample), int64 scalars; `extra` positions follow the last."""
+        return self.passes().flat_map(lambda epoch: self.one_pass(epoch, extra))
+
+    def one_pass(self, epoch, extra=0):
+        """The samples of one pass."""
+
+        def draw(position):  # a thousand at once, as an operation on one number costs as much
+            number = self.index(epoch, tf.minimum(position, self.count - 1))
+            return tf.fill(tf.shape(position), epoch), position, number
+
+        return tf.data.Dataset.range(self.skipped(epoch), self.used + extra).batch(1024).map(draw).unbatch()
+
+    def skipped(self, epoch):
+        """Samples that are left out at the start of a pass: int64 scalar."""
+        return tf.where(tf.equal(epoch, self.first), tf.constant(self.start * self.batch_size, tf.int64), 0)
+
+    def index(self, epoch, position):
+        """Numbers of the samples at `position`, int64 of any shape, in the epoch `epoch`, int64 scalar."""
+        if not self.shuffle:
+            return position
+        # The permutations of plain (seed, epoch) pairs are far from uniform (chi-square 8 times its mean), those of
+        # drawn keys are not.
+        key = tf.random.stateless_uniform((2,), self.key(epoch), None, None, tf.uint32)
+        return tf.random.experimental.index_shuffle(position, key, tf.constant(self.count - 1, tf.int64))
+
+    def key(self, epoch):
+        """(seed, epoch) as int64 `(2,)`."""
+        return tf.stack([tf.constant(self.seed, tf.int64), epoch])
+
+    def seeds(self, epoch, index):
+        """The samples' own seeds in this epoch, int32 `(..., 2)`: all distinct for 2^32 epochs."""
+        run = tf.random.stateless_uniform((), self.key(tf.constant(-1, tf.int64)), None, None, tf.int32)
+        # An odd factor makes the product a bijection of the 32-bit numbers: two epochs never share a first half.
+        first = run + tf.cast(epoch, tf.int32) * tf.constant(-1640531527, tf.int32)
+        index = tf.cast(index, tf.int32)
+        return tf.stack([tf.broadcast_to(first, tf.shape(index)), index], axis=-1)
+
+    def finish(self, batches, **attributes):
+        """The last steps of every pipeline: cardinality for Keras, prefetch, attributes."""
+        if self.start == 0:
+            batches = batches.apply(tf.data.experimental.assert_cardinality(self.batches))
+        options = tf.data.Options()
+        options.deterministic = True
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+        batches = batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+        for name, value in {"epoch": self.epoch, **attributes}.items():
+            setattr(batches, name, value)
+        return batches
+
+
+def columns(order, epoch, image, index, labels, with_index):
+    """The dict of a sample or of a batch; `labels` is None or the int32 labels of these samples."""
+    outputs = {"image": image, "seed": order.seeds(epoch, index)}
+    if labels is not None:
+        outputs["label"] = labels
+    if with_index:
+        outputs["index"] = tf.cast(index, tf.int32)
+    return outputs
+
+
+def whole(name, value, least):
+    """`value` as an int that is at least `least`."""
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(f"{name} must be an int. Received: {name}={value!r}")
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be an int of at least {least}. Received: {name}={value!r}")
+    return number
+
+
+def counter(value):
+    """An int64 variable on the CPU, a plain one even inside a strategy's scope."""
+    made = []
+
+    def make():
+        with tf.device("CPU:0"):
+            made.append(tf.Variable(value, trainable=False, dtype=tf.int64, name="epoch"))
+
+    # A scope of tf.distribute belongs to its thread. Inside it this would become one copy a replica, on devices that
+    # the pipeline, which runs on the host, cannot read.
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    return made[0]

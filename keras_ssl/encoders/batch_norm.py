@@ -1,0 +1,171 @@
+"""Batch normalisation over groups of the batch: Momentum Contrast (He et al., 2019), https://arxiv.org/abs/1911.05722.
+
+Where positives sit in one batch, batch statistics tell one view about the other, and the network solves the task by
+that leak. MoCo therefore normalises small groups of the batch (section 3.3, "Shuffling BN"); on one device its authors
+split the batch of each batch normalisation into 8 groups.
+"""
+
+import math
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class GroupedBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation that, in training, normalises each of `groups` slices of the batch with its own statistics.
+
+    Slice i is rows `i * batch / groups` to `(i + 1) * batch / groups`. The moving statistics follow the mean over the
+    slices of the slices' means and variances. At inference it is plain batch normalisation, and so
+    `with_plain_batch_norm` turns a trained encoder into plain Keras.
+
+    Args:
+        groups: positive int, number of slices; 8 in MoCo's CIFAR-10 code. Must divide the batch size.
+        **kwargs: arguments of `keras.layers.BatchNormalization`; the axis must be the last, `synchronized` and
+            `renorm` must be off.
+
+    Raises:
+        ValueError: where `groups` is no positive int or does not divide the batch, or an argument is not supported.
+
+    Example:
+    ```python
+    layer = keras_ssl.encoders.GroupedBatchNormalization(groups=8, momentum=0.9)
+    y = layer(np.random.rand(64, 8, 8, 16), training=True)
+    ```
+    """
+
+    def __init__(self, groups, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
+            raise ValueError(f"groups must be a positive int. Received: groups={groups}")
+        if self.synchronized or self.renorm:
+            raise ValueError(
+                "GroupedBatchNormalization has no synchronized and no renorm. "
+                f"Received: synchronized={self.synchronized}, renorm={self.renorm}"
+            )
+        self.groups = groups
+
+    def build(self, input_shape):
+        if self.axis not in (-1, len(input_shape) - 1):
+            raise ValueError(
+                "GroupedBatchNormalization normalises the last axis (channels last). "
+                f"Received: axis={self.axis}, input_shape={input_shape}"
+            )
+        super().build(input_shape)
+
+    def call(self, inputs, training=None, mask=None):
+        if not (training and self.trainable):
+            return super().call(inputs, training=training, mask=mask)
+        if mask is not None:
+            raise ValueError("GroupedBatchNormalization does not support masks in training. Received a mask.")
+        batch = inputs.shape[0]
+        if batch is not None and batch % self.groups:
+            raise ValueError(
+                "groups must divide the batch (drop the remainder of the data set, or choose other groups). "
+                f"Received: batch={batch}, groups={self.groups}"
+            )
+        shape = ops.shape(inputs)
+        rows = shape[0] // self.groups * math.prod(shape[1:-1])
+        x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        # No -1: with a batch known at run time alone, rows of two samples would then mix where groups do not divide it.
+        x = ops.reshape(x, (self.groups, rows, shape[-1]))
+        mean, variance = ops.moments(x, axes=1, keepdims=True)  # (groups, 1, channels)
+        self._follow(self.moving_mean, mean)
+        self._follow(self.moving_variance, variance)
+        scale = ops.rsqrt(variance + self.epsilon)
+        if self.scale:
+            scale = scale * ops.cast(self.gamma, x.dtype)
+        offset = -mean * scale
+        if self.center:
+            offset = offset + ops.cast(self.beta, x.dtype)
+        return ops.cast(ops.reshape(x * scale + offset, shape), self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "groups": self.groups}
+
+    def _follow(self, moving, statistic):
+        statistic = ops.cast(ops.mean(statistic, axis=(0, 1)), moving.dtype)
+        moving.assign(moving * self.momentum + statistic * (1.0 - self.momentum))
+
+
+def with_grouped_batch_norm(encoder, groups):
+    """A copy of a functional model whose batch normalisation is a `GroupedBatchNormalization`.
+
+    Args:
+        encoder: functional or sequential `keras.Model`.
+        groups: positive int, number of slices of the batch; must divide the batch size.
+
+    Returns:
+        a model of the same kind with equal weights.
+
+    Raises:
+        TypeError: where the model is a subclass with a `call` of its own.
+        ValueError: as `GroupedBatchNormalization`.
+
+    Example:
+    ```python
+    key_encoder = keras_ssl.encoders.with_grouped_batch_norm(keras_ssl.encoders.resnet18((32, 32, 3)), groups=8)
+    ```
+    """
+    return _replace_batch_norm(encoder, GroupedBatchNormalization, groups=groups)
+
+
+def with_plain_batch_norm(encoder):
+    """A copy of a functional model whose batch normalisation is plain: the way back, for export.
+
+    Args:
+        encoder: functional or sequential `keras.Model`.
+
+    Returns:
+        a model of the same kind with equal weights and, at inference, equal outputs.
+
+    Raises:
+        TypeError: where the model is a subclass with a `call` of its own.
+
+    Example:
+    ```python
+    grouped = keras_ssl.encoders.resnet18((32, 32, 3), batch_norm_groups=8)
+    keras_ssl.encoders.with_plain_batch_norm(grouped).save("encoder.keras")
+    ```
+    """
+    return _replace_batch_norm(encoder, layers.BatchNormalization)
+
+
+def with_synchronized_batch_norm(encoder):
+    """A copy of a functional model whose batch normalisation shares statistics between replicas (TensorFlow only).
+
+    Args:
+        encoder: functional or sequential `keras.Model`.
+
+    Returns:
+        a model of the same kind with equal weights.
+
+    Raises:
+        TypeError: where the model is a subclass with a `call` of its own.
+        ValueError: where the backend is not TensorFlow.
+
+    Example:
+    ```python
+    encoder = keras_ssl.encoders.with_synchronized_batch_norm(keras_ssl.encoders.resnet18((32, 32, 3)))
+    ```
+    """
+    return _replace_batch_norm(encoder, layers.BatchNormalization, synchronized=True)
+
+
+def _replace_batch_norm(encoder, kind, **options):
+    if not getattr(encoder, "inputs", None):
+        raise TypeError(
+            "Only a functional or a built sequential model can be copied with other batch normalisation. "
+            f"Received: encoder={encoder}"
+        )
+
+    def clone(layer):
+        config = layer.get_config()
+        if not isinstance(layer, layers.BatchNormalization):
+            return type(layer).from_config(config)
+        config.pop("groups", None)
+        return kind.from_config({**config, "synchronized": False, **options})
+
+    copy = keras.models.clone_model(encoder, clone_function=clone, recursive=True)
+    copy.set_weights(encoder.get_weights())
+    return copy

@@ -1,0 +1,197 @@
+"""ResNet: Deep Residual Learning for Image Recognition (He et al., 2015), https://arxiv.org/abs/1512.03385.
+
+The variant known as v1.5, which all public checkpoints have: a bottleneck strides in its 3x3 convolution. The small
+start for small images ("cifar") is the one SimCLR and its successors use on CIFAR-10 (https://arxiv.org/abs/2002.05709,
+appendix B.9): a 3x3 convolution of stride 1 and no pooling, the rest unchanged.
+"""
+
+import keras
+from keras import layers
+
+from keras_ssl.encoders.batch_norm import GroupedBatchNormalization
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+OTHER_MEAN, OTHER_STD = 0.5, 0.25  # where the number of channels is not 3
+
+
+def resnet18(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=True,
+             batch_norm_momentum=0.9, preprocessing=True, batch_norm_groups=1, synchronized=False, name=None):
+    """ResNet-18: 8 blocks of two 3x3 convolutions, 11.2 million parameters, features of size 8 * `width` (512).
+
+    The model takes images of 0..255 in any dtype. It consists of plain Keras layers (unless `batch_norm_groups` is
+    more than 1), so that a saved file loads with Keras alone. Padding, epsilon and order of the layers are those of
+    torchvision, so that its checkpoints fit.
+
+    Args:
+        input_shape: ints `(height, width, channels)`; height and width may be None where `stem` is given.
+        width: positive int, channels of the first stage; 64 in the paper, 128 is the "2x" of SimCLR, 16 is quick.
+        stem: `"imagenet"` (7x7 convolution of stride 2, 3x3 max-pooling of stride 2), `"cifar"` (3x3 convolution of
+            stride 1), or None: `"cifar"` where the shorter side is at most 64 pixels, else `"imagenet"`.
+        pooling: `"avg"`, `"max"`, or None for the feature map.
+        zero_init_residual: whether the last scale of each block starts at 0, so that each block starts as the
+            identity (https://arxiv.org/abs/1706.02677).
+        batch_norm_momentum: float in [0, 1), weight of the old moving statistics; 0.9 in the paper's code.
+        preprocessing: whether the first layer maps 0..255 to `(x / 255 - mean) / std`, with ImageNet's mean and
+            standard deviation for 3 channels, 0.5 and 0.25 for any other number. False: the caller does it.
+        batch_norm_groups: positive int, number of slices of the batch that are normalised apart, see
+            `GroupedBatchNormalization`. 1 is plain batch normalisation.
+        synchronized: whether batch statistics are shared between replicas (TensorFlow only).
+        name: str, name of the model.
+
+    Returns:
+        a functional `keras.Model`: images `(batch, height, width, channels)` to features `(batch, 8 * width)`, or to
+        the feature map `(batch, height / 32, width / 32, 8 * width)` where `pooling` is None (`/ 8` with the
+        "cifar" stem).
+
+    Raises:
+        ValueError: where an argument is out of its range.
+
+    Example:
+    ```python
+    encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3), width=16)
+    features = encoder(np.zeros((4, 32, 32, 3), "uint8"))  # (4, 128)
+    ```
+    """
+    return _resnet((2, 2, 2, 2), _basic_block, 1, **locals(), default_name="resnet18")
+
+
+def resnet34(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=True,
+             batch_norm_momentum=0.9, preprocessing=True, batch_norm_groups=1, synchronized=False, name=None):
+    """ResNet-34: 16 blocks of two 3x3 convolutions, 21.3 million parameters, features of size 8 * `width` (512).
+
+    Args, returns and errors: as for `resnet18`.
+    """
+    return _resnet((3, 4, 6, 3), _basic_block, 1, **locals(), default_name="resnet34")
+
+
+def resnet50(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=True,
+             batch_norm_momentum=0.9, preprocessing=True, batch_norm_groups=1, synchronized=False, name=None):
+    """ResNet-50: 16 bottlenecks, 23.5 million parameters, features of size 32 * `width` (2048).
+
+    The stride is in the 3x3 convolution of a bottleneck (v1.5), not in the first 1x1 as in the paper: every public
+    checkpoint of the field is of this kind.
+
+    Args, returns and errors: as for `resnet18`, with 32 * `width` features.
+    """
+    return _resnet((3, 4, 6, 3), _bottleneck, 4, **locals(), default_name="resnet50")
+
+
+def _resnet(depths, block, expansion, input_shape, width, stem, pooling, zero_init_residual, batch_norm_momentum,
+            preprocessing, batch_norm_groups, synchronized, name, default_name):
+    input_shape = tuple(input_shape)
+    _check(input_shape, width, stem, pooling, batch_norm_momentum, batch_norm_groups, synchronized)
+    if stem is None:
+        stem = "cifar" if min(input_shape[:2]) <= 64 else "imagenet"
+
+    def batch_norm(x, name, gamma="ones"):
+        options = {"momentum": batch_norm_momentum, "epsilon": 1e-5, "gamma_initializer": gamma, "name": name}
+        if batch_norm_groups > 1:
+            return GroupedBatchNormalization(batch_norm_groups, **options)(x)
+        return layers.BatchNormalization(synchronized=synchronized, **options)(x)
+
+    images = keras.Input(input_shape, name="images")
+    x = _normalise(images, input_shape[-1]) if preprocessing else images
+    if stem == "imagenet":
+        x = _conv(x, width, 7, 2, name="stem_conv")
+        x = layers.ReLU(name="stem_relu")(batch_norm(x, "stem_bn"))
+        # Zeros are as good as torch's -inf here: after a ReLU nothing is smaller.
+        x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
+        x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
+    else:
+        x = _conv(x, width, 3, 1, name="stem_conv")
+        x = layers.ReLU(name="stem_relu")(batch_norm(x, "stem_bn"))
+
+    for i, depth in enumerate(depths):
+        for j in range(depth):
+            stride = 2 if i > 0 and j == 0 else 1
+            x = block(
+                x, width * 2**i, width * 2**i * expansion, stride, batch_norm,
+                last_gamma="zeros" if zero_init_residual else "ones", name=f"stage{i + 1}_block{j + 1}",
+            )
+
+    if pooling == "avg":
+        x = layers.GlobalAveragePooling2D(name="pool")(x)
+    elif pooling == "max":
+        x = layers.GlobalMaxPooling2D(name="pool")(x)
+    return keras.Model(images, x, name=name or default_name)
+
+
+def _basic_block(x, inner, outer, stride, batch_norm, last_gamma, name):
+    y = _conv(x, inner, 3, stride, name=f"{name}_conv1")
+    y = layers.ReLU(name=f"{name}_relu1")(batch_norm(y, f"{name}_bn1"))
+    y = _conv(y, outer, 3, 1, name=f"{name}_conv2")
+    y = batch_norm(y, f"{name}_bn2", last_gamma)
+    return _join(x, y, stride, batch_norm, name)
+
+
+def _bottleneck(x, inner, outer, stride, batch_norm, last_gamma, name):
+    y = _conv(x, inner, 1, 1, name=f"{name}_conv1")
+    y = layers.ReLU(name=f"{name}_relu1")(batch_norm(y, f"{name}_bn1"))
+    y = _conv(y, inner, 3, stride, name=f"{name}_conv2")
+    y = layers.ReLU(name=f"{name}_relu2")(batch_norm(y, f"{name}_bn2"))
+    y = _conv(y, outer, 1, 1, name=f"{name}_conv3")
+    y = batch_norm(y, f"{name}_bn3", last_gamma)
+    return _join(x, y, stride, batch_norm, name)
+
+
+def _join(x, y, stride, batch_norm, name):
+    if x.shape[-1] != y.shape[-1] or stride > 1:
+        x = _conv(x, y.shape[-1], 1, stride, name=f"{name}_shortcut_conv")
+        x = batch_norm(x, f"{name}_shortcut_bn")
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
+
+
+def _conv(x, filters, size, stride, name):
+    # "same" pads the right and lower side only where the stride is 2 and the side even; torch pads both.
+    if stride > 1 and size > 1:
+        x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
+    return layers.Conv2D(
+        filters, size, stride,
+        padding="same" if stride == 1 else "valid",
+        use_bias=False,
+        # One initializer a layer: an instance draws the same numbers at every call.
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        name=name,
+    )(x)
+
+
+def _normalise(images, channels):
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ([OTHER_MEAN] * channels, [OTHER_STD] * channels)
+    # Full precision under a mixed policy too: bfloat16 has 8 bits, and a pixel alone has as many.
+    dtype = keras.backend.result_type(keras.config.dtype_policy().variable_dtype, "float32")
+    return layers.Rescaling(
+        scale=[1 / (255 * s) for s in std],
+        offset=[-m / s for m, s in zip(mean, std)],
+        dtype=dtype,
+        name="preprocessing",
+    )(images)
+
+
+def _check(input_shape, width, stem, pooling, batch_norm_momentum, batch_norm_groups, synchronized):
+    if len(input_shape) != 3 or not isinstance(input_shape[-1], int):
+        raise ValueError(
+            f"input_shape must be (height, width, channels) without the batch. Received: input_shape={input_shape}"
+        )
+    if stem is None and None in input_shape:
+        raise ValueError(
+            "stem=None chooses by the size of the images: with an unknown height or width pass stem='imagenet' or "
+            f"stem='cifar'. Received: input_shape={input_shape}"
+        )
+    if not isinstance(width, int) or width < 1:
+        raise ValueError(f"width must be a positive int, the channels of the first stage. Received: width={width}")
+    if stem not in (None, "imagenet", "cifar"):
+        raise ValueError(f"stem must be 'imagenet', 'cifar' or None. Received: stem={stem!r}")
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f"pooling must be 'avg', 'max' or None. Received: pooling={pooling!r}")
+    if not 0 <= batch_norm_momentum < 1:
+        raise ValueError(
+            f"batch_norm_momentum must be in [0, 1). Received: batch_norm_momentum={batch_norm_momentum}"
+        )
+    if not isinstance(batch_norm_groups, int) or batch_norm_groups < 1:
+        raise ValueError(f"batch_norm_groups must be a positive int. Received: batch_norm_groups={batch_norm_groups}")
+    if batch_norm_groups > 1 and synchronized:
+        raise ValueError(
+            "batch_norm_groups normalises less than a replica's batch, synchronized more: use one of them. "
+            f"Received: batch_norm_groups={batch_norm_groups}, synchronized={synchronized}"
+        )

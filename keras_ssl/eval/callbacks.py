@@ -1,0 +1,232 @@
+"""Callbacks: the evaluations as numbers of every epoch, in the logs of `fit`."""
+
+import warnings
+
+import keras
+import numpy as np
+
+from keras_ssl.eval.extraction import chunks, elements, encode, labelled
+from keras_ssl.eval.geometry import alignment, collapse
+from keras_ssl.eval.nearest import knn_features
+from keras_ssl.eval.probe import linear_features
+
+
+class Evaluation(keras.callbacks.Callback):
+    """Base: writes what `measure(encoder)` returns into the logs of every `every`-th epoch, and of the last one.
+
+    The encoder is `model.encoder`, or the model itself where it has none. The training is not changed: the encoder
+    runs in inference mode and no random state moves. In the epochs between, the numbers are NaN, so that all columns
+    of `History` and `CSVLogger` have one row an epoch.
+
+    A subclass has `names`, the tuple of the keys it writes.
+    """
+
+    def __init__(self, every):
+        super().__init__()
+        if not isinstance(every, (int, np.integer)) or every < 1:
+            raise ValueError(f"every must be a positive int, in epochs. Received: every={every!r}")
+        self.every = every
+
+    @property
+    def encoder(self):
+        return getattr(self.model, "encoder", self.model)
+
+    def measure(self, encoder):
+        raise NotImplementedError
+
+    def on_epoch_end(self, epoch, logs=None):
+        due = (epoch + 1) % self.every == 0 or epoch + 1 == (self.params or {}).get("epochs")
+        numbers = self.measure(self.encoder) if due else dict.fromkeys(self.names, float("nan"))
+        if logs is not None:
+            logs.update(numbers)
+
+
+class Labelled(Evaluation):
+    """Base of the evaluations with labels: logs the accuracy under `name`, keeps the `Score` as `score`."""
+
+    def __init__(self, train, test, every, batch_size, name):
+        super().__init__(every)
+        self.train, self.test, self.batch_size, self.name = train, test, batch_size, name
+        self.names = (name,)
+        self.score = None
+
+    def measure(self, encoder):
+        sets = [labelled(encoder, getattr(self, name), self.batch_size, name) for name in ("train", "test")]
+        if not all(np.all(np.isfinite(rows)) for rows, _ in sets):
+            warnings.warn(f"{self.name}: the features hold NaN or infinite numbers: the encoder has diverged.")
+            return {self.name: float("nan")}
+        self.score = self.judge(*sets[0], *sets[1])
+        return {self.name: float(self.score)}
+
+
+class KNN(Labelled):
+    """Logs the accuracy of `knn` at the end of the epochs.
+
+    To keep the best epoch, give `ModelCheckpoint` or `EarlyStopping` `monitor="knn", mode="max"`.
+
+    Args:
+        train: labelled images that vote, see `knn`. Take a validation part of the training set, not the test set,
+            where the number chooses between runs.
+        test: labelled images that are classified.
+        every: positive int, epochs between two measurements.
+        k: positive int, number of neighbours, see `knn`.
+        temperature: positive float, see `knn`.
+        classes: int, see `knn`.
+        batch_size: int, images a step of the encoder.
+        name: string, the key in the logs.
+
+    Attributes:
+        score: the last `Score`.
+
+    Example:
+        >>> labelled = np.zeros((4, 8, 8, 3), "uint8"), np.array([0, 1, 0, 1])
+        >>> callback = KNN(train=labelled, test=labelled, k=2)
+    """
+
+    def __init__(self, train, test, every=1, k=200, temperature=0.1, classes=None, batch_size=256, name="knn"):
+        super().__init__(train, test, every, batch_size, name)
+        self.k, self.temperature, self.classes = k, temperature, classes
+
+    def judge(self, *sets):
+        return knn_features(*sets, k=self.k, temperature=self.temperature, classes=self.classes)
+
+
+class LinearProbe(Labelled):
+    """Logs the accuracy of `linear` at the end of the epochs; it takes seconds, so mind `every`.
+
+    Args:
+        train: labelled images to fit, see `linear`.
+        test: labelled images to score.
+        every: positive int, epochs between two measurements.
+        epochs, batch_size, learning_rate, weight_decay, seed: see `linear`.
+        name: string, the key in the logs.
+
+    Attributes:
+        score: the last `Score`.
+
+    Example:
+        >>> labelled = np.zeros((4, 8, 8, 3), "uint8"), np.array([0, 1, 0, 1])
+        >>> callback = LinearProbe(train=labelled, test=labelled, every=10)
+    """
+
+    def __init__(
+        self, train, test, every=10, epochs=100, batch_size=256, learning_rate=None, weight_decay=None, seed=0,
+        name="linear",
+    ):
+        super().__init__(train, test, every, batch_size, name)
+        self.epochs, self.learning_rate, self.weight_decay, self.seed = epochs, learning_rate, weight_decay, seed
+
+    def judge(self, *sets):
+        return linear_features(
+            *sets, epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay, seed=self.seed,
+        )
+
+
+class CollapseMonitor(Evaluation):
+    """Logs the geometry of the features and warns, or stops the training, when they collapse.
+
+    The logs get `feature_std`, `feature_rank` and `feature_uniformity` (see `collapse`), and with `augment` also
+    `feature_alignment`. The images are taken once, when the training begins. It warns when `feature_std` falls below
+    the threshold, and again only after it has recovered.
+
+    Args:
+        data: images as an array `(n, height, width, channels)`, 0..255, or a `tf.data.Dataset`, for example the one
+            that is trained on: dicts with `"image"`, tuples whose first part is the images, or images. The pipelines
+            of `keras_ssl.data` are left as they were. Another data set with a `shuffle` of its own has one pass
+            more begun, which may change the order of the training: give it a data set of its own.
+        augment: layer or callable from a uint8 batch to a list of views, whose first two are compared. A layer's
+            random state is put back.
+        threshold: float, the `feature_std` below which the features count as collapsed.
+        action: `"warn"` or `"stop"`: `warnings.warn`, or the same and the end of the training.
+        every: positive int, epochs between two measurements.
+        images: int, the number of images to look at.
+        batch_size: int, images a step of the encoder.
+
+    Attributes:
+        collapsed: bool, whether the last measurement was below the threshold.
+
+    Raises:
+        ValueError: a bad `action`, `threshold`, `every` or number of images.
+
+    Example:
+        >>> callback = CollapseMonitor(np.zeros((512, 8, 8, 3), "uint8"), action="stop")
+    """
+
+    def __init__(self, data, augment=None, threshold=0.1, action="warn", every=1, images=512, batch_size=256):
+        super().__init__(every)
+        if action not in ("warn", "stop"):
+            raise ValueError(f'action must be "warn" or "stop". Received: action={action!r}')
+        if not threshold >= 0:
+            raise ValueError(f"threshold must be >= 0. Received: threshold={threshold!r}")
+        if not isinstance(images, (int, np.integer)) or images < 2:
+            raise ValueError(f"images must be an int of 2 or more. Received: images={images!r}")
+        self.data, self.augment, self.threshold, self.action = data, augment, threshold, action
+        self.images, self.batch_size = images, batch_size
+        self.names = ("feature_std", "feature_rank", "feature_uniformity", *(("feature_alignment",) if augment else ()))
+        self.sample = None
+        self.views = None
+        self.collapsed = False
+
+    def on_train_begin(self, logs=None):
+        if self.sample is None:
+            self.sample = first_images(self.data, self.images)
+            self.views = None if self.augment is None else two_views(self.augment, self.sample)
+
+    def measure(self, encoder):
+        features = encode(encoder, self.sample, self.batch_size)
+        views = [] if self.views is None else [encode(encoder, view, self.batch_size) for view in self.views]
+        if all(np.all(np.isfinite(rows)) for rows in (features, *views)):
+            geometry = collapse(features)
+            numbers = {f"feature_{key}": geometry[key] for key in ("std", "rank", "uniformity")}
+            if views:
+                numbers["feature_alignment"] = alignment(*views)
+            self.judge(
+                numbers["feature_std"] < self.threshold,
+                f"The features have collapsed: feature_std = {geometry['std']:.3f} is below {self.threshold:g} "
+                f"(1: uniform on the sphere, 0: all images alike), feature_rank = {geometry['rank']:.1f} of "
+                f"{features.shape[1]}. Try a smaller learning rate, a warm-up, a larger batch or a stronger "
+                f"augmentation, and see that no part of the loss (stop-gradient, predictor, negatives, centring) is "
+                f"missing.",
+            )
+            return numbers
+        self.judge(
+            True,
+            "The features hold NaN or infinite numbers: the encoder has diverged. Try a smaller learning rate, a "
+            "warm-up, or gradient clipping.",
+        )
+        return dict.fromkeys(self.names, float("nan"))
+
+    def judge(self, collapsed, message):
+        if collapsed and not self.collapsed:
+            warnings.warn(message + (" The training stops here." if self.action == "stop" else ""), stacklevel=2)
+        if collapsed and self.action == "stop":
+            self.model.stop_training = True
+        self.collapsed = collapsed
+
+
+def first_images(data, count):
+    """The first `count` images of an array or of a data set that may be endless."""
+    parts, found = [], 0
+    batches = elements(data, endless=True) if hasattr(data, "element_spec") else chunks(data, count)
+    for images, _ in batches:
+        parts.append(images[:count - found])
+        found += len(parts[-1])
+        if found >= count:
+            batches.close()
+            break
+    if found < 2:
+        raise ValueError(f"CollapseMonitor needs two images at least. Received: {found}")
+    return np.concatenate(parts)
+
+
+def two_views(augment, images):
+    """Two views of the images as arrays; the random state of a layer is put back."""
+    variables = getattr(augment, "variables", ())
+    before = [np.array(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable))) for variable in variables]
+    views = augment(images, training=True) if isinstance(augment, keras.layers.Layer) else augment(images)
+    for variable, value in zip(variables, before):
+        variable.assign(value)
+    if not isinstance(views, (list, tuple)) or len(views) < 2:
+        raise ValueError(f"augment must return a list of two views or more. Received: {type(views).__name__}")
+    return [keras.ops.convert_to_numpy(view) for view in views[:2]]

@@ -1,0 +1,102 @@
+"""Memory: a first-in first-out queue of keys, and a bank with one entry a sample."""
+
+import keras
+from keras import ops
+
+from keras_ssl import distribute
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class Queue(keras.layers.Layer):
+    """The last `size` keys, oldest overwritten first (MoCo, arXiv 1911.05722).
+
+    It starts with random unit vectors. `push` wraps around, so `size` need not be a multiple of the batch. Under
+    `tf.distribute` the keys of all replicas enter, in the order of the replicas, and every replica holds the same
+    queue. It stays float32 in half precision.
+
+    Args:
+        size: int, number of keys (K, 65536).
+        dim: int, size of a key.
+    """
+
+    def __init__(self, size, dim, name=None, **kwargs):
+        super().__init__(name=name, dtype="float32", trainable=False)
+        check_positive(size=size, dim=dim)
+        self.size, self.dim = size, dim
+        self.entries = self.add_weight(
+            shape=(size, dim), initializer=unit_vectors, trainable=False, autocast=False, name="entries"
+        )
+        self.pointer = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, autocast=False, name="pointer"
+        )
+        self.built = True
+
+    def read(self):
+        """The keys `(size, dim)`, float32, as a copy: on PyTorch a later `push` would change the tensor itself."""
+        return ops.stop_gradient(self.entries + 0.0)
+
+    def push(self, keys):
+        """Writes the keys `(batch, dim)` of all replicas over the oldest ones. For `after_step`."""
+        keys = ops.cast(distribute.gather(keys, gradient=False), "float32")
+        rows = ops.shape(keys)[0]
+        if isinstance(rows, int) and rows > self.size:
+            raise ValueError(
+                f"A queue of size={self.size} cannot take a batch of {rows} keys. Make the queue at least as large "
+                "as the global batch, or the batch smaller."
+            )
+        positions = ops.mod(self.pointer + ops.arange(rows, dtype="int32"), self.size)
+        self.entries.assign(ops.scatter_update(self.entries, positions[:, None], keys))
+        self.pointer.assign(ops.mod(self.pointer + rows, self.size))
+
+    def get_config(self):
+        return {"name": self.name, "size": self.size, "dim": self.dim}
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class Bank(keras.layers.Layer):
+    """One entry for every sample of the data set (InstDisc, arXiv 1805.01978).
+
+    It starts with random unit vectors. `write` moves an entry towards the new value and normalises it. Under
+    `tf.distribute` the entries of all replicas are written, and every replica holds the same bank.
+
+    Args:
+        size: int, number of samples of the data set.
+        dim: int, size of an entry.
+        momentum: float in [0, 1), share of the old entry that is kept (0.5).
+    """
+
+    def __init__(self, size, dim, momentum=0.5, name=None, **kwargs):
+        super().__init__(name=name, dtype="float32", trainable=False)
+        check_positive(size=size, dim=dim)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1). Received: momentum={momentum}")
+        self.size, self.dim, self.momentum = size, dim, momentum
+        self.entries = self.add_weight(
+            shape=(size, dim), initializer=unit_vectors, trainable=False, autocast=False, name="entries"
+        )
+        self.built = True
+
+    def read(self, index):
+        """The entries `(..., dim)` of the samples `index`, int `(...)`."""
+        return ops.stop_gradient(ops.take(self.entries, index, axis=0))
+
+    def write(self, index, values):
+        """Updates the entries of the samples `index` `(batch,)` with `values` `(batch, dim)`. For `after_step`."""
+        index = distribute.gather(index, gradient=False)
+        values = ops.cast(distribute.gather(values, gradient=False), "float32")
+        old = ops.take(self.entries, index, axis=0)
+        values = ops.normalize(self.momentum * old + (1.0 - self.momentum) * values, axis=-1)
+        self.entries.assign(ops.scatter_update(self.entries, index[:, None], values))
+
+    def get_config(self):
+        return {"name": self.name, "size": self.size, "dim": self.dim, "momentum": self.momentum}
+
+
+def unit_vectors(shape, dtype=None):
+    return ops.normalize(keras.random.normal(shape, dtype=dtype), axis=-1)
+
+
+def check_positive(**arguments):
+    for name, value in arguments.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a positive int. Received: {name}={value!r}")

@@ -1,0 +1,293 @@
+"""Method: the base class of every self-supervised method."""
+
+import inspect
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_ssl import distribute
+
+
+class Method(keras.Model):
+    """A self-supervised method: an encoder, its views and an objective, trained by `fit`.
+
+    A method writes `__init__` (all its branches are built there, and every argument becomes the attribute of the
+    same name), `objective(views)` and, if something moves without a gradient (a teacher, a queue, a centre),
+    `after_step(outputs)`. The rest is done here: the views, the custom `train_step` (loss scaled for the number of
+    replicas and for half precision, gradients, optimizer, hook, metrics), `get_config`, the random state in every
+    save.
+
+    `objective(views)` gets the list of views, each `(batch, height, width, channels)`, and returns the scalar loss
+    (the mean over the local batch), or a dict with `"loss"`, the terms to log (see `terms`), and whatever
+    `after_step` needs. Never keep a tensor on `self` between the two: under `tf.distribute` the replicas are
+    threads that share `self`.
+
+    `after_step(outputs)` runs after the optimizer, outside of the gradient, and only when the optimizer really
+    stepped: not between the steps of gradient accumulation, and not when an overflow in float16 skips the update.
+
+    Class attributes:
+        terms: names of the entries of the objective's dict that are logged beside the loss.
+        needs: names of further columns of the data (`"label"`, `"index"`) that `objective` gets after the views.
+
+    Args:
+        encoder: built `keras.Model` from images to features `(batch, dim)`; it keeps its preprocessing inside. See
+            `keras_ssl.encoders`.
+        augment: layer from the images, or from the pipeline's dict, to a list of views. See `keras_ssl.augment`.
+            None where the data holds the views themselves: a list or tuple of views, or a dict with `"views"`.
+
+    Raises:
+        ValueError: the encoder is not built, or does not return features of rank 2.
+    """
+
+    terms = ()
+    needs = ()
+
+    def __init__(self, encoder, augment=None, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype, autocast=False)  # the encoder casts; the views stay as they are
+        self.encoder = check_encoder(encoder)
+        self.augment = augment
+        self.logged = {term: keras.metrics.Mean(name=term) for term in self.terms}
+        self.built = True
+
+    def objective(self, views):
+        raise NotImplementedError(f"{type(self).__name__} must write `objective(views)`, which returns the loss.")
+
+    def after_step(self, outputs):
+        pass
+
+    def call(self, inputs, training=False):
+        if not training:
+            return self.encoder(inputs["image"] if isinstance(inputs, dict) else inputs, training=False)
+        outputs = self.objective(self.views(inputs), *(self.column(inputs, name) for name in self.needs))
+        return outputs if isinstance(outputs, dict) else {"loss": outputs}
+
+    def views(self, inputs):
+        if isinstance(inputs, dict) and "views" in inputs:
+            return list(inputs["views"])
+        if self.augment is not None:
+            return self.augment(inputs, training=True)
+        if isinstance(inputs, (list, tuple)):
+            return list(inputs)
+        raise ValueError(
+            f"{type(self).__name__} was made with augment=None, so the data must hold the views: a dict with "
+            f"'views', or ((view, view),). Received: {describe(inputs)}. Pass `augment=`, for example "
+            "keras_ssl.augment.simclr(size), or map the views with keras_ssl.data.views."
+        )
+
+    def column(self, inputs, name):
+        if isinstance(inputs, dict) and name in inputs:
+            return inputs[name]
+        raise ValueError(
+            f"{type(self).__name__} needs the column '{name}' of the data, next to 'image'. Received: "
+            f"{describe(inputs)}. The pipelines of keras_ssl.data make it: `index=True` or `labels=True`."
+        )
+
+    # One training step. Keras has one form of it per backend.
+
+    def train_step(self, *args):
+        return {"tensorflow": step_tensorflow, "jax": step_jax, "torch": step_torch}[keras.backend.backend()](
+            self, *args
+        )
+
+    def test_step(self, *args):
+        raise NotImplementedError(
+            "The loss of a self-supervised method needs two views and the statistics of the batch, and says little "
+            "about the features: evaluate the features with keras_ssl.eval (KNN, LinearProbe, CollapseMonitor), as "
+            "callbacks of `fit` or as functions on `model.encoder`."
+        )
+
+    def local_loss(self, outputs):
+        """What a replica differentiates, float32: the gradients of the replicas are summed by the optimizer."""
+        loss = ops.cast(outputs["loss"], "float32")
+        for regularizer in self.losses:
+            loss = loss + ops.cast(regularizer, "float32")
+        return loss / distribute.replicas()
+
+    def may_skip(self):
+        """Whether there are steps in which the optimizer leaves the weights alone."""
+        optimizer = self.optimizer
+        return isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or bool(optimizer.gradient_accumulation_steps)
+
+    def log(self, outputs, rows):
+        self._loss_tracker.update_state(outputs["loss"], sample_weight=rows)
+        for term, metric in self.logged.items():
+            metric.update_state(outputs[term], sample_weight=rows)
+        return self.get_metrics_result()
+
+    def fit(self, x=None, *args, **kwargs):
+        if hasattr(x, "element_spec"):  # a tf.data pipeline shuffles itself; Keras warns unless told
+            kwargs.setdefault("shuffle", False)
+        return super().fit(x, *args, **kwargs)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Keras takes one batch from the data to build the model, which fails on several hosts and would disturb the
+        # order of the data; everything but the optimizer is built in __init__.
+        if self.optimizer is not None and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
+    # Saving
+
+    def get_config(self):
+        config = {"name": self.name, "dtype": keras.dtype_policies.serialize(self.dtype_policy)}
+        return config | {n: keras.saving.serialize_keras_object(getattr(self, n)) for n in arguments(type(self))}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**{n: keras.saving.deserialize_keras_object(v, custom_objects) for n, v in config.items()})
+
+    def get_build_config(self):
+        return None  # built in __init__
+
+    def save_own_variables(self, store):
+        # Keras saves no random state: a run that goes on would repeat its augmentation and dropout.
+        super().save_own_variables(store)
+        states = [v.numpy().astype("int64") for v in random_states(self)]
+        store["random_state"] = np.stack(states) if states else np.zeros((0, 2), "int64")
+
+    def load_own_variables(self, store):
+        states = [np.asarray(state) for state in store["random_state"]] if "random_state" in store.keys() else []
+        super().load_own_variables({key: store[key] for key in store.keys() if key != "random_state"})
+        for variable, state in zip(random_states(self), states):
+            variable.assign(ops.cast(state, variable.dtype))
+
+
+def step_tensorflow(self, data):
+    import tensorflow as tf
+
+    inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    with tf.GradientTape() as tape:
+        outputs = self(inputs, training=True)
+        loss = self.optimizer.scale_loss(self.local_loss(outputs))
+    weights = self.trainable_variables
+    gradients = tape.gradient(loss, weights)
+    if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+        gradients = share_overflow(gradients)
+    before = tf.identity(self.optimizer.iterations)
+    self.optimizer.apply(gradients, weights)
+    if self.may_skip():  # a tf.cond may not hold the collectives of a hook that gathers: run it and take it back
+        state = [(variable, tf.identity(variable.value)) for variable in self.non_trainable_variables]
+        stepped = self.optimizer.iterations > before
+        self.after_step(outputs)
+        for variable, old in state:
+            variable.assign(tf.where(stepped, variable.value, old))
+    else:
+        self.after_step(outputs)
+    logs = self.log(outputs, rows(inputs))
+    if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        logs = {name: tf.reshape(value, (1,)) for name, value in logs.items()}  # Keras reduces them along axis 0
+    return logs
+
+
+def step_jax(self, state, data):
+    import jax
+
+    trainable, others, optimizer, metrics = state
+    inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+
+    def compute(trainable, others):
+        outputs, others = self.stateless_call(trainable, others, inputs, training=True)
+        with scope(self, trainable, others, optimizer):
+            return self.optimizer.scale_loss(self.local_loss(outputs)), (outputs, others)
+
+    (_, (outputs, others)), gradients = jax.value_and_grad(compute, has_aux=True)(trainable, others)
+    with scope(self, trainable, others, optimizer):
+        before = ops.convert_to_tensor(self.optimizer.iterations)
+    trainable, optimizer = self.optimizer.stateless_apply(optimizer, gradients, trainable)
+    with scope(self, trainable, others, optimizer, metrics) as moved:
+        self.after_step(outputs)
+        stepped = self.optimizer.iterations > before
+        logs = self.log(outputs, rows(inputs))
+    metrics = [current(moved, variable) for variable in self.metrics_variables]
+    after = [current(moved, variable) for variable in self.non_trainable_variables]
+    if self.may_skip():
+        after = [ops.where(stepped, new, old) for new, old in zip(after, others)]
+    return logs, (trainable, after, optimizer, metrics)
+
+
+def step_torch(self, data):
+    import torch
+
+    inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    self.zero_grad()
+    outputs = self(inputs, training=True)
+    self.optimizer.scale_loss(self.local_loss(outputs)).backward()
+    weights = list(self.trainable_variables)
+    before = int(self.optimizer.iterations)
+    with torch.no_grad():
+        self.optimizer.apply([weight.value.grad for weight in weights], weights)
+        outputs = keras.tree.map_structure(lambda x: x.detach() if hasattr(x, "detach") else x, outputs)
+        if int(self.optimizer.iterations) > before:
+            self.after_step(outputs)
+    return self.log(outputs, rows(inputs))
+
+
+def share_overflow(gradients):
+    """Makes an overflow on one replica known to all: `LossScaleOptimizer` looks at the first replica only."""
+    if distribute.context() is None:
+        return gradients
+    overflow = distribute.total(sum(ops.sum(g * 0) for g in gradients if g is not None))  # 0, or not a number
+    first = next(i for i, g in enumerate(gradients) if g is not None)
+    return [g + overflow if i == first else g for i, g in enumerate(gradients)]
+
+
+def scope(self, trainable, others, optimizer, metrics=()):
+    pairs = [*zip(self.trainable_variables, trainable), *zip(self.non_trainable_variables, others)]
+    pairs += [*zip(self.optimizer.variables, optimizer), *zip(self.metrics_variables, metrics)]
+    return keras.StatelessScope(state_mapping=pairs)
+
+
+def current(moved, variable):
+    value = moved.get_current_value(variable)
+    return variable.value if value is None else value
+
+
+def rows(inputs):
+    return ops.shape(keras.tree.flatten(inputs)[0])[0]
+
+
+def random_states(model):
+    return [v for v in model.variables if v.path.endswith("seed_generator_state")]
+
+
+def arguments(cls):
+    """Names of the arguments of `__init__`, those that go on to the parent's through `**kwargs` included."""
+    names = []
+    for owner in cls.__mro__[: cls.__mro__.index(Method) + 1]:
+        if "__init__" not in vars(owner):
+            continue
+        parameters = list(inspect.signature(owner.__init__).parameters.values())[1:]
+        names += [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in ("name", "dtype", *names)]
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return names
+
+
+def check_encoder(encoder):
+    if not isinstance(encoder, keras.Model):
+        raise ValueError(
+            "encoder must be a keras.Model from images to features (batch, dim), for example "
+            f"keras_ssl.encoders.resnet18(input_shape=(32, 32, 3)). Received: {encoder!r}"
+        )
+    try:
+        shape = encoder.output_shape
+    except (AttributeError, ValueError):
+        shape = None
+    if shape is None or not encoder.built:
+        raise ValueError(
+            f"encoder '{encoder.name}' is not built, so the size of its features is unknown: call it on one batch of "
+            "images first, or make it a functional keras.Model(inputs, outputs)."
+        )
+    if not (isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[-1], int)):
+        raise ValueError(
+            f"encoder '{encoder.name}' must return features of shape (batch, dim). Received: output shape {shape}. "
+            "Pool the map or the tokens first: keras_ssl.encoders.pool(backbone)."
+        )
+    return encoder
+
+
+def describe(inputs):
+    if isinstance(inputs, dict):
+        return f"a dict with {sorted(inputs)}"
+    return f"{type(inputs).__name__} of shape {getattr(inputs, 'shape', None)}"

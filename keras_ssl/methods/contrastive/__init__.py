@@ -1,0 +1,1 @@
+"""Contrastive methods: views of one image attract, views of others repel."""

@@ -1,0 +1,1 @@
+"""Self-distillation: a student predicts what its slowly moving teacher sees."""

@@ -1,0 +1,51 @@
+"""BYOL: Bootstrap Your Own Latent, A New Approach to Self-Supervised Learning (Grill et al., 2020).
+
+https://arxiv.org/abs/2006.07733
+"""
+
+import keras
+
+from keras_ssl import heads, teacher
+from keras_ssl.losses import cosine_regression
+from keras_ssl.method import Method
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class BYOL(Method):
+    """The online network predicts what its slowly moving target makes of the other view; there are no negatives.
+
+    Args:
+        encoder: `keras.Model` from images to features `(batch, dim)` (f).
+        augment: layer from images to two views, which differ in blur and solarisation; `keras_ssl.augment.byol`.
+        hidden: int, units of the hidden layer of projector and predictor (4096).
+        dim: int, size of projection and prediction (256).
+        momentum: float in [0, 1], how slowly the target follows at the start (tau_base; 0.996 for 1000 epochs, 0.99
+            for 100 to 300, 0.97 for 40).
+        steps: int, optimizer steps of the whole run, over which the momentum rises to 1; None keeps it constant.
+
+    Example:
+
+    >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
+    >>> model = keras_ssl.BYOL(encoder, keras_ssl.augment.byol_cifar(32), steps=1000)
+    >>> model.compile(optimizer=keras_ssl.optimizers.LARS(1.0, weight_decay=1e-5))
+    """
+
+    def __init__(self, encoder, augment=None, hidden=4096, dim=256, momentum=0.996, steps=None, **kwargs):
+        super().__init__(encoder, augment, **kwargs)
+        self.hidden, self.dim, self.momentum, self.steps = hidden, dim, momentum, steps
+        projector = heads.mlp(encoder.output_shape[-1], hidden, dim, name="projector")
+        self.online = heads.attach(encoder, projector)
+        self.predictor = heads.mlp(dim, hidden, dim, name="predictor")
+        self.target = teacher.copy(self.online)
+
+    def objective(self, views):
+        first, second = views
+        return self.regress(first, onto=second) + self.regress(second, onto=first)
+
+    def regress(self, view, onto):
+        prediction = self.predictor(self.online(view, training=True), training=True)  # (batch, dim)
+        return cosine_regression(prediction, self.target(onto, training=True))
+
+    def after_step(self, outputs):
+        step = self.optimizer.iterations - 1  # the number of the step that was just made, from 0
+        teacher.follow(self.target, self.online, teacher.cosine(self.momentum, 1.0, step, self.steps))

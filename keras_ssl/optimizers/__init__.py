@@ -1,0 +1,8 @@
+"""Optimizers and schedules of the papers that Keras lacks or defines differently."""
+
+from keras_ssl.optimizers.adamw import AdamW
+from keras_ssl.optimizers.lars import LARS
+from keras_ssl.optimizers.schedules import cosine, scale, warmup_cosine
+from keras_ssl.optimizers.sgd import SGD
+
+__all__ = ["AdamW", "LARS", "SGD", "cosine", "scale", "warmup_cosine"]

@@ -1,0 +1,58 @@
+"""Which variables an optimizer leaves out of weight decay (and LARS out of its ratio)."""
+
+import re
+
+
+class Exclusion:
+    """Mixin of an optimizer with `exclude` and `exclude_vectors`, which also takes weight decay out of Keras's hands.
+
+    Keras's base class decays `w -= learning_rate * weight_decay * w` for every optimizer whose `weight_decay` is set.
+    The optimizers here decay in `update_step`, so that hook does nothing: nothing is decayed twice.
+
+    Patterns are searched anywhere in `variable.path`. Keras may put the name of the model before a path in one
+    process and not in the next (a `Sequential` that is loaded again), so patterns should not name the start.
+    """
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._excluded = frozenset(i for i, variable in enumerate(variables) if self._is_excluded(variable))
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        raise ValueError(
+            f"{type(self).__name__} has no exclude_from_weight_decay: pass exclude=[...], parts or regular expressions "
+            f"of the variables' paths, to the constructor. Received: var_list={var_list}, var_names={var_names}"
+        )
+
+    def get_config(self):
+        exclude = self.exclude if self.exclude is None or isinstance(self.exclude, str) else list(self.exclude)
+        return {**super().get_config(), "exclude": exclude, "exclude_vectors": self.exclude_vectors}
+
+    def _set_exclusion(self, exclude, exclude_vectors):
+        patterns = [exclude] if isinstance(exclude, str) else [] if exclude is None else exclude
+        if not isinstance(patterns, (list, tuple)) or not all(isinstance(p, str) and p for p in patterns):
+            raise ValueError(
+                "exclude must be a str or a list of str, each a part or a regular expression of the path of a "
+                f"variable. Received: exclude={exclude}"
+            )
+        self.exclude = exclude
+        self.exclude_vectors = exclude_vectors
+        self._pattern = re.compile("|".join(f"(?:{p})" for p in patterns)) if patterns else None
+
+    def _is_excluded(self, variable):
+        if self.exclude_vectors and len(variable.shape) <= 1:
+            return True
+        return self._pattern is not None and self._pattern.search(variable.path) is not None
+
+    def _excludes(self, variable):
+        return self._get_variable_index(variable) in self._excluded
+
+    def _apply_weight_decay(self, variables):
+        pass
+
+
+def check_not_negative(**arguments):
+    for name, value in arguments.items():
+        if not isinstance(value, (int, float)) or not value >= 0:
+            raise ValueError(f"{name} must be a float, 0 or more. Received: {name}={value}")

@@ -1,0 +1,105 @@
+"""Schedules of the learning rate and of weight decay, and the rules that scale a learning rate to the batch."""
+
+import math
+
+import keras
+
+
+def warmup_cosine(peak, steps, warmup=0, final=0.0):
+    """Linear warm-up from 0 to `peak`, then half a cosine down to `final` (SGDR, https://arxiv.org/abs/1608.03983).
+
+    Step t of the warm-up has `peak * t / warmup`; afterwards
+    `final + (peak - final) * (1 + cos(pi * (t - warmup) / (steps - warmup))) / 2`, and `final` from `steps` on.
+
+    Args:
+        peak: positive float, the highest learning rate.
+        steps: positive int, steps of the whole run, warm-up included. With `gradient_accumulation_steps` Keras
+            counts batches, not updates.
+        warmup: int >= 0 and less than `steps`, steps of the warm-up.
+        final: float >= 0, the learning rate at the end.
+
+    Returns:
+        a `keras.optimizers.schedules.LearningRateSchedule`.
+
+    Raises:
+        ValueError: where an argument is out of its range.
+
+    Example:
+    ```python
+    optimizer = keras.optimizers.SGD(keras_ssl.optimizers.warmup_cosine(0.3, steps=10_000, warmup=1_000))
+    ```
+    """
+    _check_positive(peak=peak, steps=steps)
+    if not 0 <= warmup < steps:
+        raise ValueError(f"warmup must be in [0, steps). Received: warmup={warmup}, steps={steps}")
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=steps - warmup,
+        alpha=final / peak,
+        warmup_target=float(peak),
+        warmup_steps=warmup,
+        name="warmup_cosine",
+    )
+
+
+def cosine(start, end, steps):
+    """Half a cosine from `start` to `end`, up or down: `end + (start - end) * (1 + cos(pi * t / steps)) / 2`.
+
+    DINO (https://arxiv.org/abs/2104.14294) raises the weight decay from 0.04 to 0.4 along it.
+
+    Args:
+        start: positive float, the value at step 0.
+        end: float >= 0, the value from `steps` on.
+        steps: positive int, steps of the whole run.
+
+    Returns:
+        a `keras.optimizers.schedules.LearningRateSchedule`.
+
+    Raises:
+        ValueError: where an argument is out of its range.
+
+    Example:
+    ```python
+    optimizer = keras_ssl.optimizers.AdamW(1e-3, weight_decay=keras_ssl.optimizers.cosine(0.04, 0.4, steps=10_000))
+    ```
+    """
+    _check_positive(start=start, steps=steps)
+    return keras.optimizers.schedules.CosineDecay(float(start), steps, alpha=end / start, name="cosine")
+
+
+def scale(learning_rate, batch_size, base=256, rule="linear"):
+    """The learning rate for a batch of `batch_size`, given the one for a batch of `base`.
+
+    `learning_rate * batch_size / base` (https://arxiv.org/abs/1706.02677), or `learning_rate *
+    sqrt(batch_size / base)` with `rule="sqrt"`, which suits adaptive optimizers and which SimCLR prefers for small
+    batches and short runs (table B.1 of https://arxiv.org/abs/2002.05709, where it reads `0.075 * sqrt(batch)`, that
+    is `scale(1.2, batch, rule="sqrt")`).
+
+    Args:
+        learning_rate: float, the rate at `base` samples a step.
+        batch_size: positive int, samples a step over all replicas.
+        base: positive int, the paper's batch.
+        rule: `"linear"` or `"sqrt"`.
+
+    Returns:
+        float.
+
+    Raises:
+        ValueError: where an argument is out of its range.
+
+    Example:
+    ```python
+    keras_ssl.optimizers.scale(0.3, batch_size=4096)  # 4.8
+    ```
+    """
+    _check_positive(batch_size=batch_size, base=base)
+    if rule not in ("linear", "sqrt"):
+        raise ValueError(f"rule must be 'linear' or 'sqrt'. Received: rule={rule!r}")
+    factor = batch_size / base
+    return learning_rate * (factor if rule == "linear" else math.sqrt(factor))
+
+
+def _check_positive(**arguments):
+    for name, value in arguments.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be positive. Received: {name}={value}")

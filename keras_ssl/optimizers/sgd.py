@@ -1,0 +1,53 @@
+"""SGD with the weight decay of the papers: a term of the gradient."""
+
+import keras
+from keras import ops
+
+from keras_ssl.optimizers.exclusion import Exclusion, check_not_negative
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class SGD(Exclusion, keras.optimizers.SGD):
+    """`keras.optimizers.SGD` with coupled weight decay, which papers and PyTorch mean by "weight decay 1e-4".
+
+    ```
+    u = g + weight_decay * w
+    v = momentum * v - learning_rate * u
+    w = w + v                               (nesterov: w + momentum * v - learning_rate * u)
+    ```
+    Keras's own `SGD(weight_decay=...)` is decoupled: it subtracts `learning_rate * weight_decay * w` beside the
+    momentum, so that with momentum 0.9 its steady decay is 10 times weaker. PyTorch has the learning rate outside of
+    the momentum, which differs only while the learning rate changes.
+
+    Args:
+        learning_rate: float or `keras.optimizers.schedules.LearningRateSchedule`; 0.03 in MoCo.
+        momentum: float in [0, 1]; 0.9 in MoCo.
+        weight_decay: float >= 0, of all variables that are not excluded; 1e-4 in MoCo.
+        nesterov: whether to look ahead.
+        exclude: str or list of str: parts or regular expressions of paths of variables without weight decay.
+        exclude_vectors: whether variables of rank 0 and 1 (biases, scales and offsets of normalisation) have no
+            weight decay either. False as in the papers' code.
+        **kwargs: arguments of every `keras.optimizers.Optimizer`.
+
+    Raises:
+        ValueError: where an argument is out of its range.
+
+    Example:
+    ```python
+    optimizer = keras_ssl.optimizers.SGD(0.03, momentum=0.9, weight_decay=1e-4)
+    ```
+    """
+
+    def __init__(self, learning_rate=0.01, momentum=0.9, weight_decay=0.0, nesterov=False, exclude=None,
+                 exclude_vectors=False, name="sgd", **kwargs):
+        check_not_negative(momentum=momentum, weight_decay=weight_decay)
+        super().__init__(
+            learning_rate, momentum=float(momentum), nesterov=nesterov, weight_decay=weight_decay, name=name, **kwargs
+        )
+        self._set_exclusion(exclude, exclude_vectors)
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.weight_decay and not self._excludes(variable):
+            # An embedding's sparse gradient becomes dense: every row decays.
+            gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype) + self.weight_decay * variable
+        super().update_step(gradient, variable, learning_rate)

@@ -1,0 +1,59 @@
+"""Saving: a whole method as one `.keras` file, and its encoder as a file that needs nothing but Keras."""
+
+import importlib
+
+import keras
+
+import keras_ssl
+from keras_ssl import encoders
+
+
+def load(path, compile=True):
+    """A whole method, as `model.save("name.keras")` wrote it: weights, teacher, queue, optimizer, random state.
+
+    It is `keras.saving.load_model` after every class of keras_ssl has been made known to Keras, in safe mode: nothing
+    in the file is executed.
+
+    Args:
+        path: str or path of a `.keras` file.
+        compile: whether the optimizer comes back too, so that `fit` goes on where it stopped.
+
+    Returns:
+        `keras_ssl.Method`.
+    """
+    for module in {*keras_ssl.NAMES.values(), *keras_ssl.PARTS} - {"visualize", "eval"}:
+        importlib.import_module(f"keras_ssl.{module}")
+    return keras.saving.load_model(path, compile=compile)
+
+
+def export(model, path):
+    """Writes the encoder alone, its preprocessing inside, as one `.keras` file that plain Keras loads.
+
+    `keras.saving.load_model(path)` needs neither keras_ssl nor `custom_objects`. Grouped and synchronised batch
+    normalisation become the plain layer of Keras, which computes the same in inference.
+
+    Args:
+        model: a `keras_ssl.Method`, or an encoder.
+        path: str or path that ends in `.keras`.
+
+    Returns:
+        `keras.Model`, the encoder that was written.
+
+    Raises:
+        ValueError: the encoder holds a layer that is not Keras's own, or the path does not end in `.keras`.
+    """
+    if not str(path).endswith(".keras"):
+        raise ValueError(f"path must end in '.keras'. Received: path={str(path)!r}")
+    encoder = encoders.with_plain_batch_norm(model.encoder if isinstance(model, keras_ssl.Method) else model)
+    foreign = sorted({type(layer).__name__ for layer in encoder._flatten_layers() if not is_of_keras(layer)})
+    if foreign:
+        raise ValueError(
+            f"The encoder '{encoder.name}' holds layers that plain Keras cannot load: {', '.join(foreign)}. Build it "
+            "of keras.layers only, or save it with `encoder.save(path)` and load it with `custom_objects`."
+        )
+    encoder.save(path)
+    return encoder
+
+
+def is_of_keras(layer):
+    return type(layer).__module__.split(".")[0] == "keras"

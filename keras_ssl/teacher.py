@@ -1,0 +1,68 @@
+"""Teacher: a twin of the student that follows it without a gradient (EMA), and how fast it follows."""
+
+import math
+
+import keras
+from keras import ops
+
+
+def copy(model):
+    """A twin with equal weights that the optimizer leaves alone.
+
+    Its weights are frozen one by one: `twin.trainable = False` would also force its batch normalisation to
+    inference, and MoCo, BYOL and DINO run it in training mode, with the batch's statistics.
+
+    Args:
+        model: built `keras.Model`.
+
+    Returns:
+        `keras.Model` without trainable variables; call it with `training=True`.
+    """
+    twin = type(model).from_config(model.get_config())
+    twin.set_weights(model.get_weights())
+    for variable in twin.trainable_variables:
+        variable.trainable = False
+    return twin
+
+
+def follow(teacher, student, momentum):
+    """One step of the exponential moving average, `teacher <- momentum * teacher + (1 - momentum) * student`.
+
+    The weights that the student trains move, gamma and beta of its batch normalisation among them. The moving
+    statistics of batch normalisation do not: a teacher that runs in training mode keeps its own. Call it in
+    `after_step`: inside `call`, half precision would round the weights.
+
+    Args:
+        teacher: the twin, from `copy`.
+        student: the model it was copied from.
+        momentum: float or scalar tensor in [0, 1]; 1 leaves the teacher where it is.
+    """
+    for slow, fast in pairs(teacher, student):
+        rate = ops.cast(1.0 - ops.cast(momentum, "float32"), slow.dtype)
+        slow.assign(slow.value + rate * (ops.cast(fast.value, slow.dtype) - slow.value))
+
+
+def cosine(start, end, step, steps=None):
+    """The momentum at a step: from `start` to `end` along half a cosine (BYOL, arXiv 2006.07733).
+
+    `end - (end - start) * (cos(pi * step / steps) + 1) / 2`
+
+    Args:
+        start: float, the momentum at step 0 (tau_base, 0.996).
+        end: float, the momentum at `steps` and after it (1).
+        step: int or scalar tensor, counted from 0.
+        steps: int, the length of the run in optimizer steps; None keeps `start`.
+
+    Returns:
+        float32 scalar tensor, or the float `start`.
+    """
+    if steps is None:
+        return start
+    progress = ops.clip(ops.cast(step, "float32") / steps, 0.0, 1.0)
+    return end - (end - start) * (ops.cos(math.pi * progress) + 1.0) / 2.0
+
+
+def pairs(teacher, student):
+    """The weights that follow and those they follow, by order of construction."""
+    trained = {id(v) for v in student.trainable_variables}
+    return [(slow, fast) for slow, fast in zip(teacher.weights, student.weights) if id(fast) in trained]

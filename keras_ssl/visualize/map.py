@@ -1,0 +1,92 @@
+"""Map: the features of many images in two dimensions."""
+
+import numpy as np
+
+from keras_ssl.visualize.figure import INSTALL, figure, finish
+
+
+def projection(features, labels=None, method="tsne", class_names=None, path=None, seed=0):
+    """A map of the features, one point an image, coloured by class.
+
+    Args:
+        features: array `(n, dim)`.
+        labels: int array `(n,)`, or None.
+        method: `"tsne"` (van der Maaten and Hinton, 2008; neighbours stay neighbours, distances between groups mean
+            nothing; on l2-normalised features, that is by cosine) or `"pca"` (linear, distances are kept as far as
+            two dimensions can).
+        class_names: list of strings, one a class, for the legend; None writes the numbers.
+        path: where to save the picture as well; the ending says the format.
+        seed: int, where t-SNE starts.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ImportError: Matplotlib or scikit-learn is missing.
+        ValueError: a bad method, or shapes that do not fit.
+
+    Example:
+        >>> features = np.random.default_rng(0).normal(size=(30, 8))
+        >>> drawn = projection(features, np.arange(30) % 3, method="pca", class_names=["cat", "dog", "ship"])
+    """
+    points = np.asarray(features, "float32")
+    if points.ndim != 2 or len(points) < 3:
+        raise ValueError(f"features must have the shape (n, dim) with n >= 3. Received: shape={points.shape}")
+    if labels is not None:
+        labels = np.asarray(labels).ravel()
+        if len(labels) != len(points):
+            raise ValueError(f"Expected one label a row. Received: {len(points)} features, {len(labels)} labels")
+        if class_names is not None and labels.max() >= len(class_names):
+            raise ValueError(f"class_names has {len(class_names)} names, but there is a label {labels.max()}.")
+    places = project(points, method, seed)
+    drawn = figure(7.5 if labels is not None else 6, 6)
+    axis = drawn.subplots()
+    size = float(np.clip(12000 / len(places), 4, 40))
+    if labels is None:
+        axis.scatter(*places.T, s=size, linewidths=0, alpha=0.7)
+    else:
+        classes = np.unique(labels)
+        colours = colour_list(len(classes))
+        for label, colour in zip(classes, colours):
+            name = str(label) if class_names is None else class_names[label]
+            axis.scatter(*places[labels == label].T, s=size, linewidths=0, alpha=0.7, color=colour, label=name)
+        if len(classes) <= 30:
+            legend = axis.legend(
+                loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, ncols=1 if len(classes) <= 15 else 2
+            )
+            for handle in legend.legend_handles:
+                handle.set(sizes=[40], alpha=1)
+    axis.set(xticks=[], yticks=[])
+    axis.set_aspect("equal", adjustable="datalim")
+    axis.set_title({"tsne": "t-SNE", "pca": "PCA"}[method])
+    return finish(drawn, path)
+
+
+def project(points, method, seed):
+    """Two columns `(n, 2)`."""
+    if method not in ("tsne", "pca"):
+        raise ValueError(f'method must be "tsne" or "pca". Received: method={method!r}')
+    try:
+        from sklearn.decomposition import PCA
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise ImportError(f"keras_ssl.visualize.projection needs scikit-learn: {INSTALL}") from error
+    if method == "pca":
+        return PCA(2, random_state=seed).fit_transform(points)
+    points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-30)
+    # 50 principal components first, as van der Maaten and Hinton do: it saves time and noise.
+    points = PCA(min(50, *points.shape), random_state=seed).fit_transform(points)
+    # The tree of the Barnes-Hut method pays off from some hundreds of points on only.
+    method = "exact" if len(points) < 300 else "barnes_hut"
+    tsne = TSNE(2, perplexity=min(30, (len(points) - 1) / 3), init="pca", method=method, random_state=seed)
+    return tsne.fit_transform(points)
+
+
+def colour_list(count):
+    from matplotlib import colormaps
+
+    if count <= 10:
+        return colormaps["tab10"].colors[:count]
+    if count <= 20:
+        return colormaps["tab20"].colors[:count]
+    return colormaps["turbo"](np.linspace(0.03, 0.97, count))

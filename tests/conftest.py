@@ -1,0 +1,29 @@
+"""Two logical CPUs for the whole run, so that one process can compare one replica with two."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+import keras  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def fresh_keras():
+    """Every test starts from the same seed and in float32."""
+    keras.config.set_dtype_policy("float32")
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """One strategy for all tests: TensorFlow counts its collectives per strategy but matches them per process."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

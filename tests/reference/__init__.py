@@ -1,0 +1,1 @@
+"""The papers in plain NumPy loops, float64: what the library is compared with."""

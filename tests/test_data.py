@@ -1,0 +1,601 @@
+"""Data: order, seeds, resume, contents, and an error for everything that can be wrong."""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import textwrap
+import tracemalloc
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_ssl import data
+from keras_ssl.data.order import Order
+
+SHARED = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
+
+
+def write(path, value, shape=(8, 8, 3), encode=None):
+    """An image file whose pixels all are `value`, exactly."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    encode = encode or tf.io.encode_png
+    tf.io.write_file(str(path), encode(tf.fill(shape, tf.constant(value, tf.uint8))))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Twenty-three images in two classes; the pixels are 10 * the number in sorted order, plus something hidden."""
+    root = tmp_path_factory.mktemp("images")
+    for number in range(23):
+        group = "a/deep" if number < 10 else "b"
+        write(root / group / f"{number:02d}.{'png' if number % 2 else 'PNG'}", 10 * number)
+    write(root / "a" / ".hidden.png", 255)
+    write(root / ".cache" / "x.png", 255)
+    (root / "b" / "notes.txt").write_text("no image")
+    return str(root)
+
+
+@pytest.fixture(scope="module")
+def images():
+    values = np.arange(23, dtype="uint8") * 10
+    return np.broadcast_to(values[:, None, None, None], (23, 8, 8, 3)).copy()
+
+
+def flat(dataset, name="index"):
+    return [int(value) for batch in dataset for value in np.ravel(batch[name])]
+
+
+def every(dataset):
+    """All batches of one pass as NumPy dicts."""
+    return list(dataset.as_numpy_iterator())
+
+
+def same(one, other):
+    assert len(one) == len(other)
+    for a, b in zip(one, other):
+        assert a.keys() == b.keys()
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def message(dataset):
+    with pytest.raises(tf.errors.OpError) as error:
+        every(dataset)
+    return str(error.value)
+
+
+@pytest.fixture(params=["folder", "arrays"])
+def make(request, folder, images):
+    """A function that makes a pipeline of 23 samples in batches, of files or of an array."""
+    labels = [0] * 10 + [1] * 13
+
+    def of_folder(batch_size=4, **kwargs):
+        return data.image_folder(folder, 8, batch_size, labels=True, index=True, **kwargs)
+
+    def of_array(batch_size=4, **kwargs):
+        return data.arrays(images, batch_size, labels=labels, index=True, **kwargs)
+
+    return {"folder": of_folder, "arrays": of_array}[request.param]
+
+
+def test_element_spec_and_contents(make):
+    dataset = make()
+    spec = dataset.element_spec
+    assert {name: (value.shape.as_list(), value.dtype.name) for name, value in spec.items()} == {
+        "image": ([4, 8, 8, 3], "uint8"),
+        "seed": ([4, 2], "int32"),
+        "label": ([4], "int32"),
+        "index": ([4], "int32"),
+    }
+    assert int(dataset.cardinality()) == 5
+    for batch in every(dataset):
+        assert (batch["image"] == batch["index"][:, None, None, None] * 10).all()
+        np.testing.assert_array_equal(batch["label"], batch["index"] >= 10)
+        np.testing.assert_array_equal(batch["seed"][:, 1], batch["index"])
+
+
+def test_columns_only_on_request(folder, images):
+    for dataset in (data.image_folder(folder, 8, 4), data.arrays(images, 4)):
+        assert sorted(dataset.element_spec) == ["image", "seed"]
+
+
+def test_every_epoch_is_a_new_permutation(make):
+    dataset = make(drop_remainder=False)
+    orders = [flat(dataset) for _ in range(4)]
+    assert all(sorted(order) == list(range(23)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 4 and list(range(23)) not in orders
+    assert [len(batch["index"]) for batch in dataset] == [4, 4, 4, 4, 4, 3]
+    assert int(dataset.cardinality()) == 6
+    assert int(dataset.epoch) == 5
+
+
+def test_dropped_remainder_differs_between_epochs(make):
+    dataset = make()
+    orders = [flat(dataset) for _ in range(3)]
+    assert all(len(set(order)) == 20 for order in orders)
+    assert len({frozenset(order) for order in orders}) > 1
+
+
+def test_natural_order(make):
+    dataset = make(shuffle=False)
+    first, second = every(dataset), every(dataset)
+    assert [int(i) for batch in first for i in batch["index"]] == list(range(23))
+    assert not np.array_equal(first[0]["seed"], second[0]["seed"])
+    np.testing.assert_array_equal(first[0]["index"], second[0]["index"])
+
+
+def test_same_arguments_same_batches_for_any_parallel_calls(make):
+    one, *others = [make(seed=3, parallel_calls=calls) for calls in (tf.data.AUTOTUNE, None, 5)]
+    for _ in range(3):
+        batches = every(one)
+        for other in others:
+            same(batches, every(other))
+
+
+def test_seed_changes_order_and_seeds(make):
+    one, other = every(make(seed=0)), every(make(seed=1))
+    assert any(not np.array_equal(a["index"], b["index"]) for a, b in zip(one, other))
+    assert one[0]["seed"][0, 0] != other[0]["seed"][0, 0]
+
+
+def test_global_seed_changes_nothing(make):
+    before = every(make())
+    keras.utils.set_random_seed(11)
+    same(before, every(make()))
+
+
+def test_seeds_are_distinct_over_samples_and_epochs(make):
+    dataset = make(drop_remainder=False)
+    seeds = np.concatenate([batch["seed"] for _ in range(5) for batch in every(dataset)])
+    assert len(np.unique(seeds, axis=0)) == 5 * 23
+
+
+def test_epoch_and_start_go_on_where_another_pipeline_stopped(make):
+    dataset = make(seed=5)
+    passes = [every(dataset) for _ in range(4)]
+    later = make(seed=5, epoch=2)
+    same(every(later), passes[2])
+    same(every(later), passes[3])
+    inside = make(seed=5, epoch=1, start=3)
+    assert int(inside.cardinality()) == tf.data.UNKNOWN_CARDINALITY
+    same(every(inside), passes[1][3:])
+    same(every(inside), passes[2])
+    dataset.epoch.assign(1)
+    same(every(dataset), passes[1])
+
+
+def test_start_with_a_remainder(make):
+    whole = every(make(drop_remainder=False))
+    same(every(make(drop_remainder=False, start=5)), whole[5:])
+
+
+@pytest.mark.parametrize("count,batch_size", [(1, 1), (1, 2), (2, 1), (3, 2), (7, 7), (1025, 8)])
+def test_any_count_and_batch(count, batch_size):
+    images = np.zeros((count, 1, 1, 1), "uint8")
+    assert sorted(flat(data.arrays(images, batch_size, index=True, drop_remainder=False))) == list(range(count))
+
+
+def test_orders_are_uniform():
+    """Chi-square of (position, sample) and of (sample, next sample) over the epochs, near their mean."""
+    count, epochs = 8, 1500
+    order = Order(count, count)
+    drawn = tf.data.Dataset.range(epochs).map(lambda epoch: order.index(epoch, tf.range(count, dtype=tf.int64)))
+    orders = np.array(list(drawn.as_numpy_iterator()))
+    dataset = data.arrays(np.zeros((count, 1, 1, 1), "uint8"), count, index=True)
+    assert orders[:2].tolist() == [flat(dataset), flat(dataset)]
+    place = np.zeros((count, count))
+    follows = np.zeros((count, count))
+    for order in orders:
+        place[np.arange(count), order] += 1
+        follows[order[:-1], order[1:]] += 1
+    expected = epochs / count
+    assert ((place - expected) ** 2 / expected).sum() / (count - 1) ** 2 < 1.7
+    follows = follows[~np.eye(count, dtype=bool)]
+    assert ((follows - follows.mean()) ** 2 / follows.mean()).sum() / (follows.size - 1) < 1.7
+
+
+def test_class_names_and_file_paths(folder):
+    dataset = data.image_folder(folder, 8, 4, labels=True)
+    assert dataset.class_names == ["a", "b"]
+    assert [os.path.basename(path)[:2] for path in dataset.file_paths] == [f"{number:02d}" for number in range(23)]
+
+
+def test_flat_folder_without_labels(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"{number}.png", number)
+    dataset = data.image_folder(tmp_path, 8, 3, shuffle=False)
+    assert every(dataset)[0]["image"][:, 0, 0, 0].tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="class folder"):
+        data.image_folder(tmp_path, 8, 3, labels=True)
+
+
+def test_every_format_and_conversion(tmp_path):
+    from PIL import Image
+
+    colour = np.zeros((8, 8, 3), "uint8") + np.array([200, 100, 50], "uint8")
+    picture = Image.fromarray(colour)
+    paths = []
+    for name in ("a.jpg", "b.JPEG", "c.png", "d.gif", "e.bmp", "f.webp"):
+        paths.append(str(tmp_path / name))
+        picture.save(paths[-1])
+    picture.convert("RGBA").save(tmp_path / "g.png")
+    picture.convert("CMYK").save(tmp_path / "h.jpg")
+    paths += [str(tmp_path / "g.png"), str(tmp_path / "h.jpg")]
+    for path, image in zip(paths, every(data.files(paths, 8, len(paths), shuffle=False))[0]["image"]):
+        np.testing.assert_allclose(image.astype(int), colour, atol=4, err_msg=path)
+    picture.convert("L").save(tmp_path / "grey.png")
+    grey = every(data.files([tmp_path / "grey.png"], 8, 1))[0]["image"][0]
+    assert (grey == grey[..., :1]).all() and 100 < grey.mean() < 140
+    one = every(data.files(paths[:3], 8, 3, channels=1))[0]["image"]
+    assert one.shape == (3, 8, 8, 1) and 100 < one.mean() < 140
+
+
+def test_resize_keeps_the_centre(tmp_path):
+    """A wide gradient: the middle of it is left, and the antialiased mean of the pixels."""
+    from PIL import Image
+
+    ramp = np.broadcast_to(np.linspace(0, 255, 64).astype("uint8")[None, :, None], (16, 64, 3))
+    Image.fromarray(ramp.copy()).save(tmp_path / "wide.png")
+    image = every(data.files([tmp_path / "wide.png"], 8, 1))[0]["image"][0]
+    expected = ramp[0, 24:40, 0].reshape(8, 2).mean(1)
+    np.testing.assert_allclose(image[4, 1:-1, 0], expected[1:-1], atol=2.5)
+    wide = every(data.files([tmp_path / "wide.png"], (4, 16), 1))[0]["image"]
+    assert wide.shape == (1, 4, 16, 3)
+    same_array = every(data.arrays(ramp[None].copy(), 1, size=8))[0]["image"][0]
+    np.testing.assert_array_equal(same_array, image)
+
+
+def test_small_image_is_an_error_or_is_enlarged(tmp_path):
+    paths = [write(tmp_path / "large.png", 9), write(tmp_path / "small.png", 9, (4, 5, 3))]
+    text = message(data.files(paths, 8, 2))
+    assert "small.png" in text and "4 x 5" in text and "upscale=True" in text
+    assert every(data.files(paths, 8, 2, upscale=True))[0]["image"].min() == 9
+    with pytest.raises(ValueError, match="upscale=True"):
+        data.arrays(np.zeros((2, 4, 4, 3), "uint8"), 1, size=8)
+
+
+def broken(kind, path):
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), "uint8")
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG" if kind == "truncated png" else "JPEG")
+    contents = {"empty": b"", "text": b"<html>not found</html>", "header only": buffer.getvalue()[:4]}
+    contents = contents.get(kind, buffer.getvalue()[:700])
+    path.write_bytes(contents)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "kind,place,batch_size",
+    [
+        ("truncated jpeg", 0, 1),
+        ("truncated png", 2, 2),
+        ("empty", 4, 1),  # nothing follows it in its batch, nor after it
+        ("text", 4, 5),
+        ("header only", 3, 3),
+        ("vanished", 1, 5),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path, kind, place, batch_size):
+    paths = [write(tmp_path / f"{number}.png", number) for number in range(5)]
+    paths[place] = str(tmp_path / "bad.jpg") if kind == "vanished" else broken(kind, tmp_path / "bad.jpg")
+    text = message(data.files(paths, 8, batch_size, shuffle=False))
+    assert "bad.jpg" in text
+    assert {"empty": "0 bytes", "vanished": "moved or deleted"}.get(kind, "broken") in text
+
+
+def test_a_bad_file_is_named_when_shuffled_and_resumed(tmp_path):
+    paths = [write(tmp_path / f"{number}.png", number) for number in range(6)]
+    paths[3] = broken("text", tmp_path / "bad.png")
+    for epoch in range(3):
+        assert "bad.png" in message(data.files(paths, 8, 2, epoch=epoch))
+    assert "bad.png" in message(data.files(paths, 8, 2, shuffle=False, start=1))
+    assert len(every(data.files(paths, 8, 2, shuffle=False, start=2))) == 1
+
+
+def test_skip_leaves_bad_files_out_and_says_so(tmp_path):
+    paths = [write(tmp_path / f"{number}.png", number) for number in range(6)]
+    broken("text", tmp_path / "2.png")
+    broken("empty", tmp_path / "5.png")
+    with pytest.warns(UserWarning, match=r"2 of 6 image files are skipped(.|\n)*2\.png(.|\n)*5\.png"):
+        dataset = data.files(paths, 8, 2, labels=range(6), on_error="skip", shuffle=False)
+    assert flat(dataset, "label") == [0, 1, 3, 4] and int(dataset.cardinality()) == 2
+    good, bad = data.check(tmp_path)
+    assert [os.path.basename(path) for path in good] == ["0.png", "1.png", "3.png", "4.png"]
+    assert [os.path.basename(path) for path in bad] == ["2.png", "5.png"] and "0 bytes" in list(bad.values())[1]
+    assert len(data.check(paths, size=9)[0]) == 0
+    with pytest.raises(ValueError, match="None of the 1 files"):
+        data.files(paths[2:3], 8, 1, on_error="skip")
+
+
+def test_folder_errors(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        data.image_folder(tmp_path / "absent", 8, 4)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"no images.*no files.*\.jpg"):
+        data.image_folder(tmp_path / "empty", 8, 4)
+    (tmp_path / "empty" / "a.txt").write_text("a")
+    with pytest.raises(ValueError, match=r"1 x \.txt"):
+        data.image_folder(tmp_path / "empty", 8, 4)
+    with pytest.raises(ValueError, match="must be a folder"):
+        data.image_folder(tmp_path / "empty" / "a.txt", 8, 4)
+
+
+def test_files_errors(folder):
+    paths = data.image_folder(folder, 8, 4).file_paths
+    with pytest.raises(ValueError, match="paths is empty"):
+        data.files([], 8, 4)
+    with pytest.raises(TypeError, match="list of files"):
+        data.files(folder, 8, 4)
+    with pytest.raises(ValueError, match="22 labels for 23 paths"):
+        data.files(paths, 8, 4, labels=[0] * 22)
+    with pytest.raises(ValueError, match="flat list or array of ints"):
+        data.files(paths, 8, 4, labels=["cat"] * 23)
+    with pytest.raises(ValueError, match='"raise" or "skip"'):
+        data.files(paths, 8, 4, on_error="ignore")
+    with pytest.raises(ValueError, match="channels must be"):
+        data.files(paths, 8, 4, channels=2)
+
+
+@pytest.mark.parametrize(
+    "images,error,match",
+    [
+        (np.zeros((4, 8, 8, 3), object), TypeError, "numbers"),
+        (np.zeros((4, 8, 8, 3), bool), TypeError, "numbers"),
+        (np.zeros((4, 8)), ValueError, r"shape=\(4, 8\)"),
+        (np.zeros((4, 3, 32, 32), "uint8"), ValueError, "transpose"),
+        (np.zeros((0, 8, 8, 3), "uint8"), ValueError, "empty"),
+        (np.full((4, 8, 8, 3), 0.5), ValueError, "Multiply by 255"),
+        (np.full((4, 8, 8, 3), -0.5), ValueError, "0..255"),
+        (np.full((4, 8, 8, 3), np.nan), ValueError, "0..255"),
+        (np.full((4, 8, 8, 3), 256), ValueError, "0..255"),
+    ],
+)
+def test_array_errors(images, error, match):
+    with pytest.raises(error, match=match):
+        data.arrays(images, 2)
+
+
+@pytest.mark.parametrize(
+    "arguments,error,match",
+    [
+        ({"batch_size": 0}, ValueError, "batch_size must be"),
+        ({"batch_size": 2.0}, TypeError, "batch_size must be an int"),
+        ({"batch_size": 24}, ValueError, "drop_remainder=False"),
+        ({"epoch": -1}, ValueError, "epoch"),
+        ({"start": 5}, ValueError, "below the number of batches in an epoch, 5"),
+        ({"seed": None}, TypeError, "seed must be an int"),
+        ({"seed": 2**70}, ValueError, "64 bits"),
+        ({"labels": [0]}, ValueError, "1 labels for 23 images"),
+        ({"size": -3}, ValueError, "Received: size=-3"),
+        ({"size": (8, "a")}, TypeError, "positive int, or a pair"),
+    ],
+)
+def test_argument_errors(images, arguments, error, match):
+    with pytest.raises(error, match=match):
+        data.arrays(images, **{"batch_size": 4, **arguments})
+
+
+def test_other_arrays(images, tmp_path):
+    as_bytes = every(data.arrays(images, 4))
+    same(every(data.arrays(images.astype("float32") + 0.25, 4)), as_bytes)
+    same(every(data.arrays(images.astype("int64"), 4)), as_bytes)
+    for name, stored in (("bytes", images), ("floats", images.astype("float32"))):
+        np.save(tmp_path / f"{name}.npy", stored)
+        same(every(data.arrays(np.load(tmp_path / f"{name}.npy", mmap_mode="r"), 4)), as_bytes)
+    assert every(data.arrays(images[..., 0], 4))[0]["image"].shape == (4, 8, 8, 1)
+
+
+def test_arrays_are_held_once_and_not_in_the_graph():
+    images = np.zeros((4000, 32, 32, 3), "uint8")
+    tracemalloc.start()
+    dataset = data.arrays(images, 100)
+    every(dataset.take(2))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * images.nbytes  # one copy, the tensor
+    functions = []
+    while dataset._inputs():
+        functions += dataset._functions()
+        dataset = dataset._inputs()[0]
+    sizes = [function.function.graph.as_graph_def().ByteSize() for function in functions]
+    assert len(sizes) >= 2 and max(sizes) < 200_000
+
+
+def test_views_are_dicts_in_order(images):
+    dataset = data.arrays(images, 4, index=True, labels=[0] * 23)
+
+    def augment(batch):
+        noise = tf.vectorized_map(lambda seed: tf.random.stateless_uniform((2,), seed), batch["seed"])
+        return [tf.cast(batch["image"], tf.float32), noise]
+
+    one = every(data.views(dataset, augment, parallel_calls=1))
+    dataset.epoch.assign(0)
+    made = data.views(dataset, augment)
+    same_views = every(made)
+    assert int(made.cardinality()) == 5 and made.epoch is dataset.epoch
+    for a, b in zip(one, same_views):
+        assert sorted(a) == ["index", "label", "views"] and isinstance(a["views"], tuple)
+        for v, w in zip(a["views"], b["views"]):
+            np.testing.assert_array_equal(v, w)
+        np.testing.assert_array_equal(a["views"][0][:, 0, 0, 0], a["index"] * 10)
+    again = every(made)
+    assert not np.array_equal(again[0]["views"][1], one[0]["views"][1])
+
+
+def test_fit_sees_every_sample_once_an_epoch(make):
+    counts = tf.Variable(tf.zeros(23, tf.int32))
+
+    class Count(keras.Model):
+        def train_step(self, batch):
+            inputs, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            counts.assign_add(tf.math.bincount(inputs["index"], minlength=23, maxlength=23))
+            return {"loss": tf.constant(0.0)}
+
+    model = Count()
+    model.compile(optimizer="sgd")
+    dataset = make(drop_remainder=False)
+    model.fit(dataset, epochs=3, shuffle=False, verbose=0)
+    assert counts.numpy().tolist() == [3] * 23 and int(dataset.epoch) == 3
+
+
+def test_fit_under_two_replicas(tmp_path):
+    """Over both replicas an epoch is a permutation of the samples, and the next one is another."""
+    program = textwrap.dedent(
+        """
+        import keras, numpy as np, tensorflow as tf
+        from keras_ssl import data
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+        seen = []
+
+        class Count(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.dense = keras.layers.Dense(1)
+                self.dense.build((None, 3))
+                self.built = True
+
+            def call(self, inputs):
+                return self.dense(tf.reduce_mean(tf.cast(inputs["image"], tf.float32), (1, 2)))
+
+            def train_step(self, batch):
+                inputs, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+                tf.numpy_function(lambda i: seen.append(i), [inputs["index"]], [])
+                return {"loss": tf.reduce_sum(self(inputs))}
+
+        images = np.zeros((24, 4, 4, 3), "uint8")
+        epochs = []
+        class Cut(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                seen.clear()
+            def on_epoch_end(self, epoch, logs=None):
+                epochs.append([int(i) for part in seen for i in part])
+
+        with strategy.scope():
+            dataset = data.arrays(images, 4, index=True)     # inside of the scope on purpose
+            model = Count()
+            model.compile(optimizer="sgd")
+        model.fit(dataset, epochs=3, shuffle=False, verbose=0, callbacks=[Cut()])
+        assert [len(epoch) for epoch in epochs] == [24] * 3, epochs
+        assert all(sorted(epoch) == list(range(24)) for epoch in epochs), epochs
+        assert len(set(map(tuple, epochs))) == 3
+        print("first epoch", int(dataset.epoch) - 3)
+        """
+    )
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    environment = {**os.environ, "PYTHONPATH": root, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A data set of tensorflow-datasets in each of two file formats; the pixels of a sample tell its label."""
+    library = pytest.importorskip("tensorflow_datasets")
+
+    class KsslTiny(library.core.GeneratorBasedBuilder):
+        VERSION = library.core.Version("1.0.0")
+        code_path = None  # a class of a test has no checksums and citations beside it
+
+        def _info(self):
+            features = {
+                "image": library.features.Image(shape=(8, 8, 3)),
+                "label": library.features.ClassLabel(names=["x", "y", "z"]),
+                "text": library.features.Text(),
+            }
+            return library.core.DatasetInfo(builder=self, features=library.features.FeaturesDict(features))
+
+        def _split_generators(self, manager):
+            return {"train": self._generate_examples(20), "test": self._generate_examples(7)}
+
+        def _generate_examples(self, count):
+            for number in range(count):
+                image = np.full((8, 8, 3), number, "uint8")
+                yield number, {"image": image, "label": number % 3, "text": "a"}
+
+    root = tmp_path_factory.mktemp("prepared")
+    library.disable_progress_bar()
+    for file_format in ("tfrecord", "array_record"):
+        KsslTiny(data_dir=root / file_format, file_format=file_format).download_and_prepare()
+    return root
+
+
+@pytest.mark.parametrize("file_format", ["tfrecord", "array_record"])
+def test_tfds(prepared, file_format):
+    def make(batch_size=4, **kwargs):
+        kwargs = {"labels": True, "index": True, "shuffle_buffer": 8, **kwargs}
+        return data.tfds("kssl_tiny", 8, batch_size, data_dir=prepared / file_format, **kwargs)
+
+    dataset = make()
+    assert dataset.class_names == ["x", "y", "z"] and int(dataset.cardinality()) == 5
+    passes = [every(dataset) for _ in range(3)]
+    orders = [[int(i) for batch in one for i in batch["index"]] for one in passes]
+    assert all(sorted(order) == list(range(20)) for order in orders) and len(set(map(tuple, orders))) == 3
+    pixel = {}
+    for batch in sum(passes, []):
+        np.testing.assert_array_equal(batch["label"], batch["image"][:, 0, 0, 0] % 3)
+        for number, image in zip(batch["index"], batch["image"]):
+            assert pixel.setdefault(int(number), image[0, 0, 0]) == image[0, 0, 0]
+    assert len(set(pixel.values())) == 20
+    keras.utils.set_random_seed(3)
+    same(every(make(epoch=1, parallel_calls=3)), passes[1])
+    same(every(make(epoch=1, start=2)), passes[1][2:])
+    assert flat(make(split="test", shuffle=False)) == list(range(7))
+    assert len(flat(make(split="train[:50%]", drop_remainder=False))) == 10
+    text = message(data.tfds("kssl_tiny", 9, 4, data_dir=prepared / file_format, split="test"))
+    assert "Example" in text and "kssl_tiny" in text and "upscale=True" in text
+    with pytest.raises(ValueError, match="image feature 'picture'"):
+        make(image_key="picture")
+    with pytest.raises(ValueError, match="class label 'text'"):
+        make(label_key="text")
+    with pytest.raises(ValueError, match="knows no data set 'kssl_absent'"):
+        data.tfds("kssl_absent", 8, 4, data_dir=prepared)
+
+
+def test_class_balanced():
+    labels = np.repeat([3, 1, 7], [50, 20, 30])
+    chosen = data.class_balanced(labels, 30)
+    assert chosen.dtype == np.int64 and len(set(chosen.tolist())) == 30 and (np.diff(chosen) > 0).all()
+    assert np.bincount(labels[chosen])[[1, 3, 7]].tolist() == [10, 10, 10]
+    assert sorted(np.bincount(labels[data.class_balanced(labels, 31)])[[1, 3, 7]].tolist()) == [10, 10, 11]
+    np.testing.assert_array_equal(chosen, data.class_balanced(labels, 30))
+    assert not np.array_equal(chosen, data.class_balanced(labels, 30, seed=1))
+    wrong = [(labels, 90, "class 1, which has 20"), (labels, 101, "at most"), (labels * 1.0, 3, "flat array of ints")]
+    for labels, count, match in wrong:
+        with pytest.raises(ValueError, match=match):
+            data.class_balanced(labels, count)
+
+
+def unpacked(name, keep, count, target):
+    """The first `count` members of an archive that `keep` wants."""
+    path = os.path.join(SHARED, name)
+    if not os.path.exists(path):
+        pytest.skip(f"{name} is not beside the repository, in shared/data")
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if member.isfile() and keep(member.name):
+                archive.extract(member, target, filter="data")
+                count -= 1
+            if count == 0:
+                break
+    return target
+
+
+def test_real_small_images(tmp_path):
+    root = unpacked("cifar10-images.tar.gz", lambda name: name.endswith(".jpg"), 50, tmp_path)
+    batches = every(data.image_folder(root, 32, 25))
+    assert sum(len(batch["image"]) for batch in batches) == 50 and batches[0]["image"].std() > 20
+
+
+def test_real_photographs(tmp_path):
+    root = unpacked("photos-200.tar", lambda name: name.lower().endswith((".jpg", ".jpeg")), 4, tmp_path)
+    (batch,) = every(data.image_folder(root, 64, 4))
+    assert batch["image"].shape == (4, 64, 64, 3) and batch["image"].std() > 20
