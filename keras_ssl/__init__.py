@@ -34,6 +34,12 @@ PARTS = (
 __all__ = [*NAMES, *PARTS]
 
 
+def register():
+    """Makes every class of the package known to Keras, so that it can load what was saved with them."""
+    for module in (*METHODS.values(), "augment", "encoders", "memory", "optimizers"):
+        importlib.import_module(f"keras_ssl.{module}")
+
+
 def __getattr__(name):
     if name in NAMES:
         return getattr(importlib.import_module(f"keras_ssl.{NAMES[name]}"), name)
@@ -44,3 +50,7 @@ def __getattr__(name):
 
 def __dir__():
     return sorted([*globals(), *__all__])
+
+
+if "keras" in sys.modules:  # the slow part is done already, and keras.saving.load_model works as everywhere
+    register()

@@ -5,7 +5,9 @@ import keras
 from keras_ssl import distribute
 
 
-def mlp(inputs, hidden, dim, depth=2, batch_norm=True, hidden_bias=True, output_bias=False, output_norm=None, name=None):
+def mlp(
+    inputs, hidden, dim, depth=2, batch_norm=True, hidden_bias=True, output_bias=False, output_norm=None, name=None
+):
     """A multi-layer perceptron: `depth - 1` times Dense - BatchNormalization - ReLU, then Dense.
 
     Args:

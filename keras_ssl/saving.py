@@ -1,7 +1,5 @@
 """Saving: a whole method as one `.keras` file, and its encoder as a file that needs nothing but Keras."""
 
-import importlib
-
 import keras
 
 import keras_ssl
@@ -11,8 +9,8 @@ from keras_ssl import encoders
 def load(path, compile=True):
     """A whole method, as `model.save("name.keras")` wrote it: weights, teacher, queue, optimizer, random state.
 
-    It is `keras.saving.load_model` after every class of keras_ssl has been made known to Keras, in safe mode: nothing
-    in the file is executed.
+    It is `keras.saving.load_model`, in safe mode (nothing in the file is executed), and it works also where Keras was
+    imported after keras_ssl and does not know its classes.
 
     Args:
         path: str or path of a `.keras` file.
@@ -21,8 +19,7 @@ def load(path, compile=True):
     Returns:
         `keras_ssl.Method`.
     """
-    for module in {*keras_ssl.NAMES.values(), *keras_ssl.PARTS} - {"visualize", "eval"}:
-        importlib.import_module(f"keras_ssl.{module}")
+    keras_ssl.register()
     return keras.saving.load_model(path, compile=compile)
 
 

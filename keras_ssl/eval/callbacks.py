@@ -12,10 +12,10 @@ from keras_ssl.eval.probe import linear_features
 
 
 class Evaluation(keras.callbacks.Callback):
-    """Base: writes what `measure(encoder)` returns into the logs of every `every`-th epoch, and of the last one.
+    """Base: writes what `measure(encoder)` returns into the logs of the first, every `every`-th and the last epoch.
 
     The encoder is `model.encoder`, or the model itself where it has none. The training is not changed: the encoder
-    runs in inference mode and no random state moves. In the epochs between, the numbers are NaN, so that all columns
+    runs in inference mode and no random state moves. The epochs between repeat the last numbers, so that all columns
     of `History` and `CSVLogger` have one row an epoch.
 
     A subclass has `names`, the tuple of the keys it writes.
@@ -26,6 +26,7 @@ class Evaluation(keras.callbacks.Callback):
         if not isinstance(every, (int, np.integer)) or every < 1:
             raise ValueError(f"every must be a positive int, in epochs. Received: every={every!r}")
         self.every = every
+        self.numbers = None
 
     @property
     def encoder(self):
@@ -34,11 +35,15 @@ class Evaluation(keras.callbacks.Callback):
     def measure(self, encoder):
         raise NotImplementedError
 
+    def on_train_begin(self, logs=None):
+        self.numbers = None
+
     def on_epoch_end(self, epoch, logs=None):
         due = (epoch + 1) % self.every == 0 or epoch + 1 == (self.params or {}).get("epochs")
-        numbers = self.measure(self.encoder) if due else dict.fromkeys(self.names, float("nan"))
+        if due or self.numbers is None:
+            self.numbers = self.measure(self.encoder)
         if logs is not None:
-            logs.update(numbers)
+            logs.update(self.numbers)
 
 
 class Labelled(Evaluation):
@@ -169,6 +174,7 @@ class CollapseMonitor(Evaluation):
         self.collapsed = False
 
     def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
         if self.sample is None:
             self.sample = first_images(self.data, self.images)
             self.views = None if self.augment is None else two_views(self.augment, self.sample)

@@ -1,0 +1,125 @@
+"""What is saved can be loaded where it is needed: in another process, the encoder without keras_ssl."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_ssl
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+PLAIN_KERAS = """
+import sys
+import keras, numpy as np
+encoder = keras.saving.load_model("encoder.keras")
+np.save("plain.npy", encoder.predict(np.load("images.npy"), verbose=0))
+assert not [name for name in sys.modules if name.startswith(("keras_ssl", "keras_cv"))]
+"""
+WHOLE_MODEL = """
+import keras_ssl
+model = keras_ssl.load("model.keras")
+import numpy as np
+assert type(model) is keras_ssl.MoCoV1
+np.save("whole.npy", model.predict(np.load("images.npy"), verbose=0))
+np.savez("weights.npz", *model.get_weights(), *[v.numpy() for v in model.optimizer.variables])
+assert np.isfinite(model.train_on_batch(np.load("images.npy")))
+"""
+
+
+def encoder(*middle):
+    images = x = keras.Input((8, 8, 3))
+    for layer in (keras.layers.Rescaling(1 / 127.5, offset=-1), keras.layers.Conv2D(6, 3), *middle):
+        x = layer(x)
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
+
+
+def images():
+    return np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), "uint8")
+
+
+def trained_moco():
+    grouped = keras_ssl.encoders.GroupedBatchNormalization(2, momentum=0.5)
+    model = keras_ssl.MoCoV1(encoder(grouped), keras_ssl.augment.moco_v1(8), dim=4, queue_size=12)
+    model.compile(optimizer=keras_ssl.optimizers.SGD(0.1, momentum=0.9), run_eagerly=True)
+    model.train_on_batch(images())
+    assert np.abs(grouped.moving_mean).max() > 0.01
+    return model
+
+
+def in_a_new_process(code, folder, path=""):
+    environment = os.environ | {"PYTHONPATH": str(path), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_files_load_in_a_new_process(tmp_path):
+    model = trained_moco()
+    expected = model.predict(images(), verbose=0)
+    np.save(tmp_path / "images.npy", images())
+    written = keras_ssl.export(model, tmp_path / "encoder.keras")
+    model.save(tmp_path / "model.keras")
+    assert type(model.encoder.layers[3]).__name__ == "GroupedBatchNormalization"  # the model stays as it was
+    np.testing.assert_allclose(written.predict(images(), verbose=0), expected, atol=1e-5)
+
+    processes = in_a_new_process(PLAIN_KERAS, tmp_path), in_a_new_process(WHOLE_MODEL, tmp_path, ROOT)
+    for process in processes:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output[-3000:]
+    np.testing.assert_allclose(np.load(tmp_path / "plain.npy"), expected, atol=1e-5)
+    np.testing.assert_allclose(np.load(tmp_path / "whole.npy"), expected, atol=1e-5)
+    state = [*model.get_weights(), *[v.numpy() for v in model.optimizer.variables]]
+    found = list(np.load(tmp_path / "weights.npz").values())
+    assert len(found) == len(state)
+    for first, second in zip(found, state):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_an_encoder_alone_can_be_exported(tmp_path):
+    model = encoder(keras.layers.BatchNormalization())
+    keras_ssl.export(model, str(tmp_path / "encoder.keras"))
+    loaded = keras.saving.load_model(tmp_path / "encoder.keras")
+    np.testing.assert_allclose(loaded.predict(images(), verbose=0), model.predict(images(), verbose=0), atol=1e-6)
+
+
+@keras.saving.register_keras_serializable("keras_ssl_tests")
+class Twice(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+def test_export_refuses_what_plain_keras_cannot_load(tmp_path):
+    nested = keras.Sequential([keras.Input((6, 6, 6)), Twice()])
+    for model in (encoder(Twice()), encoder(nested)):
+        with pytest.raises(ValueError, match="plain Keras cannot load: Twice"):
+            keras_ssl.export(model, tmp_path / "encoder.keras")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["encoder.h5", "encoder", "encoder.keras.zip"])
+def test_export_refuses_other_files(tmp_path, name):
+    with pytest.raises(ValueError, match="must end in '.keras'"):
+        keras_ssl.export(encoder(), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_load_executes_nothing_that_is_in_the_file(tmp_path):
+    model = keras_ssl.SimCLR(encoder(keras.layers.Lambda(lambda x: x + 1)), hidden=4, dim=3)
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="(?i)unsafe|lambda"):
+        keras_ssl.load(tmp_path / "model.keras")
+
+
+def test_load_without_compile_has_no_optimizer(tmp_path):
+    model = trained_moco()
+    model.save(tmp_path / "model.keras")
+    loaded = keras_ssl.load(tmp_path / "model.keras", compile=False)
+    assert loaded.optimizer is None and not loaded.compiled
+    for first, second in zip(loaded.get_weights(), model.get_weights()):
+        np.testing.assert_array_equal(first, second)
