@@ -66,19 +66,34 @@ def gather(x, gradient=True):
     return ops.cast(rows, dtype) if half else rows
 
 
+def first_row(rows):
+    """Where the rows of this replica start among the gathered ones: an int, or an int32 scalar.
+
+    Args:
+        rows: the number of rows of this replica. Where it is known when the step is compiled, all replicas have as
+            many; the last batch of an epoch may be uneven.
+    """
+    if context() is None:
+        return 0
+    if isinstance(rows, int):
+        return replica() * rows
+    counts = gather(ops.reshape(ops.cast(rows, "int32"), (1,)), gradient=False)
+    return ops.sum(ops.where(ops.arange(replicas(), dtype="int32") < replica(), counts, 0))
+
+
 def local(x, rows):
-    """The rows of this replica out of a gathered tensor; the inverse of `gather` for equal slices.
+    """The rows of this replica out of a gathered tensor; the inverse of `gather`.
 
     Args:
         x: tensor `(global batch, ...)`.
-        rows: int, the number of rows of a replica.
+        rows: the number of rows of this replica.
 
     Returns:
         tensor `(rows, ...)`.
     """
     if context() is None:
         return x
-    start = [ops.cast(replica() * rows, "int32")] + [0] * (len(x.shape) - 1)
+    start = [ops.cast(first_row(rows), "int32")] + [0] * (len(x.shape) - 1)
     return ops.slice(x, start, (rows, *x.shape[1:]))
 
 

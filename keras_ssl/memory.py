@@ -44,7 +44,8 @@ class Queue(keras.layers.Layer):
                 f"A queue of size={self.size} cannot take a batch of {rows} keys. Make the queue at least as large "
                 "as the global batch, or the batch smaller."
             )
-        positions = ops.mod(self.pointer + ops.arange(rows, dtype="int32"), self.size)
+        positions = ops.mod(self.pointer + ops.arange(rows, dtype="int32"), self.size)[-self.size :]
+        keys = keys[-self.size :]  # a batch whose size is known at run time only may be too large: the last keys stay
         self.entries.assign(ops.scatter_update(self.entries, positions[:, None], keys))
         self.pointer.assign(ops.mod(self.pointer + rows, self.size))
 

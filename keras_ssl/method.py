@@ -276,8 +276,8 @@ def check_encoder(encoder):
         shape = None
     if shape is None or not encoder.built:
         raise ValueError(
-            f"encoder '{encoder.name}' is not built, so the size of its features is unknown: call it on one batch of "
-            "images first, or make it a functional keras.Model(inputs, outputs)."
+            f"encoder '{encoder.name}' is not built, so the size of its features is unknown. Give a Sequential an "
+            "Input; wrap a subclassed model: images = keras.Input(shape); keras.Model(images, encoder(images))."
         )
     if not (isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[-1], int)):
         raise ValueError(

@@ -127,3 +127,30 @@ def test_the_target_has_batch_statistics_of_its_own():
     np.testing.assert_allclose(online, 0.09 * means[0] + 0.1 * means[1], atol=1e-5)
     np.testing.assert_allclose(target, 0.09 * means[1] + 0.1 * means[0], atol=1e-5)
     assert np.abs(online - target).max() > 1e-3
+
+
+def spread_after_training(collapsing):
+    """The standard deviation of the unit projections after 100 steps, 1 where they are spread evenly."""
+    keras.utils.set_random_seed(0)
+    model = keras_ssl.BYOL(encoder(), hidden=32, dim=8, momentum=0.0 if collapsing else 0.95)
+    if collapsing:
+        model.predictor.trainable = False
+        model.predictor = lambda x, training: x
+    model.compile(optimizer=keras.optimizers.SGD(0.3, momentum=0.9))
+    draw = np.random.default_rng(0)
+    smooth = draw.uniform(0, 255, (64, 2, 2, 3)).repeat(4, axis=1).repeat(4, axis=2)
+
+    def views():
+        light, noise = draw.uniform(0.7, 1.3, (64, 1, 1, 3)), draw.normal(0, 20, smooth.shape)
+        return (smooth * light + noise).astype("float32")
+
+    for _ in range(100):
+        train(model, views(), views())
+    projections = model.online(views(), training=True).numpy()
+    projections /= np.linalg.norm(projections, axis=1, keepdims=True)
+    return projections.std(axis=0).mean() * np.sqrt(8)
+
+
+def test_it_collapses_without_target_and_predictor_and_not_with_them():
+    assert spread_after_training(collapsing=True) < 0.3  # 0.09 to 0.17 for other seeds
+    assert spread_after_training(collapsing=False) > 0.7  # 0.88 to 0.95

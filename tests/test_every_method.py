@@ -227,6 +227,19 @@ def test_replicas_hold_the_same_state(name, two_replicas):
 
 
 @every_method
+def test_an_uneven_last_batch_is_gathered_in_order(name, two_replicas):
+    dataset = tf.data.Dataset.from_tensor_slices({"image": images(BATCH + 5)}).batch(BATCH)  # 4 + 4, then 3 + 2
+    with two_replicas.scope():
+        model = make(name)
+    history = model.fit(dataset, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    if hasattr(model, "queue"):  # all keys are in it, each once
+        keys = model.queue.entries.numpy()
+        assert int(model.queue.pointer.numpy()) == (BATCH + 5) * (2 if model.symmetric else 1) % model.queue.size
+        assert len(np.unique(keys.round(5), axis=0)) == len(keys)
+
+
+@every_method
 def test_an_overflow_on_one_replica_is_known_to_all(name, two_replicas):
     keras.config.set_dtype_policy("mixed_float16")
     with two_replicas.scope():

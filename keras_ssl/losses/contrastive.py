@@ -33,7 +33,7 @@ def nt_xent(first, second, temperature=0.1):
     others = ops.concatenate([all_first, all_second])  # (2 * total, dim)
     logits = ops.matmul(anchors, ops.transpose(others)) / temperature  # (2 * batch, 2 * total)
 
-    row = distribute.replica() * images + ops.arange(images, dtype="int32")
+    row = distribute.first_row(images) + ops.arange(images, dtype="int32")
     itself = ops.concatenate([row, row + total])
     partner = ops.concatenate([row + total, row])
     columns = ops.arange(2 * total, dtype="int32")
