@@ -109,10 +109,9 @@ def test_features_are_float32_under_every_policy():
         assert float(evaluation.linear_features(rows, labels, rows, labels)) > 0.95
 
 
-def test_features_under_two_replicas_are_those_of_one():
+def test_features_under_two_replicas_are_those_of_one(two_replicas):
     images, _ = pictures(21)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
+    with two_replicas.scope():
         encoder = keras.Sequential([keras.Input((6, 6, 3)), keras.layers.Flatten(), keras.layers.Dense(4)])
     expected = images.reshape(21, -1).astype("float32") @ encoder.weights[0].numpy()
     for n in (21, 1):

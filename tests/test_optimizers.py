@@ -245,7 +245,7 @@ def test_clipping_of_the_base_class_still_works():
 
 
 @pytest.mark.parametrize("kind", [optimizers.LARS, optimizers.SGD, optimizers.AdamW])
-def test_two_replicas_equal_one(kind):
+def test_two_replicas_equal_one(kind, two_replicas):
     keras.config.set_dtype_policy("float64")
     x, y = np.random.default_rng(0).normal(size=(2, 16, 4))
 
@@ -258,7 +258,7 @@ def test_two_replicas_equal_one(kind):
         model.fit(x, y[:, :1], batch_size=8, epochs=3, shuffle=False, verbose=0)
         return model.get_weights()
 
-    one, two = train(tf.distribute.get_strategy()), train(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+    one, two = train(tf.distribute.get_strategy()), train(two_replicas)
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
 

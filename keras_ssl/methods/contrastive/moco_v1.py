@@ -71,10 +71,10 @@ class MoCoV1(Method):
         first, second = views
         queue = self.queue.read()  # (queue_size, dim)
         loss, keys = self.contrast(first, second, queue)
-        if self.symmetric:
-            other, other_keys = self.contrast(second, first, queue)
-            loss, keys = loss + other, ops.concatenate([keys, other_keys])
-        return {"loss": loss, "keys": keys}
+        if not self.symmetric:
+            return {"loss": loss, "keys": [keys]}
+        other, other_keys = self.contrast(second, first, queue)
+        return {"loss": loss + other, "keys": [keys, other_keys]}
 
     def contrast(self, query_view, key_view, queue):
         queries = self.query_encoder(query_view, training=True)  # (batch, dim)
@@ -93,4 +93,5 @@ class MoCoV1(Method):
 
     def after_step(self, outputs):
         teacher.follow(self.key_encoder, self.query_encoder, self.momentum)
-        self.queue.push(outputs["keys"])
+        for keys in outputs["keys"]:  # one after the other: the same order on any number of replicas
+            self.queue.push(keys)
