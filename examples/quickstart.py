@@ -100,11 +100,12 @@ def measure(encoder, train, test):
 
 def page(options, model, train, test, classes, scores, history):
     shown = test[0][:500], None if test[1] is None else test[1][:500]
-    labels = None if test[1] is None else (shown[1][:8], train[1])
+    queries = np.arange(8) if test[1] is None else np.unique(shown[1], return_index=True)[1][:8]  # one a class
+    labels = None if test[1] is None else (shown[1][queries], train[1])
     figures = {
         "What the network sees: two views of each image": visualize.views(train[0][:6], model.augment),
         "Test images and their nearest training images, by the features": visualize.neighbours(
-            model.encoder, shown[0][:8], train[0], labels=labels
+            model.encoder, shown[0][queries], train[0], labels=labels
         ),
         "A map of the features of test images (t-SNE)": visualize.projection(
             eval.features(model.encoder, shown[0])[0], shown[1], class_names=classes
