@@ -33,8 +33,9 @@ class Method(keras.Model):
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`; it keeps its preprocessing inside. See
             `keras_ssl.encoders`.
-        augment: layer from the images, or from the pipeline's dict, to a list of views. See `keras_ssl.augment`.
-            None where the data holds the views themselves: a list or tuple of views, or a dict with `"views"`.
+        augment: layer that is called with what the data holds, images or the pipeline's dict, and returns a list of
+            views. See `keras_ssl.augment`: a `View` takes any layer of Keras or KerasCV. None where the data holds
+            the views themselves: a list or tuple of views, or a dict with `"views"`.
 
     Raises:
         ValueError: the encoder is not built, or does not return features of rank 2.
@@ -98,11 +99,10 @@ class Method(keras.Model):
         )
 
     def local_loss(self, outputs):
-        """What a replica differentiates, float32: the gradients of the replicas are summed by the optimizer."""
-        loss = ops.cast(outputs["loss"], "float32")
-        for regularizer in self.losses:
-            loss = loss + ops.cast(regularizer, "float32")
-        return loss / distribute.replicas()
+        """What a replica differentiates, float32 at least: the optimizer sums the gradients of the replicas."""
+        dtype = keras.backend.result_type(outputs["loss"].dtype, "float32")
+        terms = [outputs["loss"], *self.losses]  # the losses that Keras keeps are regularizers
+        return sum(ops.cast(term, dtype) for term in terms) / distribute.replicas()
 
     def may_skip(self):
         """Whether there are steps in which the optimizer leaves the weights alone."""
