@@ -3,9 +3,9 @@
     python benchmarks/step.py
 
 For every method two compiled steps are timed in turns, in one process, on the same batch: the method's own `train_step`
-(heads, loss, teacher, queue, optimizer; the views are made before, see benchmarks of the augmentation for those), and
-the bare encoder: as many forward and backward passes as the method makes with a gradient, as many forward passes as its
-teacher makes without, and the same optimizer. The ratio of the medians, minus 1, is the method's own share.
+(heads, loss, teacher, queue, optimizer; the views are made before), and the bare encoder: as many forward and backward
+passes as the method makes with a gradient, as many forward passes as its teacher makes without, and the same optimizer.
+The median of the rounds' ratios, minus 1, is the method's own share.
 """
 
 import argparse

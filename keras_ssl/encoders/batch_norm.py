@@ -38,10 +38,10 @@ class GroupedBatchNormalization(layers.BatchNormalization):
         super().__init__(**kwargs)
         if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
             raise ValueError(f"groups must be a positive int. Received: groups={groups}")
-        if self.synchronized or getattr(self, "renorm", False):  # older versions of Keras have no renorm
+        if self.synchronized or self.renorm:
             raise ValueError(
                 "GroupedBatchNormalization has no synchronized and no renorm. "
-                f"Received: synchronized={self.synchronized}, renorm={kwargs.get('renorm', False)}"
+                f"Received: synchronized={self.synchronized}, renorm={self.renorm}"
             )
         self.groups = groups
 
