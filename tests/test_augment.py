@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_ssl import augment
+from keras_ssl import augment, data
 from tests.reference import augment as reference
 
 RECIPES = ["simclr", "simclr_cifar", "moco_v1", "moco_v2", "moco_cifar", "byol", "byol_cifar", "cifar"]
@@ -283,11 +283,68 @@ def test_the_same_seed_gives_the_same_views_everywhere():
     expected = [numpy(view) for view in views(x, seeds=s)]
     for view, value in zip(tf.function(views)({"image": x, "seed": s}), expected, strict=True):
         close(view, value)
-    data = tf.data.Dataset.from_tensor_slices({"image": x, "seed": s})
+    dataset = tf.data.Dataset.from_tensor_slices({"image": x, "seed": s})
     for batch, calls in [(4, None), (5, 3)]:
-        batches = list(data.batch(batch).map(views, num_parallel_calls=calls))
+        batches = list(dataset.batch(batch).map(views, num_parallel_calls=calls))
         for number, value in enumerate(expected):
             close(tf.concat([views[number] for views in batches], axis=0), value)
+
+
+@pytest.mark.parametrize(
+    "views",
+    [
+        augment.simclr(64, kernel=5),  # resampled in blocks
+        augment.byol((12, 10)),
+        augment.Views([augment.RandomFlip(), augment.moco_v1(8).views, augment.RandomFlip()], seed=2),
+        augment.Solarize(p=0.5),
+    ],
+    ids=["simclr", "byol", "list", "layer"],
+)
+def test_the_compiled_pipeline_makes_the_same_views(views):
+    x, s = images(7, 70, 24), seeds(7)
+    expected = views(x, seeds=s)
+    size = 4 if isinstance(views, augment.Solarize) else 7  # a smaller last batch is compiled by itself: once is enough
+    batches = tf.data.Dataset.from_tensor_slices({"image": x, "seed": s, "label": np.arange(7)}).batch(size)
+    for pipeline in [data.views(batches, views), data.views(batches, views, jit_compile=False)]:
+        assert [label for batch in pipeline for label in batch["label"].numpy()] == list(range(7))
+        found = [tf.concat(views, axis=0) for views in zip(*[batch["views"] for batch in pipeline], strict=True)]
+        for one, other in zip(found, expected if isinstance(expected, tuple) else [expected], strict=True):
+            close(one, other, atol=0.1)
+
+
+def test_the_compiled_pipeline_skips_what_is_not_drawn():
+    # An image that is neither blurred nor jittered takes no part in them: its bad values come through untouched.
+    class Poison(augment.Augmentation):
+        def draw(self, seeds, size):
+            return {"chosen": seeds[:, 0] > 0}
+
+        def transform(self, images, chosen):
+            return augment.layer.change(images, chosen, lambda images: tf.debugging.check_numerics(images, "") / 0)
+
+    x, s = images(4, 6, 6), np.array([[1, 0], [-1, 0], [1, 0], [-1, 0]], "int32")
+    batches = tf.data.Dataset.from_tensor_slices({"image": x, "seed": s}).batch(4)
+    (view,) = next(iter(data.views(batches, Poison())))["views"]
+    np.testing.assert_array_equal(np.isfinite(view).all((1, 2, 3)), [False, True, False, True])
+    close(view[1], x[1], atol=0)
+
+
+def test_the_compiled_pipeline_draws_seeds_of_its_own():
+    batches = tf.data.Dataset.from_tensors({"image": np.tile(images(1, 12, 12), (6, 1, 1, 1))}).repeat(2)
+    rows = [view for batch in data.views(batches, augment.cifar(8, seed=5)) for view in batch["views"]]
+    assert len(np.unique(np.concatenate(rows).reshape(24, -1), axis=0)) == 24
+
+
+def test_only_what_compiles_is_compiled():
+    foreign = augment.Views(augment.View([augment.RandomResizedCrop(8), keras.layers.Rescaling(1.0)]), 2)
+    ragged = tf.data.Dataset.from_generator(
+        lambda: iter([{"image": images(2, 9, 9), "seed": seeds(2)}, {"image": images(2, 9, 7), "seed": seeds(2)}]),
+        output_signature={"image": tf.TensorSpec((2, 9, None, 3), "uint8"), "seed": tf.TensorSpec((2, 2), "int32")},
+    )
+    batches = tf.data.Dataset.from_tensor_slices({"image": images(), "seed": seeds()}).batch(4)
+    for pipeline, layer in [(batches, foreign), (batches, lambda batch: batch["image"]), (ragged, augment.cifar(8))]:
+        assert len(list(data.views(pipeline, layer))) == 2
+        with pytest.raises(ValueError, match="jit_compile=True needs"):
+            data.views(pipeline, layer, jit_compile=True)
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -305,8 +362,8 @@ def test_the_same_views_under_fit(jit):
     model = Model()
     expected = tuple(numpy(view) for view in model.views(x, seeds=s))
     model.compile(keras.optimizers.SGD(0.0), loss=["mae"], jit_compile=jit)
-    data = tf.data.Dataset.from_tensor_slices(({"image": x, "seed": s}, expected)).batch(4)
-    assert model.fit(data, epochs=1, verbose=0, shuffle=False).history["loss"][0] < 1e-2
+    batches = tf.data.Dataset.from_tensor_slices(({"image": x, "seed": s}, expected)).batch(4)
+    assert model.fit(batches, epochs=1, verbose=0, shuffle=False).history["loss"][0] < 1e-2
 
 
 def test_the_same_views_under_mixed_precision():
@@ -360,8 +417,8 @@ def test_layers_of_keras_and_keras_cv_in_a_view():
         ]
     )
     policies = augment.View([augment.RandomResizedCrop(16), keras_cv.layers.RandAugment((0, 255), 1)])
-    data = tf.data.Dataset.from_tensor_slices({"image": x, "seed": s}).batch(3)
-    for batch in data.map(augment.Views([view, policies]), num_parallel_calls=2):
+    batches = tf.data.Dataset.from_tensor_slices({"image": x, "seed": s}).batch(3)
+    for batch in batches.map(augment.Views([view, policies]), num_parallel_calls=2):
         for found in batch:
             assert found.shape == (3, 16, 16, 3) and found.dtype == "float32"
             assert 20 < numpy(found).mean() < 255 and numpy(found).max() <= 255.001

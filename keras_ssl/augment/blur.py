@@ -1,10 +1,11 @@
 """Gaussian blur with a width of its own for every image."""
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_ssl.augment.crop import resample
-from keras_ssl.augment.layer import Augmentation, check_probability, check_range, per_image
+from keras_ssl.augment.crop import block_rows, resample
+from keras_ssl.augment.layer import Augmentation, change, check_probability, check_range
 from keras_ssl.augment.random import uniform
 
 
@@ -32,7 +33,12 @@ class GaussianBlur(Augmentation):
         self.sigma = check_range("sigma", sigma)
         self.p = p
 
-    def augment(self, images, seeds):
+    def draw(self, seeds, size):
+        draws = uniform(seeds, 2)
+        low, high = self.sigma
+        return {"chosen": draws[:, 0] < self.p, "sigma": low + (high - low) * draws[:, 1]}
+
+    def transform(self, images, chosen, sigma):
         height, width = images.shape[1:3]
         if height is None or width is None:
             raise ValueError(
@@ -45,31 +51,58 @@ class GaussianBlur(Augmentation):
                 f"kernel must be smaller than twice the image's shorter side. Received: kernel={self.kernel} and "
                 f"images.shape={tuple(images.shape)}"
             )
-        draws = uniform(seeds, 2)
-        low, high = self.sigma
-        sigma = low + (high - low) * draws[:, 1]
-        rows = blurring(sigma, radius, height)
-        columns = rows if height == width else blurring(sigma, radius, width)
-        blurred = resample(images, rows, columns)
-        return blurred if self.p == 1 else ops.where(per_image(draws[:, 0] < self.p), blurred, images)
+        blur = by_shifts if images.shape[0] == 1 else by_matrices
+        return change(images, chosen, lambda images: blur(images, gaussian(sigma, radius)))
 
     def get_config(self):
         return {**super().get_config(), "kernel": self.kernel, "sigma": self.sigma, "p": self.p}
 
 
-def blurring(sigma, radius, side):
-    """Matrices `(batch, side, side)` that blur the pixels of a side."""
-    sigma = sigma[:, None, None]
-    to = ops.arange(side, dtype="float32")[None, :, None]
-    of = ops.arange(side, dtype="float32")[None, None, :]
-    taps = ops.arange(-radius, radius + 1, dtype="float32")[None, None, :]
+def gaussian(sigma, radius):
+    """The taps `(batch, 2 radius + 1)`, which sum to 1."""
+    distance = ops.arange(-radius, radius + 1, dtype="float32")
+    taps = ops.exp(-0.5 * (distance / sigma[:, None]) ** 2)
+    return taps / ops.sum(taps, axis=1, keepdims=True)
 
-    def gauss(distance):
-        return ops.exp(-0.5 * (distance / sigma) ** 2)
 
-    def within(distance, mirrored=True):
-        return ops.where((distance <= radius) & mirrored, gauss(distance), 0.0)
+def by_shifts(image, taps):
+    """One image, as a sum of shifted ones: a compiler makes one loop of it that stays in the cache."""
+    radius = taps.shape[1] // 2
+    weights = ops.unstack(taps[0])[radius:]
+    planes = ops.transpose(image, (0, 3, 1, 2))
+    for axis in (2, 3):
+        side = planes.shape[axis]
+        borders = [(0, 0)] * 4
+        borders[axis] = (radius, radius)
+        padded = ops.pad(planes, borders, mode="reflect")
 
-    # A pixel gives directly, and by its mirror image at either border. Border pixels have none.
-    weight = within(ops.abs(to - of)) + within(to + of, of > 0) + within(2 * (side - 1) - to - of, of < side - 1)
-    return weight / ops.sum(gauss(taps), axis=2, keepdims=True)
+        def shifted(by):
+            window = [slice(None)] * 4
+            window[axis] = slice(radius + by, radius + by + side)
+            return padded[tuple(window)]
+
+        planes = shifted(0) * weights[0]
+        for by in range(1, radius + 1):
+            planes = planes + (shifted(by) + shifted(-by)) * weights[by]
+    return ops.transpose(planes, (0, 2, 3, 1))
+
+
+def by_matrices(images, taps):
+    """A batch of images, as products with a matrix per image."""
+    radius = taps.shape[1] // 2
+    height, width = images.shape[1:3]
+    rows = banded(taps, height)
+    columns = rows if height == width else banded(taps, width)
+    padded = ops.pad(images, [(0, 0), (radius, radius), (radius, radius), (0, 0)], mode="reflect")
+    return resample(padded, rows, columns)
+
+
+def banded(taps, side):
+    """The taps as matrices in blocks, see `crop.resampling`, for a padded side."""
+    count = taps.shape[1]
+    rows = block_rows(side)
+    place = np.arange(rows + count - 1)[None, :] - np.arange(rows)[:, None]
+    place = np.where((place >= 0) & (place < count), place, count).astype("int32")
+    matrix = ops.take(ops.pad(taps, [(0, 0), (0, 1)]), place, axis=1)  # (batch, rows, rows + count - 1)
+    first = ops.zeros_like(taps[:, :1], dtype="int32") + ops.arange(0, side, rows, dtype="int32")
+    return first, ops.repeat(matrix[:, None], side // rows, axis=1)

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ssl.augment.layer import Augmentation, check_probability, per_image
+from keras_ssl.augment.layer import Augmentation, change, check_probability
 from keras_ssl.augment.random import uniform
 
+HUE = 3  # the number of the hue among the operations
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, with torchvision's digits
 
 
@@ -42,35 +43,28 @@ class ColorJitter(Augmentation):
         check_probability("p", p)
         self.brightness, self.contrast, self.saturation, self.hue, self.p = brightness, contrast, saturation, hue, p
 
-    def augment(self, images, seeds):
-        if self.saturation or self.hue:
-            check_colours(self, images)
+    def draw(self, seeds, size):
         draws = uniform(seeds, 6)
-        mixes = [what for what in range(3) if (self.brightness, self.contrast, self.saturation)[what]]
-        if not mixes and not self.hue:
-            return images
-
-        # Every image has its own order. The hue turns once, for all images together; the mixes that an image has
-        # before are done in the slots before, the others in the slots behind. The other slots leave it as it is.
-        orders = np.array(list(itertools.permutations(mixes + [3] if self.hue else mixes)), "int32")
-        order = ops.take(orders, choose(draws[:, 4], len(orders)), axis=0)  # (batch, operations)
+        strengths = (self.brightness, self.contrast, self.saturation)
         factors = [
             max(0.0, 1 - strength) + (1 + strength - max(0.0, 1 - strength)) * draws[:, number]
-            for number, strength in enumerate((self.brightness, self.contrast, self.saturation))
+            for number, strength in enumerate(strengths)
         ]
-        planes = ops.unstack(images, axis=-1)
-        if self.hue:
-            place = ops.argmax(ops.cast(order == 3, "int32"), axis=1)
-            for slot in range(len(mixes)):
-                planes = mix(planes, ops.where(slot < place, order[:, slot], -1), factors)
-            planes = turn(planes, (2 * draws[:, 3] - 1) * self.hue)
-            for slot in range(1, len(mixes) + 1):
-                planes = mix(planes, ops.where(slot > place, order[:, slot], -1), factors)
-        else:
-            for slot in range(len(mixes)):
-                planes = mix(planes, order[:, slot], factors)
-        changed = ops.stack(planes, axis=-1)
-        return changed if self.p == 1 else ops.where(per_image(draws[:, 5] < self.p), changed, images)
+        operations = [number for number, strength in enumerate((*strengths, self.hue)) if strength]
+        orders = np.array(list(itertools.permutations(operations)), "int32")  # (orders, operations)
+        return {
+            "chosen": draws[:, 5] < self.p,
+            "order": ops.take(orders, choose(draws[:, 4], len(orders)), axis=0),
+            "factors": ops.stack([*factors, (2 * draws[:, 3] - 1) * self.hue], axis=1),
+        }
+
+    def transform(self, images, chosen, order, factors):
+        if self.saturation or self.hue:
+            check_colours(self, images)
+        if not order.shape[1]:
+            return images
+        jitter = in_turn if images.shape[0] == 1 else at_once
+        return change(images, chosen, lambda images: jitter(images, order, factors, hue=bool(self.hue)))
 
     def get_config(self):
         config = {"brightness": self.brightness, "contrast": self.contrast, "saturation": self.saturation}
@@ -94,10 +88,12 @@ class Grayscale(Augmentation):
         check_probability("p", p)
         self.p = p
 
-    def augment(self, images, seeds):
+    def draw(self, seeds, size):
+        return {"chosen": uniform(seeds, 1)[:, 0] < self.p}
+
+    def transform(self, images, chosen):
         check_colours(self, images)
-        gray = luma(ops.unstack(images, axis=-1))[..., None]
-        return ops.where(per_image(uniform(seeds, 1) < self.p), gray, images)
+        return change(images, chosen, lambda images: ops.stack([luma(ops.unstack(images, axis=-1))] * 3, axis=-1))
 
     def get_config(self):
         return {**super().get_config(), "p": self.p}
@@ -120,9 +116,11 @@ class Solarize(Augmentation):
             raise ValueError(f"threshold must be a pixel value from 0 to 255. Received: threshold={threshold}")
         self.threshold, self.p = threshold, p
 
-    def augment(self, images, seeds):
-        chosen = per_image(uniform(seeds, 1) < self.p) & (images >= self.threshold)
-        return ops.where(chosen, 255 - images, images)
+    def draw(self, seeds, size):
+        return {"chosen": uniform(seeds, 1)[:, 0] < self.p}
+
+    def transform(self, images, chosen):
+        return change(images, chosen, lambda images: ops.where(images >= self.threshold, 255 - images, images))
 
     def get_config(self):
         return {**super().get_config(), "threshold": self.threshold, "p": self.p}
@@ -145,17 +143,60 @@ def luma(planes):
     return sum(plane * weight for plane, weight in zip(planes, weights, strict=True))
 
 
-def mix(planes, what, factors):
-    """Brightness (0), contrast (1) or saturation (2) of the channels `(batch, h, w)`, per image, or nothing (-1)."""
-    factor = ops.ones_like(factors[0])
-    for number in range(3):
-        factor = ops.where(what == number, factors[number], factor)
-    zero = ops.zeros_like(factor)
+def in_turn(image, order, factors, hue):
+    """The operations of one image, one after the other in its own order."""
+    planes = ops.unstack(image, axis=-1)
+    brightness, contrast, saturation, shift = ops.unstack(factors, axis=1)
+    branches = [
+        lambda *planes: mix(planes, brightness),
+        lambda *planes: mix(planes, contrast, ops.mean(luma(planes)) * (1 - contrast)),
+        lambda *planes: mix(planes, saturation, luma(planes) * (1 - saturation)),
+        lambda *planes: turn(planes, shift) if hue else list(planes),
+    ]
+    # A loop, and not one copy of all the branches for each slot, which would take long to compile.
+    planes = ops.fori_loop(
+        0, order.shape[1], lambda slot, planes: tuple(ops.switch(order[0, slot], branches, *planes)), tuple(planes)
+    )
+    return ops.stack(planes, axis=-1)
+
+
+def at_once(images, order, factors, hue):
+    """The operations of all images of a batch, each in its own order.
+
+    The hue, the costly one, turns once for all images together. What an image has before that is done in the slots
+    before, the rest in the slots behind; the other slots leave it as it is.
+    """
+    planes = ops.unstack(images, axis=-1)
+    slots = order.shape[1]
+    if not hue:
+        for slot in range(slots):
+            planes = mix_some(planes, order[:, slot], factors)
+        return ops.stack(planes, axis=-1)
+    place = ops.argmax(ops.cast(order == HUE, "int32"), axis=1)
+    for slot in range(slots - 1):
+        planes = mix_some(planes, ops.where(slot < place, order[:, slot], -1), factors)
+    planes = turn(planes, factors[:, HUE])
+    for slot in range(1, slots):
+        planes = mix_some(planes, ops.where(slot > place, order[:, slot], -1), factors)
+    return ops.stack(planes, axis=-1)
+
+
+def mix_some(planes, what, factors):
+    """Brightness (0), contrast (1) or saturation (2), per image, or nothing (-1)."""
+    factor = ops.ones_like(factors[:, 0])
+    for number in range(HUE):
+        factor = ops.where(what == number, factors[:, number], factor)
     gray = luma(planes)
     mean = ops.mean(gray, axis=(1, 2))
+    zero = ops.zeros_like(factor)
+    of_gray = ops.where(what == 2, 1 - factor, zero)[:, None, None]
     constant = ops.where(what == 1, (1 - factor) * mean, zero)[:, None, None]
-    other = gray * ops.where(what == 2, 1 - factor, zero)[:, None, None] + constant
-    return [ops.clip(plane * factor[:, None, None] + other, 0, 255) for plane in planes]
+    return mix(planes, factor, gray * of_gray + constant)
+
+
+def mix(planes, factor, rest=0.0):
+    """The planes `(batch, h, w)` times `factor` `(batch,)` plus the rest, in the valid range."""
+    return [ops.clip(plane * factor[:, None, None] + rest, 0, 255) for plane in planes]
 
 
 def turn(planes, shift):

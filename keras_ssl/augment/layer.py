@@ -15,8 +15,12 @@ class Augmentation(keras.layers.Layer):
     itself, other ones at each call and on each replica.
 
     The layer augments at every call: call it in training only. It computes in float32 under every dtype policy.
-    A subclass implements `augment(images, seeds)` with float32 images `(batch, height, width, channels)` from 0 to
-    255 and int32 seeds `(batch, 2)`.
+
+    A subclass implements `transform(images, seeds)` with float32 images `(batch, height, width, channels)` from 0 to
+    255 and int32 seeds `(batch, 2)`. One whose draws are worth sharing out, or replaying, also implements
+    `draw(seeds, size)`: from the seeds and the images' (height, width) to a dict of tensors `(batch, ...)`, which
+    `transform` then gets as keyword arguments in place of the seeds. One that changes the images' size says so in
+    `resized(size)`.
 
     Call arguments:
         images: uint8 or float tensor `(batch, height, width, channels)` from 0 to 255, or the pipeline's dict with
@@ -44,13 +48,28 @@ class Augmentation(keras.layers.Layer):
                 f"Received: images.shape={tuple(images.shape)}"
             )
         images = ops.cast(images, "float32")
-        seeds = self.draw(ops.shape(images)[0]) if seeds is None else ops.cast(seeds, "int32")
-        return self.augment(images, seeds)
+        seeds = self.own_seeds(ops.shape(images)[0]) if seeds is None else ops.cast(seeds, "int32")
+        return self.transform(images, **self.draw(seeds, ops.shape(images)[1:3]))
 
-    def augment(self, images, seeds):
-        raise NotImplementedError(f"{type(self).__name__} must implement augment(images, seeds).")
+    @property
+    def separable(self):
+        """Whether every image can be transformed by itself, given its draws."""
+        return True
 
-    def draw(self, batch):
+    def draw(self, seeds, size):
+        return {"seeds": seeds}
+
+    def transform(self, images, seeds):
+        raise NotImplementedError(f"{type(self).__name__} must implement transform(images, seeds).")
+
+    def resized(self, size):
+        return size
+
+    def shares(self, seeds, size):
+        """What makes the views, one after the other: pairs of a layer and its draws."""
+        return [(self, self.draw(seeds, size))]
+
+    def own_seeds(self, batch):
         """Seeds `(batch, 2)` of the layer's own, by its state, the row and the replica."""
         # The state counts up by one a call: hash it before the row and the replica come in, or the second replica
         # of a call repeats the first of the next one.
@@ -68,6 +87,16 @@ class Augmentation(keras.layers.Layer):
 def per_image(x):
     """`(batch,)` as `(batch, 1, 1, 1)`, to meet images."""
     return ops.reshape(x, (-1, 1, 1, 1))
+
+
+def change(images, chosen, how):
+    """`how(images)` where `chosen`, a bool tensor `(batch,)`, is true, and the images themselves elsewhere.
+
+    A batch is computed whole, as accelerators like it. A single image is computed only if it is chosen.
+    """
+    if images.shape[0] == 1:
+        return ops.cond(chosen[0], lambda: how(images), lambda: images)
+    return ops.where(per_image(chosen), how(images), images)
 
 
 def check_probability(name, value):

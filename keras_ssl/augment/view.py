@@ -32,15 +32,35 @@ class View(Augmentation):
             raise ValueError(f"layers must be a list of Keras layers, at least one. Received: layers={layers}")
         self.layers = list(layers)
 
-    def augment(self, images, seeds):
-        seeds = split(seeds, range(len(self.layers)))
-        for layer, own in zip(self.layers, seeds, strict=True):
+    @property
+    def separable(self):
+        return all(isinstance(layer, Augmentation) and layer.separable for layer in self.layers)
+
+    def draw(self, seeds, size):
+        if not self.separable:  # a foreign layer may change the size: the draws wait until the images are there
+            return {"seeds": seeds}
+        drawn = []
+        for layer, own in zip(self.layers, split(seeds, range(len(self.layers))), strict=True):
+            drawn.append(layer.draw(own, size))
+            size = layer.resized(size)
+        return {"drawn": drawn}
+
+    def transform(self, images, drawn=None, seeds=None):
+        if drawn is None:
+            drawn = split(seeds, range(len(self.layers)))
+        for layer, own in zip(self.layers, drawn, strict=True):
             if isinstance(layer, Augmentation):
-                images = layer(images, seeds=own)
+                own = own if isinstance(own, dict) else layer.draw(own, ops.shape(images)[1:3])
+                images = layer.transform(images, **own)
             else:
                 training = {"training": True} if "training" in inspect.signature(layer.call).parameters else {}
                 images = ops.cast(layer(images, **training), "float32")
         return images
+
+    def resized(self, size):
+        for layer in self.layers:
+            size = layer.resized(size)
+        return size
 
     def get_config(self):
         return {**super().get_config(), "layers": [keras.saving.serialize_keras_object(x) for x in self.layers]}
@@ -81,10 +101,22 @@ class Views(Augmentation):
         self.views = views if isinstance(views, Augmentation) else list(views)
         self.count = count
 
-    def augment(self, images, seeds):
-        views = [self.views] * self.count if self.count else self.views
-        seeds = split(seeds, range(len(views)))
-        return tuple(view(images, seeds=own) for view, own in zip(views, seeds, strict=True))
+    @property
+    def separable(self):
+        return all(view.separable for view in self.each())
+
+    def each(self):
+        return [self.views] * self.count if self.count else self.views
+
+    def draw(self, seeds, size):
+        return {"drawn": [drawn for _, drawn in self.shares(seeds, size)]}
+
+    def transform(self, images, drawn):
+        return tuple(view.transform(images, **own) for view, own in zip(self.each(), drawn, strict=True))
+
+    def shares(self, seeds, size):
+        views = self.each()
+        return [(view, view.draw(own, size)) for view, own in zip(views, split(seeds, range(len(views))), strict=True)]
 
     def get_config(self):
         return {**super().get_config(), "views": keras.saving.serialize_keras_object(self.views), "count": self.count}
