@@ -258,7 +258,8 @@ def test_an_uneven_last_batch_is_gathered_in_order(name, two_replicas):
     assert np.isfinite(history["loss"]).all()
     if hasattr(model, "queue"):  # all keys are in it, each once
         keys = model.queue.entries.numpy()
-        assert int(model.queue.pointer.numpy()) == (BATCH + 5) * (2 if getattr(model, "symmetric", False) else 1) % model.queue.size
+        pushed = (BATCH + 5) * (2 if getattr(model, "symmetric", False) else 1)
+        assert int(model.queue.pointer.numpy()) == pushed % model.queue.size
         assert len(np.unique(keys.round(5), axis=0)) == len(keys)
 
 

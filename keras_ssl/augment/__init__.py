@@ -1,40 +1,100 @@
 """Augmentation: views of images, drawn per image and by seed."""
 
 from keras_ssl.augment.blur import GaussianBlur
+from keras_ssl.augment.channels import SplitChannels, ToLab, ToYCbCr
 from keras_ssl.augment.colour import ColorJitter, Grayscale, Solarize
 from keras_ssl.augment.crop import RandomFlip, RandomResizedCrop
+from keras_ssl.augment.drop import ChannelDrop, RandomErasing
+from keras_ssl.augment.filters import Sobel
+from keras_ssl.augment.geometry import CenterCrop, RandomCrop, RandomRotate, Resize, Rotations
 from keras_ssl.augment.layer import Augmentation
-from keras_ssl.augment.random import fold, uniform
-from keras_ssl.augment.recipes import (
-    byol,
-    byol_cifar,
-    cifar,
-    moco_cifar,
-    moco_v1,
-    moco_v2,
-    simclr,
-    simclr_cifar,
+from keras_ssl.augment.masks import (
+    BlockMask,
+    HoleMask,
+    MultiBlockMask,
+    RandomMask,
+    RegionMask,
+    enlarge,
+    masked_indices,
+    partition,
+    select,
 )
+from keras_ssl.augment.mixing import CutMix, MixUp, beta, mixup, partners
+from keras_ssl.augment.patches import (
+    Coarsen,
+    Downsample,
+    Montage,
+    PatchGrid,
+    PerPatch,
+    ProjectColors,
+    ReplacePatches,
+    ShiftChannels,
+    ShufflePatches,
+    Standardize,
+    patchify,
+    permutations,
+    unpatchify,
+)
+from keras_ssl.augment.policies import AutoAugment, RandAugment
+from keras_ssl.augment.random import fold, uniform
+from keras_ssl.augment.recipes import *  # noqa: F401, F403
+from keras_ssl.augment.recipes import __all__ as RECIPES
+from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.view import View, Views
 
 __all__ = [
     "Augmentation",
+    "AutoAugment",
+    "BlockMask",
+    "CenterCrop",
+    "ChannelDrop",
+    "Coarsen",
     "ColorJitter",
+    "CutMix",
+    "Downsample",
     "GaussianBlur",
     "Grayscale",
+    "HoleMask",
+    "MixUp",
+    "Montage",
+    "MultiBlockMask",
+    "PatchGrid",
+    "PerPatch",
+    "ProjectColors",
+    "RECIPES",
+    "RandAugment",
+    "RandomCrop",
+    "RandomErasing",
     "RandomFlip",
+    "RandomMask",
     "RandomResizedCrop",
+    "RandomRotate",
+    "RegionMask",
+    "ReplacePatches",
+    "Resize",
+    "Rotations",
+    "SharedViews",
+    "ShiftChannels",
+    "ShufflePatches",
+    "Sobel",
     "Solarize",
+    "SplitChannels",
+    "Standardize",
+    "ToLab",
+    "ToYCbCr",
     "View",
     "Views",
-    "byol",
-    "byol_cifar",
-    "cifar",
+    "beta",
+    "enlarge",
     "fold",
-    "moco_cifar",
-    "moco_v1",
-    "moco_v2",
-    "simclr",
-    "simclr_cifar",
+    "masked_indices",
+    "mixup",
+    "partition",
+    "partners",
+    "patchify",
+    "permutations",
+    "select",
     "uniform",
+    "unpatchify",
+    *RECIPES,
 ]

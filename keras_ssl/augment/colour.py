@@ -130,7 +130,8 @@ def check_colours(layer, images):
     if images.shape[-1] != 3:
         raise ValueError(
             f"{type(layer).__name__} needs images with 3 channels (red, green, blue) for saturation, hue and grey "
-            f"scale. Received: images.shape={tuple(images.shape)}. Leave them out for other images."
+            f"scale. Received: images.shape={tuple(images.shape)}. Leave them out for other images; in a recipe: "
+            "jitter=(brightness, contrast, 0, 0), grayscale_p=0."
         )
 
 

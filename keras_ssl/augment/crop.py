@@ -48,9 +48,7 @@ class RandomResizedCrop(Augmentation):
 
     def draw(self, seeds, size):
         height, width = self.resized(size)
-        draws = uniform(seeds, 2 * TRIES + 3)
-        top, left, box_height, box_width = self.boxes(draws, *size)
-        flipped = draws[:, -1] < self.flip if self.flip else None
+        top, left, box_height, box_width, flipped = self.place(seeds, size)
         first_row, rows = resampling(top, box_height, size[0], height)
         first_column, columns = resampling(left, box_width, size[1], width, flipped)
         return {"first_row": first_row, "rows": rows, "first_column": first_column, "columns": columns}
@@ -60,6 +58,20 @@ class RandomResizedCrop(Augmentation):
 
     def resized(self, size):
         return check_size("size", self.size)
+
+    def place(self, seeds, size):
+        """Where each image is cut, for whoever needs to know: methods that compare places, decoders of files.
+
+        Args:
+            seeds: int32 `(batch, 2)`.
+            size: (height, width) of the images.
+
+        Returns:
+            Top, left, height and width of the boxes in whole pixels, float32 `(batch, 1)` each, and which are
+            mirrored, bool `(batch,)`.
+        """
+        draws = uniform(seeds, 2 * TRIES + 3)
+        return *self.boxes(draws, *size), draws[:, -1] < self.flip
 
     def boxes(self, draws, height, width):
         """Top, left, height and width of the boxes, in whole pixels: four float32 tensors `(batch, 1)`."""

@@ -65,6 +65,10 @@ class Augmentation(keras.layers.Layer):
     def resized(self, size):
         return size
 
+    def split(self, seeds):
+        """The seeds of the layers or views that this one is made of, as a list."""
+        return [seeds]
+
     def shares(self, seeds, size):
         """What makes the views, one after the other: pairs of a layer and its draws."""
         return [(self, self.draw(seeds, size))]

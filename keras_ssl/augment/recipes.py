@@ -1,13 +1,77 @@
 """Recipes: the views of the papers, each written as the list in its paper.
 
-Every probability and range is a keyword argument; what has probability 0 is left out. All give two views.
-The flip stands first because the crop does it in the same resampling; mirroring commutes with all the rest.
+Every probability and range is a keyword argument; what has probability 0 is left out. Every recipe is a layer that
+gives a tuple of views, where sizes differ the large ones first. The names ending in `_cifar` are for images of 32
+pixels; without an argument they are what was run there.
+The flip stands first because the crop does it in the same resampling; mirroring commutes with all the rest. All
+resampling is bilinear, also where a paper has bicubic.
+
+Images without three channels go through every recipe that takes `jitter` and `grayscale_p` with
+`jitter=(brightness, contrast, 0, 0), grayscale_p=0`: the saturation, the hue and the grey scale are of red, green and
+blue. What is left takes any number of channels.
 """
 
 from keras_ssl.augment.blur import GaussianBlur
+from keras_ssl.augment.channels import SplitChannels, ToLab
 from keras_ssl.augment.colour import ColorJitter, Grayscale, Solarize
-from keras_ssl.augment.crop import RandomResizedCrop
+from keras_ssl.augment.crop import RandomFlip, RandomResizedCrop
+from keras_ssl.augment.drop import RandomErasing
+from keras_ssl.augment.filters import Sobel
+from keras_ssl.augment.geometry import RIGHT_ANGLES, RandomCrop, Resize, Rotations
+from keras_ssl.augment.policies import AutoAugment, RandAugment
+from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.view import View, Views
+
+__all__ = [
+    "barlow_twins",
+    "barlow_twins_cifar",
+    "beit",
+    "byol",
+    "byol_cifar",
+    "cifar",
+    "cmc",
+    "deepcluster",
+    "dino",
+    "dino_cifar",
+    "dino_v2",
+    "ibot",
+    "ijepa",
+    "imix",
+    "infomin",
+    "instdisc",
+    "invaspread",
+    "lejepa",
+    "mae",
+    "moco_cifar",
+    "moco_v1",
+    "moco_v2",
+    "moco_v3",
+    "moco_v3_cifar",
+    "msn",
+    "msn_cifar",
+    "nnclr",
+    "nnclr_cifar",
+    "pcl",
+    "pirl",
+    "rotnet",
+    "rotnet_cifar",
+    "simclr",
+    "simclr_cifar",
+    "simclr_v2",
+    "simmim",
+    "simsiam",
+    "simsiam_cifar",
+    "spcl",
+    "supcon",
+    "supcon_cifar",
+    "swav",
+    "swav_cifar",
+    "vicreg",
+    "vicreg_cifar",
+    "w_mse",
+]
+
+# SimCLR and those that took its views.
 
 
 def simclr(
@@ -22,6 +86,7 @@ def simclr(
     kernel=None,
     sigma=(0.1, 2.0),
     blur_p=0.5,
+    count=2,
     seed=None,
 ):
     """SimCLR: A Simple Framework for Contrastive Learning of Visual Representations (Chen et al., 2020),
@@ -39,10 +104,11 @@ def simclr(
         kernel: odd int, the blur's kernel in pixels, or None for a tenth of the size.
         sigma: pair of floats, the range of the blur's standard deviation in pixels.
         blur_p: float, the probability of `GaussianBlur`.
+        count: int, the number of views.
         seed: int or None, see `Augmentation`.
 
     Returns:
-        `Views`, two draws of one view.
+        `Views`, `count` draws of one view.
 
     Example:
         >>> import numpy as np
@@ -54,7 +120,7 @@ def simclr(
         Grayscale(grayscale_p),
         GaussianBlur(kernel, sigma, blur_p),
     )
-    return Views(view, 2, seed=seed)
+    return Views(view, count, seed=seed)
 
 
 def simclr_cifar(size=32, strength=0.5, blur_p=0.0, **kwargs):
@@ -65,9 +131,119 @@ def simclr_cifar(size=32, strength=0.5, blur_p=0.0, **kwargs):
         **kwargs: the other arguments of `simclr`.
 
     Returns:
-        `Views`, two draws of one view.
+        `Views`, draws of one view.
     """
     return simclr(size, strength=strength, blur_p=blur_p, **kwargs)
+
+
+def simclr_v2(size, **kwargs):
+    """SimCLR v2: Big Self-Supervised Models are Strong Semi-Supervised Learners (Chen et al., 2020),
+    arXiv:2006.10029: the views of SimCLR.
+
+    Args:
+        size: see `simclr`.
+        **kwargs: the other arguments of `simclr`.
+
+    Returns:
+        `Views`, draws of one view.
+    """
+    return simclr(size, **kwargs)
+
+
+def supcon(size, policy=None, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, count=2, seed=None):
+    """SupCon: Supervised Contrastive Learning (Khosla et al., 2020), arXiv:2004.11362: AutoAugment, the
+    best of the four that it compares for ResNet-50.
+
+    The others are `RandAugment` as `policy`, "SimAugment" (`simclr`) and "stacked RandAugment" (`infomin`).
+
+    Args:
+        size, scale, ratio, flip, count, seed: see `simclr`.
+        policy: layer that follows the crop, None for `AutoAugment()`.
+
+    Returns:
+        `Views`, `count` draws of one view.
+    """
+    view = View([RandomResizedCrop(size, scale, ratio, flip), AutoAugment() if policy is None else policy])
+    return Views(view, count, seed=seed)
+
+
+def supcon_cifar(size=32, **kwargs):
+    """SupCon (arXiv:2004.11362) on CIFAR, after its authors' code: see `cifar`.
+
+    Args:
+        size: see `simclr`.
+        **kwargs: the other arguments of `moco_v2`.
+
+    Returns:
+        `Views`, draws of one view.
+    """
+    return cifar(size, **kwargs)
+
+
+def w_mse(size=32, grayscale_p=0.1, **kwargs):
+    """W-MSE: Whitening for Self-Supervised Representation Learning (Ermolov et al., 2020), arXiv:2007.06346: for
+    CIFAR, STL-10 and Tiny ImageNet. W-MSE 4 takes `count=4`.
+
+    Args:
+        size, grayscale_p: see `simclr`.
+        **kwargs: the other arguments of `moco_v2`.
+
+    Returns:
+        `Views`, draws of one view.
+    """
+    return cifar(size, grayscale_p=grayscale_p, **kwargs)
+
+
+def imix(size=32, **kwargs):
+    """i-Mix: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020), arXiv:2010.08887:
+    see `cifar`. The mixing is the method's.
+
+    Args:
+        size: see `simclr`.
+        **kwargs: the other arguments of `moco_v2`.
+
+    Returns:
+        `Views`, draws of one view.
+    """
+    return cifar(size, **kwargs)
+
+
+def infomin(
+    size,
+    scale=(0.2, 1.0),
+    ratio=(3 / 4, 4 / 3),
+    flip=0.5,
+    jitter=(0.8, 0.8, 0.8, 0.2),
+    jitter_p=0.8,
+    kernel=None,
+    sigma=(0.1, 2.0),
+    blur_p=0.5,
+    policy=None,
+    grayscale_p=0.2,
+    count=2,
+    seed=None,
+):
+    """InfoMin: What Makes for Good Views for Contrastive Learning? (Tian et al., 2020), arXiv:2005.10243:
+    "InfoMin Aug", also known as stacked RandAugment. The order is that of its authors' code.
+
+    Args:
+        size, scale, ratio, flip, jitter, jitter_p, kernel, sigma, blur_p, grayscale_p, count, seed: see `simclr`.
+        policy: layer, None for `RandAugment` with two operations of magnitude 10, each with probability 0.5.
+
+    Returns:
+        `Views`, `count` draws of one view.
+    """
+    view = present(
+        RandomResizedCrop(size, scale, ratio, flip),
+        ColorJitter(*jitter, p=jitter_p),
+        GaussianBlur(kernel, sigma, blur_p),
+        RandAugment(count=2, magnitude=10, deviation=0.5, p=0.5) if policy is None else policy,
+        Grayscale(grayscale_p),
+    )
+    return Views(view, count, seed=seed)
+
+
+# MoCo and those that took its views.
 
 
 def moco_v1(
@@ -78,6 +254,7 @@ def moco_v1(
     grayscale_p=0.2,
     jitter=(0.4, 0.4, 0.4, 0.4),
     jitter_p=1.0,
+    count=2,
     seed=None,
 ):
     """MoCo: Momentum Contrast for Unsupervised Visual Representation Learning (He et al., 2019), arXiv:1911.05722.
@@ -85,17 +262,59 @@ def moco_v1(
     The grey scale comes before the jitter, as in the authors' code.
 
     Args:
-        size, scale, ratio, flip, grayscale_p, jitter, jitter_p, seed: see `simclr`.
+        size, scale, ratio, flip, grayscale_p, jitter, jitter_p, count, seed: see `simclr`.
 
     Returns:
-        `Views`, two draws of one view.
+        `Views`, `count` draws of one view.
     """
     view = present(
         RandomResizedCrop(size, scale, ratio, flip),
         Grayscale(grayscale_p),
         ColorJitter(*jitter, p=jitter_p),
     )
-    return Views(view, 2, seed=seed)
+    return Views(view, count, seed=seed)
+
+
+def instdisc(size, count=1, **kwargs):
+    """InstDisc: Unsupervised Feature Learning via Non-Parametric Instance Discrimination (Wu et al., 2018),
+    arXiv:1805.01978, after its authors' code: one view, the one that MoCo took over.
+
+    Args:
+        size, count: see `simclr`.
+        **kwargs: the other arguments of `moco_v1`.
+
+    Returns:
+        `Views`, draws of one view.
+    """
+    return moco_v1(size, count=count, **kwargs)
+
+
+def invaspread(size, **kwargs):
+    """Unsupervised Embedding Learning via Invariant and Spreading Instance Feature (Ye et al., 2019),
+    arXiv:1904.03436, after its authors' code: both branches get a view.
+
+    Args:
+        size: see `simclr`.
+        **kwargs: the other arguments of `moco_v1`.
+
+    Returns:
+        `Views`, draws of one view.
+    """
+    return moco_v1(size, **kwargs)
+
+
+def pirl(size, count=1, **kwargs):
+    """PIRL: Self-Supervised Learning of Pretext-Invariant Representations (Misra and van der Maaten, 2019),
+    arXiv:1912.01991: the view of the whole image. Its jigsaw is the method's.
+
+    Args:
+        size, count: see `simclr`.
+        **kwargs: the other arguments of `moco_v1`.
+
+    Returns:
+        `Views`, draws of one view.
+    """
+    return moco_v1(size, count=count, **kwargs)
 
 
 def moco_v2(
@@ -109,23 +328,18 @@ def moco_v2(
     kernel=None,
     sigma=(0.1, 2.0),
     blur_p=0.5,
+    count=2,
     seed=None,
 ):
     """MoCo v2: Improved Baselines with Momentum Contrastive Learning (Chen et al., 2020), arXiv:2003.04297.
 
     Args:
-        size, scale, ratio, flip, jitter, jitter_p, grayscale_p, kernel, sigma, blur_p, seed: see `simclr`.
+        size, scale, ratio, flip, jitter, jitter_p, grayscale_p, kernel, sigma, blur_p, count, seed: see `simclr`.
 
     Returns:
-        `Views`, two draws of one view.
+        `Views`, `count` draws of one view.
     """
-    view = present(
-        RandomResizedCrop(size, scale, ratio, flip),
-        ColorJitter(*jitter, p=jitter_p),
-        Grayscale(grayscale_p),
-        GaussianBlur(kernel, sigma, blur_p),
-    )
-    return Views(view, 2, seed=seed)
+    return simclr(size, 1.0, scale, ratio, flip, jitter, jitter_p, grayscale_p, kernel, sigma, blur_p, count, seed)
 
 
 def moco_cifar(size=32, scale=(0.08, 1.0), blur_p=0.0, **kwargs):
@@ -136,9 +350,66 @@ def moco_cifar(size=32, scale=(0.08, 1.0), blur_p=0.0, **kwargs):
         **kwargs: the other arguments of `moco_v2`.
 
     Returns:
-        `Views`, two draws of one view.
+        `Views`, draws of one view.
     """
     return moco_v2(size, scale=scale, blur_p=blur_p, **kwargs)
+
+
+def cifar(size=32, blur_p=0.0, **kwargs):
+    """Views for CIFAR where a paper names none: those of MoCo v2 (arXiv:2003.04297) without the blur.
+
+    Args:
+        size, blur_p: see `simclr`.
+        **kwargs: the other arguments of `moco_v2`.
+
+    Returns:
+        `Views`, draws of one view.
+    """
+    return moco_v2(size, blur_p=blur_p, **kwargs)
+
+
+def simsiam(size, **kwargs):
+    """SimSiam: Exploring Simple Siamese Representation Learning (Chen and He, 2020), arXiv:2011.10566, section 3: the
+    views of MoCo v2.
+
+    Args:
+        size: see `simclr`.
+        **kwargs: the other arguments of `moco_v2`.
+
+    Returns:
+        `Views`, draws of one view.
+    """
+    return moco_v2(size, **kwargs)
+
+
+def simsiam_cifar(size=32, **kwargs):
+    """SimSiam on CIFAR-10 (arXiv:2011.10566, appendix D): no blur, see `cifar`.
+
+    Args:
+        size: see `simclr`.
+        **kwargs: the other arguments of `moco_v2`.
+
+    Returns:
+        `Views`, draws of one view.
+    """
+    return cifar(size, **kwargs)
+
+
+def pcl(size, **kwargs):
+    """PCL v2: Prototypical Contrastive Learning of Unsupervised Representations (Li et al., 2020), arXiv:2005.04966:
+    the views of MoCo v2. PCL v1 has those of `moco_v1`.
+
+    Args:
+        size: see `simclr`.
+        **kwargs: the other arguments of `moco_v2`.
+
+    Returns:
+        `Views`, draws of one view.
+    """
+    return moco_v2(size, **kwargs)
+
+
+# BYOL and those that took its views.
 
 
 def byol(
@@ -195,19 +466,467 @@ def byol_cifar(size=32, blur_p=(0.0, 0.0), **kwargs):
     return byol(size, blur_p=blur_p, **kwargs)
 
 
-def cifar(size=32, blur_p=0.0, **kwargs):
-    """Views for CIFAR where a paper names none: those of MoCo v2 (arXiv:2003.04297) without the blur.
+def moco_v3(size, scale=(0.08, 1.0), **kwargs):
+    """MoCo v3: An Empirical Study of Training Self-Supervised Vision Transformers (Chen et al., 2021),
+    arXiv:2104.02057: the views of BYOL. For ResNet-50 its authors' code has `scale=(0.2, 1.0)`.
 
     Args:
-        size, blur_p: see `simclr`.
-        **kwargs: the other arguments of `moco_v2`.
+        size, scale: see `byol`.
+        **kwargs: the other arguments of `byol`.
 
     Returns:
-        `Views`, two draws of one view.
+        `Views` of two views.
     """
-    return moco_v2(size, blur_p=blur_p, **kwargs)
+    return byol(size, scale=scale, **kwargs)
 
 
-def present(*layers):
+def moco_v3_cifar(size=32, **kwargs):
+    """MoCo v3's views (arXiv:2104.02057) for CIFAR: see `byol_cifar`.
+
+    Args:
+        size: see `byol`.
+        **kwargs: the other arguments of `byol`.
+
+    Returns:
+        `Views` of two views.
+    """
+    return byol_cifar(size, **kwargs)
+
+
+def barlow_twins(size, **kwargs):
+    """Barlow Twins: Self-Supervised Learning via Redundancy Reduction (Zbontar et al., 2021), arXiv:2103.03230,
+    section 2.2: the views of BYOL.
+
+    Args:
+        size: see `byol`.
+        **kwargs: the other arguments of `byol`.
+
+    Returns:
+        `Views` of two views.
+    """
+    return byol(size, **kwargs)
+
+
+def barlow_twins_cifar(size=32, **kwargs):
+    """Barlow Twins' views (arXiv:2103.03230) for CIFAR: see `byol_cifar`.
+
+    Args:
+        size: see `byol`.
+        **kwargs: the other arguments of `byol`.
+
+    Returns:
+        `Views` of two views.
+    """
+    return byol_cifar(size, **kwargs)
+
+
+def vicreg(size, blur_p=(0.5, 0.5), solarize_p=(0.1, 0.1), **kwargs):
+    """VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning (Bardes et al., 2021),
+    arXiv:2105.04906: the views of BYOL, made alike. The pairs of BYOL are `barlow_twins`.
+
+    Args:
+        size, blur_p, solarize_p: see `byol`.
+        **kwargs: the other arguments of `byol`.
+
+    Returns:
+        `Views` of two views.
+    """
+    return byol(size, blur_p=blur_p, solarize_p=solarize_p, **kwargs)
+
+
+def vicreg_cifar(size=32, scale=(0.2, 1.0), blur_p=(0.0, 0.0), **kwargs):
+    """VICReg's views (arXiv:2105.04906) for CIFAR: larger crops and no blur, the practice of the field.
+
+    Args:
+        size, scale, blur_p: see `byol`.
+        **kwargs: the other arguments of `vicreg`.
+
+    Returns:
+        `Views` of two views.
+    """
+    return vicreg(size, scale=scale, blur_p=blur_p, **kwargs)
+
+
+def nnclr(size, **kwargs):
+    """NNCLR: With a Little Help from My Friends (Dwibedi et al., 2021), arXiv:2104.14548: the views of
+    BYOL.
+
+    Args:
+        size: see `byol`.
+        **kwargs: the other arguments of `byol`.
+
+    Returns:
+        `Views` of two views.
+    """
+    return byol(size, **kwargs)
+
+
+def nnclr_cifar(size=32, **kwargs):
+    """NNCLR's views (arXiv:2104.14548) for CIFAR: see `byol_cifar`.
+
+    Args:
+        size: see `byol`.
+        **kwargs: the other arguments of `byol`.
+
+    Returns:
+        `Views` of two views.
+    """
+    return byol_cifar(size, **kwargs)
+
+
+# Several sizes: two global views, then local ones.
+
+
+def swav(
+    size=224,
+    local_size=96,
+    local_count=6,
+    strength=1.0,
+    scale=(0.14, 1.0),
+    local_scale=(0.05, 0.14),
+    ratio=(3 / 4, 4 / 3),
+    flip=0.5,
+    jitter=(0.8, 0.8, 0.8, 0.2),
+    jitter_p=0.8,
+    grayscale_p=0.2,
+    kernel=None,
+    sigma=(0.1, 2.0),
+    blur_p=0.5,
+    count=2,
+    seed=None,
+):
+    """SwAV: Unsupervised Learning of Visual Features by Contrasting Cluster Assignments (Caron et al., 2020),
+    arXiv:2006.09882: multi-crop, also of DeepCluster v2.
+
+    Args:
+        size, strength, scale, ratio, flip, jitter, jitter_p, grayscale_p, kernel, sigma, blur_p, seed: see `simclr`.
+        local_size: int or pair of ints, the size of the local views.
+        local_count: int, the number of local views.
+        local_scale: pair of floats, the range of the local crops' area as a part of the image's.
+        count: int, the number of global views.
+
+    Returns:
+        `Views` of `count` global views and then `local_count` local ones.
+
+    Example:
+        >>> import numpy as np
+        >>> views = swav(32, 16, local_count=2)(np.zeros((4, 48, 64, 3), "uint8"))
+        >>> [view.shape[1] for view in views]
+        [32, 32, 16, 16]
+    """
+    large, small = (
+        present(
+            RandomResizedCrop(side, area, ratio, flip),
+            ColorJitter(*[strength * amount for amount in jitter], p=jitter_p),
+            Grayscale(grayscale_p),
+            GaussianBlur(kernel, sigma, blur_p),
+        )
+        for side, area in [(size, scale), (local_size, local_scale)]
+    )
+    return Views([large] * count + [small] * local_count, seed=seed)
+
+
+def swav_cifar(
+    size=32, local_size=16, local_count=4, scale=(0.3, 1.0), local_scale=(0.1, 0.3), blur_p=0.0, **kwargs
+):
+    """SwAV's multi-crop (arXiv:2006.09882) for CIFAR, where the paper has no run: no blur, and crops that leave
+    something to see.
+
+    Args:
+        size, local_size, local_count, scale, local_scale, blur_p: see `swav`.
+        **kwargs: the other arguments of `swav`.
+
+    Returns:
+        `Views` of two global views and then `local_count` local ones.
+    """
+    sizes = {"local_size": local_size, "local_count": local_count, "scale": scale, "local_scale": local_scale}
+    return swav(size, **sizes, blur_p=blur_p, **kwargs)
+
+
+def msn(size=224, local_size=96, local_count=10, strength=0.5, scale=(0.3, 1.0), local_scale=(0.05, 0.3), **kwargs):
+    """MSN: Masked Siamese Networks for Label-Efficient Learning (Assran et al., 2022), arXiv:2204.07141
+
+    The first view is the target's; the second, whose patches the method drops, and the local ones are the anchors.
+
+    Args:
+        size, local_size, local_count, strength, scale, local_scale: see `swav`.
+        **kwargs: the other arguments of `swav`.
+
+    Returns:
+        `Views` of two global views and then `local_count` local ones.
+    """
+    return swav(size, local_size, local_count, strength, scale, local_scale, **kwargs)
+
+
+def msn_cifar(size=32, local_size=16, local_count=4, local_scale=(0.1, 0.3), blur_p=0.0, **kwargs):
+    """MSN's views (arXiv:2204.07141) for CIFAR, where the paper has no run: no blur, and larger local crops.
+
+    Args:
+        size, local_size, local_count, local_scale, blur_p: see `swav`.
+        **kwargs: the other arguments of `swav`.
+
+    Returns:
+        `Views` of two global views and then `local_count` local ones.
+    """
+    return msn(size, local_size, local_count, local_scale=local_scale, blur_p=blur_p, **kwargs)
+
+
+def dino(
+    size=224,
+    local_size=96,
+    local_count=8,
+    scale=(0.4, 1.0),
+    local_scale=(0.05, 0.4),
+    ratio=(3 / 4, 4 / 3),
+    flip=0.5,
+    jitter=(0.4, 0.4, 0.2, 0.1),
+    jitter_p=0.8,
+    grayscale_p=0.2,
+    kernel=None,
+    sigma=(0.1, 2.0),
+    blur_p=(1.0, 0.1, 0.5),
+    threshold=128,
+    solarize_p=(0.0, 0.2, 0.0),
+    seed=None,
+):
+    """DINO: Emerging Properties in Self-Supervised Vision Transformers (Caron et al., 2021), arXiv:2104.14294, after
+    its authors' code.
+
+    For a ResNet-50 it has `scale=(0.14, 1.0), local_scale=(0.05, 0.14)`.
+
+    Args:
+        size, scale, ratio, flip, jitter, jitter_p, grayscale_p, kernel, sigma, seed: see `simclr`.
+        local_size: int or pair of ints, the size of the local views.
+        local_count: int, the number of local views.
+        local_scale: pair of floats, the range of the local crops' area as a part of the image's.
+        blur_p: three floats, the probability of `GaussianBlur` in the first global view, in the second, and in the
+            local ones.
+        threshold: float, see `Solarize`.
+        solarize_p: three floats, the probabilities of `Solarize`.
+
+    Returns:
+        `Views` of two global views and then `local_count` local ones.
+    """
+    sizes = [(size, scale), (size, scale), (local_size, local_scale)]
+    first, second, local = (
+        present(
+            RandomResizedCrop(side, area, ratio, flip),
+            ColorJitter(*jitter, p=jitter_p),
+            Grayscale(grayscale_p),
+            GaussianBlur(kernel, sigma, blur),
+            Solarize(threshold, solarize),
+        )
+        for (side, area), blur, solarize in zip(sizes, blur_p, solarize_p, strict=True)
+    )
+    return Views([first, second] + [local] * local_count, seed=seed)
+
+
+def dino_cifar(size=32, local_size=16, local_count=4, local_scale=(0.1, 0.4), blur_p=(0.0, 0.0, 0.0), **kwargs):
+    """DINO's views (arXiv:2104.14294) for CIFAR, where the paper has no run: no blur, and larger local crops.
+
+    Args:
+        size, local_size, local_count, local_scale, blur_p: see `dino`.
+        **kwargs: the other arguments of `dino`.
+
+    Returns:
+        `Views` of two global views and then `local_count` local ones.
+    """
+    return dino(size, local_size, local_count, local_scale=local_scale, blur_p=blur_p, **kwargs)
+
+
+def dino_v2(size=224, local_size=98, local_count=8, scale=(0.32, 1.0), local_scale=(0.05, 0.32), **kwargs):
+    """DINOv2: Learning Robust Visual Features without Supervision (Oquab et al., 2023), arXiv:2304.07193, after its
+    authors' code.
+
+    Args:
+        size, local_size, local_count, scale, local_scale: see `dino`.
+        **kwargs: the other arguments of `dino`.
+
+    Returns:
+        `Views` of two global views and then `local_count` local ones.
+    """
+    return dino(size, local_size, local_count, scale, local_scale, **kwargs)
+
+
+def ibot(size=224, local_size=96, local_count=10, scale=(0.25, 1.0), local_scale=(0.05, 0.25), **kwargs):
+    """iBOT: Image BERT Pre-Training with Online Tokenizer (Zhou et al., 2021), arXiv:2111.07832, after its authors'
+    code for ViT-S: DINO's views. The masks are the method's.
+
+    Args:
+        size, local_size, local_count, scale, local_scale: see `dino`.
+        **kwargs: the other arguments of `dino`.
+
+    Returns:
+        `Views` of two global views and then `local_count` local ones.
+    """
+    return dino(size, local_size, local_count, scale, local_scale, **kwargs)
+
+
+def lejepa(size=128, solarize_p=0.2, threshold=128, kernel=7, count=4, seed=None, **kwargs):
+    """LeJEPA: Provable and Scalable Self-Supervised Learning Without the Heuristics (Balestriero and LeCun, 2025),
+    arXiv:2511.08544, the authors' minimal example: four views of SimCLR with solarisation.
+
+    Args:
+        size, kernel, count, seed: see `simclr`.
+        solarize_p, threshold: floats, the probability and the threshold of `Solarize`.
+        **kwargs: the other arguments of `simclr`.
+
+    Returns:
+        `Views`, `count` draws of one view.
+    """
+    view = simclr(size, kernel=kernel, **kwargs).views
+    return Views(present(*view.layers, Solarize(threshold, solarize_p)), count, seed=seed)
+
+
+# Masked images: one view, hardly changed. The masks are the methods'.
+
+
+def mae(size, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, seed=None):
+    """MAE: Masked Autoencoders Are Scalable Vision Learners (He et al., 2021), arXiv:2111.06377: crop
+    and flip.
+
+    Args:
+        size, scale, ratio, flip, seed: see `simclr`.
+
+    Returns:
+        `Views` of one view.
+    """
+    return Views(View([RandomResizedCrop(size, scale, ratio, flip)]), 1, seed=seed)
+
+
+def simmim(size, scale=(0.67, 1.0), **kwargs):
+    """SimMIM: A Simple Framework for Masked Image Modeling (Xie et al., 2021), arXiv:2111.09886: crop
+    and flip.
+
+    Args:
+        size, scale: see `mae`.
+        **kwargs: the other arguments of `mae`.
+
+    Returns:
+        `Views` of one view.
+    """
+    return mae(size, scale, **kwargs)
+
+
+def ijepa(size, scale=(0.3, 1.0), flip=0.0, **kwargs):
+    """I-JEPA: Self-Supervised Learning from Images with a Joint-Embedding Predictive Architecture (Assran et al.,
+    2023), arXiv:2301.08243, after its authors' code: a crop, not even a flip.
+
+    Args:
+        size, scale, flip: see `mae`.
+        **kwargs: the other arguments of `mae`.
+
+    Returns:
+        `Views` of one view.
+    """
+    return mae(size, scale, flip=flip, **kwargs)
+
+
+def beit(
+    size=224,
+    token_size=112,
+    jitter=(0.4, 0.4, 0.4, 0.0),
+    jitter_p=1.0,
+    scale=(0.08, 1.0),
+    ratio=(3 / 4, 4 / 3),
+    flip=0.5,
+    seed=None,
+):
+    """BEiT: BERT Pre-Training of Image Transformers (Bao et al., 2021), arXiv:2106.08254, after its authors' code:
+    the same crop at two sizes, for the encoder and for the tokenizer.
+
+    Args:
+        size, scale, ratio, flip, jitter, jitter_p, seed: see `simclr`.
+        token_size: int or pair of ints, the size of the tokenizer's view.
+
+    Returns:
+        A layer that gives two views.
+    """
+    crops = SharedViews([RandomResizedCrop(side, scale, ratio, flip) for side in (size, token_size)])
+    return present(ColorJitter(*jitter, p=jitter_p), crops, seed=seed)
+
+
+# Clusters, channels and pretexts.
+
+
+def deepcluster(size, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, sobel=True, seed=None):
+    """DeepCluster: Deep Clustering for Unsupervised Learning of Visual Features (Caron et al., 2018),
+    arXiv:1807.05520 and its authors' code: crop, flip, and the fixed `Sobel` of its networks.
+
+    Args:
+        size, scale, ratio, flip, seed: see `simclr`.
+        sobel: whether the view is the two slopes of the image. False where the encoder itself starts with `Sobel`.
+
+    Returns:
+        `Views` of one view.
+    """
+    crop = RandomResizedCrop(size, scale, ratio, flip)
+    return Views(View([crop, Sobel(fill=115)] if sobel else [crop]), 1, seed=seed)
+
+
+def cmc(size, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, policy=None, convert=None, seed=None):
+    """CMC: Contrastive Multiview Coding (Tian et al., 2019), arXiv:1906.05849: the lightness and the
+    colour of the same crop.
+
+    Args:
+        size, scale, ratio, flip, seed: see `simclr`.
+        policy: layer between the crop and the split, as `RandAugment`, or None. It must not change colours.
+        convert: layer that makes of red, green and blue a lightness and two colours, None for `ToLab(pixels=True)`.
+
+    Returns:
+        A layer that gives two views, of 1 and of 2 channels.
+    """
+    convert = ToLab(pixels=True) if convert is None else convert
+    layers = [RandomResizedCrop(size, scale, ratio, flip), policy, convert, SplitChannels((1, 2))]
+    return View([layer for layer in layers if layer is not None], seed=seed)
+
+
+def rotnet(size, degrees=RIGHT_ANGLES, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, seed=None):
+    """RotNet: Unsupervised Representation Learning by Predicting Image Rotations (Gidaris et al., 2018),
+    arXiv:1803.07728, after its authors' code: all rotations of the same crop.
+
+    Args:
+        size, scale, ratio, flip, seed: see `simclr`.
+        degrees: multiples of 45, see `Rotations`.
+
+    Returns:
+        A layer that gives a view per angle.
+    """
+    return View([RandomResizedCrop(size, scale, ratio, flip), Rotations(degrees)], seed=seed)
+
+
+def rotnet_cifar(size=32, degrees=RIGHT_ANGLES, padding=4, flip=0.5, seed=None):
+    """RotNet (arXiv:1803.07728) on CIFAR-10, after its authors' code: shifted by up to 4 pixels, flipped, and rotated.
+
+    Args:
+        size, padding, flip: see `RandomCrop`.
+        degrees, seed: see `rotnet`.
+
+    Returns:
+        A layer that gives a view per angle.
+    """
+    return View([RandomCrop(size, padding, flip=flip), Rotations(degrees)], seed=seed)
+
+
+def spcl(size=(256, 128), padding=10, flip=0.5, erase_p=0.5, fill=(124, 116, 104), seed=None):
+    """SpCL: Self-paced Contrastive Learning with Hybrid Memory for Domain Adaptive Object Re-ID (Ge et al., 2020),
+    arXiv:2006.02713, after its authors' code.
+
+    Args:
+        size: int or pair of ints (height, width), the size of the view in pixels.
+        padding: int, by how many pixels the image is moved at most, see `RandomCrop`.
+        flip: float, the probability of a horizontal flip.
+        erase_p: float, the probability of `RandomErasing`.
+        fill: float or one float per channel, the pixel of what is erased.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `Views` of one view.
+    """
+    view = present(Resize(size), RandomFlip(flip), RandomCrop(size, padding), RandomErasing(fill=fill, p=erase_p))
+    return Views(view, 1, seed=seed)
+
+
+def present(*layers, seed=None):
     """A view of the layers that can happen."""
-    return View([layer for layer in layers if getattr(layer, "p", 1)])
+    return View([layer for layer in layers if getattr(layer, "p", 1)], seed=seed)

@@ -34,20 +34,20 @@ class View(Augmentation):
 
     @property
     def separable(self):
-        return all(isinstance(layer, Augmentation) and layer.separable for layer in self.layers)
+        return all(gives_one(layer) for layer in self.layers)
 
     def draw(self, seeds, size):
         if not self.separable:  # a foreign layer may change the size: the draws wait until the images are there
             return {"seeds": seeds}
         drawn = []
-        for layer, own in zip(self.layers, split(seeds, range(len(self.layers))), strict=True):
+        for layer, own in zip(self.layers, self.split(seeds), strict=True):
             drawn.append(layer.draw(own, size))
             size = layer.resized(size)
         return {"drawn": drawn}
 
     def transform(self, images, drawn=None, seeds=None):
         if drawn is None:
-            drawn = split(seeds, range(len(self.layers)))
+            drawn = self.split(seeds)
         for layer, own in zip(self.layers, drawn, strict=True):
             if isinstance(layer, Augmentation):
                 own = own if isinstance(own, dict) else layer.draw(own, ops.shape(images)[1:3])
@@ -56,6 +56,9 @@ class View(Augmentation):
                 training = {"training": True} if "training" in inspect.signature(layer.call).parameters else {}
                 images = ops.cast(layer(images, **training), "float32")
         return images
+
+    def split(self, seeds):
+        return split(seeds, range(len(self.layers)))
 
     def resized(self, size):
         for layer in self.layers:
@@ -103,7 +106,7 @@ class Views(Augmentation):
 
     @property
     def separable(self):
-        return all(view.separable for view in self.each())
+        return all(gives_one(view) for view in self.each())
 
     def each(self):
         return [self.views] * self.count if self.count else self.views
@@ -114,9 +117,11 @@ class Views(Augmentation):
     def transform(self, images, drawn):
         return tuple(view.transform(images, **own) for view, own in zip(self.each(), drawn, strict=True))
 
+    def split(self, seeds):
+        return split(seeds, range(len(self.each())))
+
     def shares(self, seeds, size):
-        views = self.each()
-        return [(view, view.draw(own, size)) for view, own in zip(views, split(seeds, range(len(views))), strict=True)]
+        return [(view, view.draw(own, size)) for view, own in zip(self.each(), self.split(seeds), strict=True)]
 
     def get_config(self):
         return {**super().get_config(), "views": keras.saving.serialize_keras_object(self.views), "count": self.count}
@@ -124,6 +129,11 @@ class Views(Augmentation):
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, "views": keras.saving.deserialize_keras_object(config["views"])})
+
+
+def gives_one(layer):
+    """Whether the layer makes one image of each image by itself."""
+    return isinstance(layer, Augmentation) and layer.separable and not isinstance(layer, Views)
 
 
 def is_list_of(values, kind):

@@ -3,7 +3,8 @@
 Every pipeline yields batched dicts: `"image"` uint8 `(batch, height, width, channels)` with pixels 0..255, `"seed"`
 int32 `(batch, 2)`, and on request `"label"` and `"index"`, int32 `(batch,)`. The order and the seeds are pure functions
 of (`seed`, epoch, sample), so two pipelines with the same arguments yield the same batches, whatever the number of
-parallel calls, and a run can go on at any batch of any epoch.
+parallel calls, and a run can go on at any batch of any epoch. Pipelines of views hold `"views"`, a tuple, in the place
+of `"image"` and `"seed"`: `views` augments another pipeline, `image_folder_views` and `files_views` crop out of files.
 
 A dataset carries, as attributes, `epoch`, the `tf.Variable` with the number of the next pass (assign to it to go
 on elsewhere), and, where they exist, `file_paths` and `class_names`.
@@ -11,8 +12,19 @@ on elsewhere), and, where they exist, `file_paths` and `class_names`.
 
 from keras_ssl.data.array import arrays
 from keras_ssl.data.catalogue import tfds
+from keras_ssl.data.crops import files_views, image_folder_views
 from keras_ssl.data.folder import check, files, image_folder
 from keras_ssl.data.subset import class_balanced
 from keras_ssl.data.view import views
 
-__all__ = ["arrays", "check", "class_balanced", "files", "image_folder", "tfds", "views"]
+__all__ = [
+    "arrays",
+    "check",
+    "class_balanced",
+    "files",
+    "files_views",
+    "image_folder",
+    "image_folder_views",
+    "tfds",
+    "views",
+]

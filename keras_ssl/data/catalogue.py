@@ -115,7 +115,7 @@ def tfds(
         order.passes().flat_map(samples),
         load,
         describe,
-        shape=(*size, channels),
+        spec=tf.TensorSpec((*size, channels), tf.uint8),
         labels=labels,
         index=index,
         parallel_calls=parallel_calls,

@@ -129,24 +129,7 @@ def files(
     """
     size = pair(size)
     channels = colours(channels)
-    paths = listed(paths)
-    if not paths:
-        raise ValueError("paths is empty: at least one image file is needed.")
-    if labels is not None:
-        labels = label_array(labels, len(paths), "paths")
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error must be "raise" or "skip". Received: on_error={on_error!r}')
-    if on_error == "skip":
-        bad = failures(paths, size, channels, upscale)
-        if len(bad) == len(paths):
-            raise ValueError(f"None of the {len(paths)} files can be used. The first one: {next(iter(bad.values()))}")
-        if bad:
-            first = "; ".join(list(bad.values())[:3])
-            warnings.warn(f"{len(bad)} of {len(paths)} image files are skipped, among them: {first}", stacklevel=2)
-        good = [number for number in range(len(paths)) if number not in bad]
-        paths = [paths[number] for number in good]
-        labels = None if labels is None else labels[good]
-
+    paths, labels = usable(paths, labels, on_error, size, channels, upscale)
     order = Order(
         len(paths),
         batch_size,
@@ -156,26 +139,18 @@ def files(
         start=start,
         drop_remainder=drop_remainder,
     )
-    held = hold(paths)
-    held_labels = None if labels is None else hold(labels)
 
-    def load(number):
-        image = fit(decode(tf.io.read_file(held[number]), channels), size, upscale)
-        return image, 0 if labels is None else held_labels[number]
+    def pixels(data):
+        return fit(decode(data, channels), size, upscale)
 
-    def describe(epoch, position):
-        path = paths[int(order.index(epoch, position))]
-        return problem_of_file(path, channels, size, upscale) or (
-            f"The image file {path!r} could not be read, but can be now. Is the disk reliable?"
-        )
-
-    dataset = guarded(
+    dataset = loaded(
         order,
         order.samples(extra=1),
-        load,
-        describe,
-        shape=(*size, channels),
-        labels=labels is not None,
+        paths,
+        labels,
+        pixels,
+        lambda path: problem_of_file(path, channels, size, upscale),
+        spec=tf.TensorSpec((*size, channels), tf.uint8),
         index=index,
         parallel_calls=parallel_calls,
     )
@@ -205,6 +180,59 @@ def check(paths, size=None, *, channels=3, upscale=False):
     bad = failures(paths, None if size is None else pair(size), colours(channels), upscale)
     good = [path for number, path in enumerate(paths) if number not in bad]
     return good, {paths[number]: text for number, text in bad.items()}
+
+
+def usable(paths, labels, on_error, size, channels, upscale):
+    """The arguments of a pipeline of files, checked, without the bad files where those are to be skipped."""
+    paths = listed(paths)
+    if not paths:
+        raise ValueError("paths is empty: at least one image file is needed.")
+    if labels is not None:
+        labels = label_array(labels, len(paths), "paths")
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f'on_error must be "raise" or "skip". Received: on_error={on_error!r}')
+    if on_error == "raise":
+        return paths, labels
+    bad = failures(paths, size, channels, upscale)
+    if len(bad) == len(paths):
+        raise ValueError(f"None of the {len(paths)} files can be used. The first one: {next(iter(bad.values()))}")
+    if bad:
+        first = "; ".join(list(bad.values())[:3])
+        warnings.warn(f"{len(bad)} of {len(paths)} image files are skipped, among them: {first}", stacklevel=3)
+    good = [number for number in range(len(paths)) if number not in bad]
+    return [paths[number] for number in good], None if labels is None else labels[good]
+
+
+def loaded(order, samples, paths, labels, pixels, problem, *, spec, index, parallel_calls):
+    """The batches of `guarded` from files.
+
+    Args:
+        order, samples, spec, index, parallel_calls: see `guarded`.
+        paths, labels: what `usable` returned.
+        pixels: `pixels(data, *anything)`, from the bytes of a file to what `spec` says.
+        problem: `problem(path)` -> what is wrong with a file, or None.
+    """
+    held = hold(paths)
+    held_labels = None if labels is None else hold(labels)
+
+    def load(number, *anything):
+        image = pixels(tf.io.read_file(held[number]), *anything)
+        return image, 0 if labels is None else held_labels[number]
+
+    def describe(epoch, position):
+        path = paths[int(order.index(epoch, position))]
+        return problem(path) or f"The image file {path!r} could not be read, but can be now. Is the disk reliable?"
+
+    return guarded(
+        order,
+        samples,
+        load,
+        describe,
+        spec=spec,
+        labels=labels is not None,
+        index=index,
+        parallel_calls=parallel_calls,
+    )
 
 
 def failures(paths, size, channels, upscale):

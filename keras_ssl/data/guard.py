@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras_ssl.data.order import columns
 
 
-def guarded(order, samples, load, describe, *, shape, labels, index, parallel_calls):
+def guarded(order, samples, load, describe, *, spec, labels, index, parallel_calls):
     """Samples loaded one by one and in parallel, then batched.
 
     An error of a decoder does not say which sample it met. So errors are dropped, which a pipeline can do at no cost,
@@ -14,9 +14,9 @@ def guarded(order, samples, load, describe, *, shape, labels, index, parallel_ca
     Args:
         order: the `Order`.
         samples: dataset of (epoch, position, number, *anything), with one position more than are used.
-        load: `load(number, *anything)` -> uint8 image, int label.
+        load: `load(number, *anything)` -> image (or a tuple of them), int label.
         describe: `describe(epoch, position)`, int64 scalars -> text of the error.
-        shape: static shape of an image.
+        spec: `tf.TensorSpec` of an image, or a tuple of them.
         labels, index: whether to add these columns.
 
     Returns:
@@ -26,13 +26,14 @@ def guarded(order, samples, load, describe, *, shape, labels, index, parallel_ca
     def take(epoch, position, number, *anything):
         def real():
             image, label = load(number, *anything)
-            return tf.ensure_shape(image, shape), tf.cast(label, tf.int32)
+            return image, tf.cast(label, tf.int32)
 
         def behind_the_end():
-            return tf.zeros(shape, tf.uint8), tf.constant(0)
+            return tf.nest.map_structure(lambda one: tf.zeros(one.shape, one.dtype), spec), tf.constant(0)
 
         image, label = tf.cond(position < order.used, real, behind_the_end)
-        return epoch, position, number, tf.ensure_shape(image, shape), label
+        image = tf.nest.map_structure(lambda one, tensor: tf.ensure_shape(tensor, one.shape), spec, image)
+        return epoch, position, number, image, label
 
     def verify(rank, batch):
         epoch, position, number, image, label = batch
@@ -47,11 +48,13 @@ def guarded(order, samples, load, describe, *, shape, labels, index, parallel_ca
         with tf.control_dependencies([tf.cond(tf.reduce_all(fine), lambda: True, refuse)]):
             if order.drop_remainder:
                 number = tf.ensure_shape(number, (order.batch_size,))
-                image = tf.ensure_shape(image, (order.batch_size, *shape))
+                image = tf.nest.map_structure(
+                    lambda one: tf.ensure_shape(one, (order.batch_size, *one.shape[1:])), image
+                )
                 label = tf.ensure_shape(label, (order.batch_size,))
             else:
                 real = tf.minimum(order.used - first, order.batch_size)
-                number, image, label = number[:real], image[:real], label[:real]
+                number, image, label = tf.nest.map_structure(lambda one: one[:real], (number, image, label))
         return columns(order, epoch[0], image, number, label if labels else None, index)
 
     def fail(epoch, lost):

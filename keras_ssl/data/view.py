@@ -39,13 +39,7 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
         and isinstance(dataset.element_spec, dict)
         and dataset.element_spec["image"].shape[1:].is_fully_defined()
     )
-    if jit_compile is True and not compiles:
-        raise ValueError(
-            "jit_compile=True needs an augmentation of keras_ssl.augment layers that take each image by itself, and a "
-            f"pipeline of images of one static size. Received: augment={augment} and {dataset.element_spec}"
-        )
-    if jit_compile == "auto":
-        jit_compile = compiles and platform.system() != "Darwin"
+    jit_compile = compile_where(jit_compile, compiles, augment)
     program = tf.function(lambda images, seeds: one_by_one(augment, images, seeds), jit_compile=True)
 
     if hasattr(augment, "own_seeds") and isinstance(dataset.element_spec, dict) and "seed" not in dataset.element_spec:
@@ -71,24 +65,42 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
 
 def one_by_one(augment, images, seeds):
     """All views of a batch as a tuple, by a loop over the images."""
-    shares = augment.shares(seeds, images.shape[1:3])
-    made = [None] * len(shares)
-    for layer in {id(layer): layer for layer, _ in shares}.values():
-        # A view that is drawn several times is compiled once.
-        places = [place for place, (other, _) in enumerate(shares) if other is layer]
-        drawn = tf.nest.map_structure(lambda *draws: tf.concat(draws, axis=0), *[shares[place][1] for place in places])
+    layers, draws = zip(*augment.shares(seeds, images.shape[1:3]), strict=True)
+    made = [None] * len(layers)
+    for layer, places in together(layers):
         numbers = tf.tile(tf.range(tf.shape(images)[0]), [len(places)])
+        drawn = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *[draws[place] for place in places])
 
-        @tf.function
-        def transform(element):
+        def transform(element, layer=layer):
             number, own = element
             image = tf.cast(images[number], tf.float32)[None]
-            return layer.transform(image, **tf.nest.map_structure(lambda x: x[None], own))[0]
+            return layer.transform(image, **tf.nest.map_structure(lambda one: one[None], own))[0]
 
-        example = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), (numbers, drawn))
-        result = transform.get_concrete_function(example)
-        result = tf.TensorSpec(result.output_shapes, result.output_dtypes)
-        made_here = tf.map_fn(transform, (numbers, drawn), fn_output_signature=result)
-        for place, view in zip(places, tf.split(made_here, len(places)), strict=True):
+        for place, view in zip(places, tf.split(loop(transform, (numbers, drawn)), len(places)), strict=True):
             made[place] = view
     return tuple(made)
+
+
+def together(layers):
+    """Each different layer of a list, with its places in it: what is drawn several times is compiled once."""
+    different = {id(layer): layer for layer in layers}
+    return [(layer, [place for place, other in enumerate(layers) if other is layer]) for layer in different.values()]
+
+
+def loop(transform, elements):
+    """`transform`, a function to one tensor, of every row of the tensors in `elements`."""
+    transform = tf.function(transform)
+    row = tf.nest.map_structure(lambda one: tf.TensorSpec(one.shape[1:], one.dtype), elements)
+    result = transform.get_concrete_function(row)
+    result = tf.TensorSpec(result.output_shapes, result.output_dtypes)
+    return tf.map_fn(transform, elements, fn_output_signature=result)
+
+
+def compile_where(jit_compile, compiles, augment):
+    """Whether to compile: the argument `jit_compile` of a pipeline, and an error where that is impossible."""
+    if jit_compile is True and not compiles:
+        raise ValueError(
+            "jit_compile=True needs an augmentation of keras_ssl.augment layers that take each image by itself, and "
+            f"images of one static size. Received: augment={augment}"
+        )
+    return compiles and platform.system() != "Darwin" if jit_compile == "auto" else jit_compile

@@ -1,0 +1,273 @@
+"""Recipes: each is the list of its paper, runs on any image, and gives the same views for the same seeds."""
+
+import functools
+import inspect
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_ssl.augment import recipes
+from keras_ssl.augment.channels import ToLab
+from keras_ssl.augment.geometry import Resize
+from keras_ssl.augment.policies import OPERATIONS, RandAugment
+from keras_ssl.augment.random import fold
+from keras_ssl.augment.view import View, Views
+from tests.test_augment import close, images, numpy, seeds
+
+CROP, JITTER, GRAY, BLUR = "RandomResizedCrop", "ColorJitter", "Grayscale", "GaussianBlur"
+SOLARIZE, RAND, AUTO = "Solarize", "RandAugment", "AutoAugment"
+SIMPLE, WEAK, MOCO = [CROP, JITTER, GRAY, BLUR], [CROP, JITTER, GRAY], [CROP, GRAY, JITTER]
+FULL, SUN = [*SIMPLE, SOLARIZE], [*WEAK, SOLARIZE]
+MULTI = {"size": 16, "local_size": 8, "local_count": 2}
+# What each recipe is made of: its arguments in these tests, the layers of its views, and the sizes of the views.
+RECIPES = {
+    "simclr": ({"size": 16}, [SIMPLE] * 2, [16, 16]),
+    "simclr_cifar": ({}, [WEAK] * 2, [32, 32]),
+    "simclr_v2": ({"size": 16}, [SIMPLE] * 2, [16, 16]),
+    "supcon": ({"size": 16}, [[CROP, AUTO]] * 2, [16, 16]),
+    "supcon_cifar": ({}, [WEAK] * 2, [32, 32]),
+    "w_mse": ({"count": 4}, [WEAK] * 4, [32] * 4),
+    "imix": ({}, [WEAK] * 2, [32, 32]),
+    "infomin": ({"size": 16}, [[CROP, JITTER, BLUR, RAND, GRAY]] * 2, [16, 16]),
+    "moco_v1": ({"size": 16}, [MOCO] * 2, [16, 16]),
+    "instdisc": ({"size": 16}, [MOCO], [16]),
+    "invaspread": ({"size": 16}, [MOCO] * 2, [16, 16]),
+    "pirl": ({"size": 16}, [MOCO], [16]),
+    "moco_v2": ({"size": 16}, [SIMPLE] * 2, [16, 16]),
+    "moco_cifar": ({}, [WEAK] * 2, [32, 32]),
+    "cifar": ({}, [WEAK] * 2, [32, 32]),
+    "simsiam": ({"size": 16}, [SIMPLE] * 2, [16, 16]),
+    "simsiam_cifar": ({}, [WEAK] * 2, [32, 32]),
+    "pcl": ({"size": 16}, [SIMPLE] * 2, [16, 16]),
+    "byol": ({"size": 16}, [SIMPLE, FULL], [16, 16]),
+    "byol_cifar": ({}, [WEAK, SUN], [32, 32]),
+    "moco_v3": ({"size": 16}, [SIMPLE, FULL], [16, 16]),
+    "moco_v3_cifar": ({}, [WEAK, SUN], [32, 32]),
+    "barlow_twins": ({"size": 16}, [SIMPLE, FULL], [16, 16]),
+    "barlow_twins_cifar": ({}, [WEAK, SUN], [32, 32]),
+    "vicreg": ({"size": 16}, [FULL, FULL], [16, 16]),
+    "vicreg_cifar": ({}, [SUN, SUN], [32, 32]),
+    "nnclr": ({"size": 16}, [SIMPLE, FULL], [16, 16]),
+    "nnclr_cifar": ({}, [WEAK, SUN], [32, 32]),
+    "swav": (MULTI, [SIMPLE] * 4, [16, 16, 8, 8]),
+    "swav_cifar": ({"local_count": 1}, [WEAK] * 3, [32, 32, 16]),
+    "msn": (MULTI, [SIMPLE] * 4, [16, 16, 8, 8]),
+    "msn_cifar": ({"local_count": 1}, [WEAK] * 3, [32, 32, 16]),
+    "dino": (MULTI, [SIMPLE, FULL, SIMPLE, SIMPLE], [16, 16, 8, 8]),
+    "dino_cifar": ({"local_count": 1}, [WEAK, SUN, WEAK], [32, 32, 16]),
+    "dino_v2": (MULTI, [SIMPLE, FULL, SIMPLE, SIMPLE], [16, 16, 8, 8]),
+    "ibot": (MULTI, [SIMPLE, FULL, SIMPLE, SIMPLE], [16, 16, 8, 8]),
+    "lejepa": ({"size": 16}, [FULL] * 4, [16] * 4),
+    "mae": ({"size": 16}, [[CROP]], [16]),
+    "simmim": ({"size": 16}, [[CROP]], [16]),
+    "ijepa": ({"size": 16}, [[CROP]], [16]),
+    "beit": ({"size": 16, "token_size": 8}, [[JITTER, "SharedViews"]], [16, 8]),
+    "deepcluster": ({"size": 16}, [[CROP, "Sobel"]], [16]),
+    "cmc": ({"size": 16}, [[CROP, "ToLab", "SplitChannels"]], [16, 16]),
+    "rotnet": ({"size": 16}, [[CROP, "Rotations"]], [16] * 4),
+    "rotnet_cifar": ({}, [["RandomCrop", "Rotations"]], [32] * 4),
+    "spcl": ({"size": 24, "padding": 2}, [["Resize", "RandomFlip", "RandomCrop", "RandomErasing"]], [24]),
+}
+every_recipe = pytest.mark.parametrize("name", RECIPES)
+# What is said beside the common `jitter=(b, c, 0, 0), grayscale_p=0` for images without three channels.
+COLOURLESS = RandAugment(operations=[name for name in OPERATIONS if name != "color"])
+OTHER_CHANNELS = {
+    "supcon": {"policy": COLOURLESS},
+    "infomin": {"policy": COLOURLESS},
+    "cmc": {"convert": Resize(16)},
+    "spcl": {"fill": 0.0},
+}
+
+
+@functools.cache
+def usual(name):
+    return make(name)
+
+
+def make(name, **arguments):
+    return getattr(recipes, name)(**{**RECIPES[name][0], **arguments})
+
+
+def rows(recipe):
+    """The views of a recipe as lists of layers."""
+    if isinstance(recipe, View):
+        return [recipe.layers]
+    views = recipe.views if isinstance(recipe.views, list) else [recipe.views] * recipe.count
+    return [view.layers for view in views]
+
+
+def takes(name, argument):
+    """Whether a recipe, or one that it hands its arguments on to, has this argument."""
+    recipe = getattr(recipes, name)
+    parameters = inspect.signature(recipe).parameters
+    return argument in parameters or (
+        "kwargs" in parameters and any(takes(other, argument) for other in recipe.__code__.co_names if other in RECIPES)
+    )
+
+
+def test_every_recipe_is_tested():
+    found = {name for name, value in vars(recipes).items() if inspect.isfunction(value)} - {"present"}
+    assert found == set(RECIPES)
+    for name in found:
+        text = getattr(recipes, name).__doc__
+        assert "arXiv:" in text and "Args:" in text and "Returns:" in text, name
+
+
+@every_recipe
+def test_recipes_are_the_lists_of_the_papers(name):
+    assert [[type(layer).__name__ for layer in row] for row in rows(usual(name))] == RECIPES[name][1]
+
+
+@every_recipe
+def test_recipes_give_the_same_views_for_the_same_seeds(name):
+    x, s = images(2, 40, 36), seeds(2)
+    recipe = make(name, seed=7)
+    views = recipe({"image": x, "seed": s})
+    assert isinstance(views, tuple) and [view.shape[1] for view in views] == RECIPES[name][2]
+    channels = {"deepcluster": [2], "cmc": [1, 2]}.get(name, [3] * len(views))
+    for view, depth in zip(views, channels, strict=True):
+        side = view.shape[1]
+        assert view.shape == (2, side, side, depth) and view.dtype == "float32"
+        if name != "deepcluster":
+            assert -0.1 <= numpy(view).min() and numpy(view).max() <= 255.1
+        assert numpy(view).std(axis=(1, 2, 3)).max() > 5
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(recipe))
+    assert again.get_config() == recipe.get_config()
+    for one, other in zip(again(x, seeds=s), views, strict=True):
+        close(one, numpy(other), atol=0)
+    if RECIPES[name][0] or "cifar" not in name:
+        for one, other in zip(recipe(x[1:2], seeds=s[1:2]), views, strict=True):  # the neighbours have no part in it
+            assert np.quantile(np.abs(numpy(one) - numpy(other)[1:2]), 0.98) < 0.1
+    same = [np.array_equal(numpy(views[0])[0], numpy(view)[0]) for view in views[1:]]
+    assert not any(same)
+
+
+ORIGINALS = [name for name in RECIPES if "kwargs" not in inspect.signature(getattr(recipes, name)).parameters]
+
+
+@pytest.mark.parametrize("name, channels", [*((name, 6) for name in RECIPES), *((name, 1) for name in ORIGINALS)])
+def test_recipes_of_other_channels(name, channels):
+    x = images(2, 34, 36, channels)
+    colours = {"jitter": (0.4, 0.4, 0, 0), "grayscale_p": 0}
+    arguments = {key: value for key, value in colours.items() if takes(name, key)} | OTHER_CHANNELS.get(name, {})
+    if name == "cmc" and channels == 1:
+        arguments = None  # one channel has no second view
+    if arguments is not None:
+        if name == "cmc":
+            x = x[..., :3]
+        depth = {"deepcluster": 2, "cmc": None}.get(name, channels)
+        for view in make(name, **arguments)(x):
+            assert depth is None or view.shape[-1] == depth
+    needs = {"mae", "simmim", "ijepa", "deepcluster", "rotnet", "rotnet_cifar", "spcl"}
+    if name not in needs and (name != "cmc" or channels == 1):
+        with pytest.raises(ValueError, match="needs images with 3 channels"):
+            usual(name)(x)
+
+
+def test_recipes_have_the_numbers_of_the_papers():
+    def of(recipe, attribute, kind):
+        found = [[getattr(layer, attribute) for layer in row if type(layer).__name__ == kind] for row in rows(recipe)]
+        return [row[0] if row else 0 for row in found]
+
+    def jitter(recipe):
+        layer = next(layer for layer in rows(recipe)[0] if type(layer).__name__ == JITTER)
+        return [round(value, 3) for value in (layer.brightness, layer.contrast, layer.saturation, layer.hue, layer.p)]
+
+    strong, half, moco = [0.8, 0.8, 0.8, 0.2, 0.8], [0.4, 0.4, 0.4, 0.1, 0.8], [0.4, 0.4, 0.4, 0.4, 1.0]
+    byol = [0.4, 0.4, 0.2, 0.1, 0.8]
+    for names, expected in [
+        (("simclr", "simclr_v2", "infomin", "swav", "swav_cifar", "lejepa"), strong),
+        (("simclr_cifar", "moco_v2", "moco_cifar", "cifar", "simsiam", "supcon_cifar", "w_mse", "imix", "pcl"), half),
+        (("msn", "msn_cifar"), half),
+        (("moco_v1", "instdisc", "invaspread", "pirl"), moco),
+        (("byol", "moco_v3", "barlow_twins", "vicreg", "nnclr", "dino", "dino_cifar", "dino_v2", "ibot"), byol),
+        (("byol_cifar", "moco_v3_cifar", "barlow_twins_cifar", "vicreg_cifar", "nnclr_cifar"), byol),
+        (("beit",), [0.4, 0.4, 0.4, 0.0, 1.0]),
+    ]:
+        for name in names:
+            assert jitter(usual(name)) == expected, name
+
+    simclr, moco = (0.08, 1.0), (0.2, 1.0)
+    for names, expected in [
+        (("simclr", "simclr_cifar", "moco_cifar", "supcon", "byol", "moco_v3", "barlow_twins", "vicreg"), [simclr] * 2),
+        (("moco_v1", "moco_v2", "cifar", "simsiam", "infomin", "vicreg_cifar", "invaspread"), [moco] * 2),
+        (("pirl", "instdisc", "mae", "cmc"), [moco]),
+        (("simmim",), [(0.67, 1.0)]),
+        (("ijepa",), [(0.3, 1.0)]),
+        (("swav",), [(0.14, 1.0)] * 2 + [(0.05, 0.14)] * 2),
+        (("msn",), [(0.3, 1.0)] * 2 + [(0.05, 0.3)] * 2),
+        (("dino",), [(0.4, 1.0)] * 2 + [(0.05, 0.4)] * 2),
+        (("dino_v2",), [(0.32, 1.0)] * 2 + [(0.05, 0.32)] * 2),
+        (("ibot",), [(0.25, 1.0)] * 2 + [(0.05, 0.25)] * 2),
+    ]:
+        for name in names:
+            assert of(usual(name), "scale", CROP) == expected, name
+            assert set(of(usual(name), "flip", CROP)) == {0.0 if name == "ijepa" else 0.5}, name
+
+    for names, expected in [
+        (("byol", "moco_v3", "barlow_twins", "nnclr"), ([1.0, 0.1], [0, 0.2])),
+        (("byol_cifar", "moco_v3_cifar", "barlow_twins_cifar", "nnclr_cifar"), ([0, 0], [0, 0.2])),
+        (("vicreg",), ([0.5, 0.5], [0.1, 0.1])),
+        (("vicreg_cifar",), ([0, 0], [0.1, 0.1])),
+        (("dino", "dino_v2", "ibot"), ([1.0, 0.1, 0.5, 0.5], [0, 0.2, 0, 0])),
+        (("swav", "msn"), ([0.5] * 4, [0] * 4)),
+        (("simclr", "moco_v2", "simsiam", "infomin", "pcl"), ([0.5] * 2, [0] * 2)),
+    ]:
+        for name in names:
+            assert (of(usual(name), "p", BLUR), of(usual(name), "p", SOLARIZE)) == expected, name
+    assert of(usual("w_mse"), "p", GRAY) == [0.1] * 4 and of(usual("dino"), "p", GRAY) == [0.2] * 4
+    assert [len(rows(getattr(recipes, name)())) for name in ("swav", "msn", "dino", "dino_v2", "ibot")] == [
+        8, 12, 10, 10, 12,
+    ]  # fmt: skip
+    policy = rows(usual("infomin"))[0][3]
+    assert (policy.count, policy.magnitude, policy.deviation, policy.p) == (2, 10, 0.5, 0.5)
+
+
+def test_layers_happen_as_often_as_they_say():
+    n = 4000
+    for name in ("dino", "vicreg_cifar", "infomin", "moco_v1"):
+        for number, row in enumerate(rows(make(name))):
+            for place, layer in enumerate(row):
+                drawn = layer.draw(fold(fold(seeds(n), number), place), (20, 20))
+                if "chosen" in drawn:
+                    rate = numpy(drawn["chosen"]).mean()
+                    assert abs(rate - layer.p) <= 5 * np.sqrt(layer.p * (1 - layer.p) / n), (name, layer.name)
+
+
+def test_arguments_reach_the_layers():
+    for name in RECIPES:
+        if takes(name, "scale") and takes(name, "flip"):
+            recipe = make(name, scale=(0.5, 0.6), flip=0.25, seed=3)
+            assert recipe.seed == 3
+            found = [row[0] for row in rows(recipe) if type(row[0]).__name__ == CROP][:1]
+            assert all((crop.scale, crop.flip) == ((0.5, 0.6), 0.25) for crop in found), name
+    with pytest.raises(TypeError, match="blurr"):
+        recipes.simsiam_cifar(blurr=0.5)
+    with pytest.raises(ValueError, match="size must be a positive int"):
+        recipes.mae(0)
+
+
+def test_beit_shows_both_networks_the_same():
+    x, s = images(6, 40, 40), seeds(6)
+    large, small = (numpy(view) for view in recipes.beit(32, 16)(x, seeds=s))
+    assert np.abs(large.reshape(6, 16, 2, 16, 2, 3).mean(axis=(2, 4)) - small).mean() < 6
+
+
+def test_cmc_parts_the_lightness_from_the_colour_of_one_crop():
+    x, s = images(4, 20, 20), seeds(4)
+    lightness, colour = recipes.cmc(16)(x, seeds=s)
+    expected = numpy(ToLab(pixels=True)(recipes.cmc(16).layers[0](x, seeds=fold(s, 0))))
+    close(lightness, expected[..., :1])
+    close(colour, expected[..., 1:])
+
+
+def test_recipes_in_a_graph():
+    x, s = images(4, 40, 36), seeds(4)
+    chosen = [make(name) for name in ("supcon", "dino_cifar", "beit", "cmc", "rotnet_cifar")]
+    program = tf.function(lambda batch: [recipe(batch) for recipe in chosen])
+    assert isinstance(chosen[1], Views) and isinstance(chosen[2], View)
+    for recipe, views in zip(chosen, program({"image": x, "seed": s}), strict=True):
+        for found, expected in zip(views, recipe(x, seeds=s), strict=True):
+            assert np.quantile(np.abs(numpy(found) - numpy(expected)), 0.98) < 0.1
