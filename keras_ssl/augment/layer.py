@@ -65,6 +65,10 @@ class Augmentation(keras.layers.Layer):
     def resized(self, size):
         return size
 
+    def each(self):
+        """The layers that make the views, one after the other."""
+        return [self]
+
     def split(self, seeds):
         """The seeds of the layers or views that this one is made of, as a list."""
         return [seeds]

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_ssl.data.decode import colours, decode, pair
 from keras_ssl.data.folder import classes, find, loaded, problem_of_file, usable
 from keras_ssl.data.order import Order
-from keras_ssl.data.view import compile_where, loop, together, views
+from keras_ssl.data.view import compile_where, in_order, loop, together, views
 
 # A decoder that interpolates colours needs the neighbours of a pixel: with this many, the decoded part of an image is
 # equal to the same part of the decoded image, bit for bit, for all subsamplings of JPEG.
@@ -173,10 +173,15 @@ def files_views(
 def finisher(branches, jit_compile):
     """A function from a batch, with the tuple of crops as its `"image"`, to the views."""
     jit_compile = compile_where(jit_compile, branches.separable, branches.augment)
-    if not jit_compile or all(len(layers) == 1 for layers in branches.layers):
-        return lambda batch: branches.finish(batch["image"], batch["seed"], one_by_one=False)
+    compiled = jit_compile and any(len(layers) > 1 for layers in branches.layers)
     program = tf.function(lambda crops, seeds: branches.finish(crops, seeds, one_by_one=True), jit_compile=True)
-    return lambda batch: program(batch["image"], batch["seed"])
+
+    def finish(batch):
+        crops, seeds = batch["image"], batch["seed"]
+        made = program(crops, seeds) if compiled else branches.finish(crops, seeds, one_by_one=False)
+        return in_order(branches.views, made)
+
+    return finish
 
 
 class Branches:
@@ -243,18 +248,16 @@ class Branches:
             one_by_one: whether to loop over the images, as a compiled program likes it.
 
         Returns:
-            Tuple of the views.
+            List of tensors: for each of the different views what was made of its crops, one after the other.
         """
-        finished, seeds = list(crops), self.seeds(seeds)
+        seeds, finished = self.seeds(seeds), []
         for view, places in together(self.views):
             layers, size = self.layers[places[0]], self.sizes[places[0]]
-            if len(layers) == 1:
-                continue
             images = tf.concat([crops[place] for place in places], axis=0)
             own = tf.concat([seeds[place] for place in places], axis=0)
             if id(view) in self.foreign:
-                made = self.foreign[id(view)](images, seeds=own)
-            else:
+                images = self.foreign[id(view)](images, seeds=own)
+            elif len(layers) > 1:
 
                 def one(element, layers=layers):
                     image, own = tf.nest.map_structure(lambda x: x[None], element)
@@ -262,10 +265,9 @@ class Branches:
 
                 # The draws of the crop are not used, and so not computed.
                 draws = view.draw(own, size)["drawn"][1:]
-                made = loop(one, (images, draws)) if one_by_one else run(layers[1:], images, draws)
-            for place, part in zip(places, tf.split(made, len(places)), strict=True):
-                finished[place] = part
-        return tuple(finished)
+                images = loop(one, (images, draws)) if one_by_one else run(layers[1:], images, draws)
+            finished.append(images)
+        return finished
 
 
 def run(layers, images, draws):

@@ -50,7 +50,7 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
 
     def make(batch):
         if jit_compile:
-            made = program(batch["image"], batch["seed"])
+            made = in_order(augment.each(), program(batch["image"], batch["seed"]))
         else:
             made = augment(batch)
             made = tuple(made) if isinstance(made, (list, tuple)) else (made,)
@@ -64,9 +64,9 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
 
 
 def one_by_one(augment, images, seeds):
-    """All views of a batch as a tuple, by a loop over the images."""
+    """The views of a batch, by a loop over the images; those of the same layer in one tensor."""
     layers, draws = zip(*augment.shares(seeds, images.shape[1:3]), strict=True)
-    made = [None] * len(layers)
+    made = []
     for layer, places in together(layers):
         numbers = tf.tile(tf.range(tf.shape(images)[0]), [len(places)])
         drawn = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *[draws[place] for place in places])
@@ -76,9 +76,19 @@ def one_by_one(augment, images, seeds):
             image = tf.cast(images[number], tf.float32)[None]
             return layer.transform(image, **tf.nest.map_structure(lambda one: one[None], own))[0]
 
-        for place, view in zip(places, tf.split(loop(transform, (numbers, drawn)), len(places)), strict=True):
-            made[place] = view
-    return tuple(made)
+        made.append(loop(transform, (numbers, drawn)))
+    return made
+
+
+def in_order(layers, made):
+    """What was made together for each of the different `layers`, taken apart, as a tuple.
+
+    Outside of the compiled program, where it costs nothing: TensorFlow gives out parts of the tensor, XLA copies.
+    """
+    apart = {}
+    for (_, places), views in zip(together(layers), made, strict=True):
+        apart |= dict(zip(places, tf.split(views, len(places)), strict=True))
+    return tuple(apart[place] for place in sorted(apart))
 
 
 def together(layers):
