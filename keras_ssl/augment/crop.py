@@ -47,14 +47,15 @@ class RandomResizedCrop(Augmentation):
             raise ValueError(f"scale is a part of the image's area, at most 1. Received: scale={scale}")
 
     def draw(self, seeds, size):
-        height, width = self.resized(size)
-        top, left, box_height, box_width, flipped = self.place(seeds, size)
-        first_row, rows = resampling(top, box_height, size[0], height)
-        first_column, columns = resampling(left, box_width, size[1], width, flipped)
-        return {"first_row": first_row, "rows": rows, "first_column": first_column, "columns": columns}
+        top, left, height, width, flipped = self.place(seeds, size)
+        return {"top": top, "left": left, "height": height, "width": width, "flipped": flipped}
 
-    def transform(self, images, first_row, rows, first_column, columns):
-        return resample(images, (first_row, rows), (first_column, columns))
+    def transform(self, images, top, left, height, width, flipped):
+        size = ops.shape(images)[1:3]
+        new_height, new_width = self.resized(size)
+        rows = resampling(top, height, size[0], new_height)
+        columns = resampling(left, width, size[1], new_width, flipped)
+        return resample(images, rows, columns)
 
     def resized(self, size):
         return check_size("size", self.size)
