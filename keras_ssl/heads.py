@@ -1,12 +1,23 @@
 """Heads: the small networks after the encoder that a method trains with and throws away."""
 
 import keras
+from keras import ops
 
 from keras_ssl import distribute
 
 
 def mlp(
-    inputs, hidden, dim, depth=2, batch_norm=True, hidden_bias=True, output_bias=False, output_norm=None, name=None
+    inputs,
+    hidden,
+    dim,
+    depth=2,
+    batch_norm=True,
+    hidden_bias=True,
+    output_bias=False,
+    output_norm=None,
+    name=None,
+    activation="relu",
+    initializer="glorot_uniform",
 ):
     """A multi-layer perceptron: `depth - 1` times Dense - BatchNormalization - ReLU, then Dense.
 
@@ -20,6 +31,8 @@ def mlp(
         output_bias: whether the last Dense layer has a bias.
         output_norm: a layer after the last Dense, for example `batch_norm(center=False)`, or None.
         name: str.
+        activation: of the hidden layers: `"relu"`, or another name that Keras knows, such as `"gelu"`.
+        initializer: name of an initializer, or a `keras.initializers.Initializer`, of the Dense kernels.
 
     Returns:
         `keras.Model` from `(batch, inputs)` to `(batch, dim)`.
@@ -31,15 +44,116 @@ def mlp(
     (None, 128)
     """
     layers = [keras.Input((inputs,))]
+
+    def dense(units, bias):
+        draw = keras.initializers.get(initializer)  # an instance draws the same numbers at every call: clone it
+        return keras.layers.Dense(units, use_bias=bias, kernel_initializer=draw.clone())
+
     for _ in range(depth - 1):
-        layers.append(keras.layers.Dense(hidden, use_bias=hidden_bias))
+        layers.append(dense(hidden, hidden_bias))
         if batch_norm:
             layers.append(batch_normalization())
-        layers.append(keras.layers.ReLU())
-    layers.append(keras.layers.Dense(dim, use_bias=output_bias))
+        layers.append(keras.layers.ReLU() if activation == "relu" else keras.layers.Activation(activation))
+    layers.append(dense(dim, output_bias))
     if output_norm is not None:
         layers.append(output_norm)
     return keras.Sequential(layers, name=name)
+
+
+def dino_head(inputs, hidden=2048, dim=256, batch_norm=False, name=None):
+    """The head of DINO (arXiv 2104.14294) up to its last layer, `Prototypes`: three Dense, GELU between them, then l2.
+
+    Args:
+        inputs: int, size of the features it gets.
+        hidden: int, units of the two hidden layers (2048).
+        dim: int, units of the third, the bottleneck (256).
+        batch_norm: whether the hidden layers are batch-normalised; not with a ViT.
+        name: str.
+
+    Returns:
+        `keras.Model` from `(batch, inputs)` to unit vectors `(batch, dim)`, float32.
+
+    Example:
+
+    >>> dino_head(384).output_shape
+    (None, 256)
+    """
+    return mlp(
+        inputs,
+        hidden,
+        dim,
+        depth=3,
+        batch_norm=batch_norm,
+        output_bias=True,
+        output_norm=keras.layers.UnitNormalization(dtype="float32"),
+        name=name,
+        activation="gelu",
+        initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+    )
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class Prototypes(keras.layers.Layer):
+    """Directions that embeddings are compared to: the score of each is the dot product with its unit vector.
+
+    The last layer of DINO and MSN is weight-normalised with a gain of 1: the vectors have any length, their
+    direction counts, and the gradient flows through the normalisation. SwAV's vectors are `constrained`: unit vectors,
+    made so again after each step of the optimizer, as if before each forward pass.
+
+    A step with `frozen` gives the vectors a gradient of zero. Weight decay then still shortens vectors that are not
+    constrained, but turns none. It computes in float32 under every dtype policy.
+
+    Call arguments:
+        embeddings: `(..., dim)`, unit vectors where the scores are to be cosines.
+        frozen: bool scalar, whether the gradient of the vectors is cancelled, or None.
+
+    Args:
+        dim: int, size of an embedding.
+        count: int, number of prototypes (K).
+        constrained: whether the vectors themselves stay unit vectors.
+        name: str.
+
+    Returns:
+        float32 scores `(..., count)`.
+
+    Example:
+
+    >>> Prototypes(256, 3000)(np.zeros((4, 256))).shape
+    TensorShape([4, 3000])
+    """
+
+    def __init__(self, dim, count, constrained=False, name=None, **kwargs):
+        super().__init__(name=name, dtype="float32")
+        for argument, value in {"dim": dim, "count": count}.items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{argument} must be a positive int. Received: {argument}={value!r}")
+        self.dim, self.count, self.constrained = dim, count, constrained
+        self.build((None, dim))  # so that a twin can be copied; PyTorch knows no weights but those of `build`
+
+    def build(self, shape):
+        if self.built:
+            return
+        limit = self.dim**-0.5
+
+        def draw(shape, dtype=None):
+            kernel = keras.random.uniform(shape, -limit, limit, dtype=dtype)
+            return unit_columns(kernel) if self.constrained else kernel
+
+        constraint = keras.constraints.UnitNorm(axis=0) if self.constrained else None
+        self.kernel = self.add_weight((self.dim, self.count), draw, constraint=constraint, name="kernel")
+
+    def call(self, embeddings, frozen=None):
+        kernel = ops.convert_to_tensor(self.kernel)
+        if frozen is not None:
+            kernel = ops.where(frozen, ops.stop_gradient(kernel), kernel)
+        return ops.matmul(embeddings, kernel if self.constrained else unit_columns(kernel))
+
+    def get_config(self):
+        return {"name": self.name, "dim": self.dim, "count": self.count, "constrained": self.constrained}
+
+
+def unit_columns(kernel):
+    return ops.normalize(kernel, axis=0, epsilon=1e-12)
 
 
 def batch_normalization(**options):

@@ -81,7 +81,8 @@ class Method(keras.Model):
             return inputs[name]
         raise ValueError(
             f"{type(self).__name__} needs the column '{name}' of the data, next to 'image'. Received: "
-            f"{describe(inputs)}. The pipelines of keras_ssl.data make it: `index=True` or `labels=True`."
+            f"{describe(inputs)}. The pipelines of keras_ssl.data make 'index' and 'label' (`index=True`, "
+            "`labels=True`); add others with `map`."
         )
 
     # One training step. Keras has one form of it per backend.
@@ -162,6 +163,7 @@ def step_tensorflow(self, data):
         loss = self.optimizer.scale_loss(self.local_loss(outputs))
     weights = self.trainable_variables
     gradients = tape.gradient(loss, weights)
+    gradients = [g if g is None else tf.convert_to_tensor(g) for g in gradients]  # embeddings have sparse ones
     if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
         gradients = share_overflow(gradients)
     before = tf.identity(self.optimizer.iterations)

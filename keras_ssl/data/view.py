@@ -23,7 +23,7 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
             a tenth of a level of 255.
 
     Returns:
-        `tf.data.Dataset` of dicts: `"views"`, a tuple, and `"label"`, `"index"` where they were.
+        `tf.data.Dataset` of dicts: `"views"`, a tuple, in place of `"image"` and `"seed"`; other columns stay.
 
     Raises:
         ValueError: if `jit_compile` is true for an augmentation that cannot be compiled.
@@ -54,7 +54,7 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
         else:
             made = augment(batch)
             made = tuple(made) if isinstance(made, (list, tuple)) else (made,)
-        return {"views": made, **{name: batch[name] for name in ("label", "index") if name in batch}}
+        return {"views": made, **{name: column for name, column in batch.items() if name not in ("image", "seed")}}
 
     made = made.map(make, num_parallel_calls=parallel_calls).prefetch(tf.data.AUTOTUNE)
     for name in ("epoch", "file_paths", "class_names"):

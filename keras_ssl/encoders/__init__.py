@@ -6,16 +6,43 @@ from keras_ssl.encoders.batch_norm import (
     with_plain_batch_norm,
     with_synchronized_batch_norm,
 )
+from keras_ssl.encoders.conv_vit import conv_vit, conv_vit_stages
+from keras_ssl.encoders.decoder import MaskToken, patch_grid, token_decoder
+from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.encoders.pooling import pool
-from keras_ssl.encoders.resnet import resnet18, resnet34, resnet50
+from keras_ssl.encoders.positions import with_positions
+from keras_ssl.encoders.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
+from keras_ssl.encoders.swin import swin
+from keras_ssl.encoders.text import TokenEmbedding, byte_tokens, text_transformer
+from keras_ssl.encoders.vit import attention_maps, freeze_patches, vit, vit_base, vit_small, vit_stages, vit_tiny
 
 __all__ = [
     "GroupedBatchNormalization",
+    "MaskToken",
+    "TokenEmbedding",
+    "attention_maps",
+    "byte_tokens",
+    "conv_vit",
+    "conv_vit_stages",
+    "freeze_patches",
+    "multi_crop",
+    "patch_grid",
     "pool",
+    "resnet101",
+    "resnet152",
     "resnet18",
     "resnet34",
     "resnet50",
+    "swin",
+    "text_transformer",
+    "token_decoder",
+    "vit",
+    "vit_base",
+    "vit_small",
+    "vit_stages",
+    "vit_tiny",
     "with_grouped_batch_norm",
     "with_plain_batch_norm",
+    "with_positions",
     "with_synchronized_batch_norm",
 ]

@@ -3,6 +3,9 @@
 The variant known as v1.5, which all public checkpoints have: a bottleneck strides in its 3x3 convolution. The small
 start for small images ("cifar") is the one SimCLR and its successors use on CIFAR-10 (https://arxiv.org/abs/2002.05709,
 appendix B.9): a 3x3 convolution of stride 1 and no pooling, the rest unchanged.
+
+Selective kernels (Li et al., 2019, https://arxiv.org/abs/1903.06586) and the stem and shortcuts of ResNet-D (He et al.,
+2018, https://arxiv.org/abs/1812.01187) are those of SimCLR v2 (https://arxiv.org/abs/2006.10029) and its authors' code.
 """
 
 import keras
@@ -66,19 +69,49 @@ def resnet34(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", z
 
 
 def resnet50(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=True,
-             batch_norm_momentum=0.9, preprocessing=True, batch_norm_groups=1, synchronized=False, name=None):
+             batch_norm_momentum=0.9, preprocessing=True, batch_norm_groups=1, synchronized=False,
+             selective_kernel=False, name=None):
     """ResNet-50: 16 bottlenecks, 23.5 million parameters, features of size 32 * `width` (2048).
 
     The stride is in the 3x3 convolution of a bottleneck (v1.5), not in the first 1x1 as in the paper: every public
     checkpoint of the field is of this kind.
 
-    Args, returns and errors: as for `resnet18`, with 32 * `width` features.
+    With `selective_kernel` it is the network of SimCLR v2, of 35.2 million parameters: the 3x3 convolution of a
+    bottleneck makes two maps, which are mixed channel by channel with weights that depend on both. The shortcuts then
+    average 2x2 pixels where they stride, and the "imagenet" stem has three 3x3 convolutions and the padding of its
+    authors' TensorFlow code, so that their checkpoints fit.
+
+    Args:
+        selective_kernel: whether bottlenecks, shortcuts and stem are those of SimCLR v2.
+        **others: as for `resnet18`; returns and errors too, with 32 * `width` features.
     """
     return _resnet((3, 4, 6, 3), _bottleneck, 4, **locals(), default_name="resnet50")
 
 
+def resnet101(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=True,
+              batch_norm_momentum=0.9, preprocessing=True, batch_norm_groups=1, synchronized=False,
+              selective_kernel=False, name=None):
+    """ResNet-101: 33 bottlenecks, 42.5 million parameters, features of size 32 * `width` (2048).
+
+    Args, returns and errors: as for `resnet50`.
+    """
+    return _resnet((3, 4, 23, 3), _bottleneck, 4, **locals(), default_name="resnet101")
+
+
+def resnet152(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=True,
+              batch_norm_momentum=0.9, preprocessing=True, batch_norm_groups=1, synchronized=False,
+              selective_kernel=False, name=None):
+    """ResNet-152: 50 bottlenecks, 58.1 million parameters, features of size 32 * `width` (2048).
+
+    The largest network of SimCLR v2 is `resnet152(width=192, selective_kernel=True)`.
+
+    Args, returns and errors: as for `resnet50`.
+    """
+    return _resnet((3, 8, 36, 3), _bottleneck, 4, **locals(), default_name="resnet152")
+
+
 def _resnet(depths, block, expansion, input_shape, width, stem, pooling, zero_init_residual, batch_norm_momentum,
-            preprocessing, batch_norm_groups, synchronized, name, default_name):
+            preprocessing, batch_norm_groups, synchronized, name, default_name, selective_kernel=False):
     input_shape = tuple(input_shape)
     _check(input_shape, width, stem, pooling, batch_norm_momentum, batch_norm_groups, synchronized)
     if stem is None:
@@ -92,7 +125,12 @@ def _resnet(depths, block, expansion, input_shape, width, stem, pooling, zero_in
 
     images = keras.Input(input_shape, name="images")
     x = _normalise(images, input_shape[-1]) if preprocessing else images
-    if stem == "imagenet":
+    if stem == "imagenet" and selective_kernel:
+        for i, filters in enumerate((width // 2, width // 2, width)):
+            x = _conv(x, filters, 3, 1 if i else 2, name=f"stem_conv{i + 1}")
+            x = layers.ReLU(name=f"stem_relu{i + 1}")(batch_norm(x, f"stem_bn{i + 1}"))
+        x = layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
+    elif stem == "imagenet":
         x = _conv(x, width, 7, 2, name="stem_conv")
         x = layers.ReLU(name="stem_relu")(batch_norm(x, "stem_bn"))
         # Zeros are as good as torch's -inf here: after a ReLU nothing is smaller.
@@ -107,7 +145,8 @@ def _resnet(depths, block, expansion, input_shape, width, stem, pooling, zero_in
             stride = 2 if i > 0 and j == 0 else 1
             x = block(
                 x, width * 2**i, width * 2**i * expansion, stride, batch_norm,
-                last_gamma="zeros" if zero_init_residual else "ones", name=f"stage{i + 1}_block{j + 1}",
+                last_gamma="zeros" if zero_init_residual else "ones", selective=selective_kernel,
+                name=f"stage{i + 1}_block{j + 1}",
             )
 
     if pooling == "avg":
@@ -117,27 +156,43 @@ def _resnet(depths, block, expansion, input_shape, width, stem, pooling, zero_in
     return keras.Model(images, x, name=name or default_name)
 
 
-def _basic_block(x, inner, outer, stride, batch_norm, last_gamma, name):
+def _basic_block(x, inner, outer, stride, batch_norm, last_gamma, selective, name):
     y = _conv(x, inner, 3, stride, name=f"{name}_conv1")
     y = layers.ReLU(name=f"{name}_relu1")(batch_norm(y, f"{name}_bn1"))
     y = _conv(y, outer, 3, 1, name=f"{name}_conv2")
     y = batch_norm(y, f"{name}_bn2", last_gamma)
-    return _join(x, y, stride, batch_norm, name)
+    return _join(x, y, stride, batch_norm, selective, name)
 
 
-def _bottleneck(x, inner, outer, stride, batch_norm, last_gamma, name):
+def _bottleneck(x, inner, outer, stride, batch_norm, last_gamma, selective, name):
     y = _conv(x, inner, 1, 1, name=f"{name}_conv1")
     y = layers.ReLU(name=f"{name}_relu1")(batch_norm(y, f"{name}_bn1"))
-    y = _conv(y, inner, 3, stride, name=f"{name}_conv2")
+    y = _conv(y, 2 * inner if selective else inner, 3, stride, name=f"{name}_conv2")
     y = layers.ReLU(name=f"{name}_relu2")(batch_norm(y, f"{name}_bn2"))
+    if selective:
+        y = _select(y, inner, batch_norm, name)
     y = _conv(y, outer, 1, 1, name=f"{name}_conv3")
     y = batch_norm(y, f"{name}_bn3", last_gamma)
-    return _join(x, y, stride, batch_norm, name)
+    return _join(x, y, stride, batch_norm, selective, name)
 
 
-def _join(x, y, stride, batch_norm, name):
+def _select(x, channels, batch_norm, name):
+    """The two maps that the channels of `x` hold, mixed channel by channel: the weights of each pair sum to 1."""
+    first, second = x[..., :channels], x[..., channels:]
+    context = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_select_pool")(first + second)
+    context = _conv(context, max(channels // 16, 32), 1, 1, name=f"{name}_select_conv1")
+    context = layers.ReLU(name=f"{name}_select_relu")(batch_norm(context, f"{name}_select_bn"))
+    logits = _conv(context, 2 * channels, 1, 1, name=f"{name}_select_conv2")
+    logits = layers.Reshape((2, 1, 1, channels), name=f"{name}_select_reshape")(logits)
+    weights = layers.Softmax(axis=1, name=f"{name}_select")(logits)  # over the two maps
+    return first * weights[:, 0] + second * weights[:, 1]
+
+
+def _join(x, y, stride, batch_norm, selective, name):
     if x.shape[-1] != y.shape[-1] or stride > 1:
-        x = _conv(x, y.shape[-1], 1, stride, name=f"{name}_shortcut_conv")
+        if selective:
+            x = layers.AveragePooling2D(2, stride, padding="same", name=f"{name}_shortcut_pool")(x)
+        x = _conv(x, y.shape[-1], 1, 1 if selective else stride, name=f"{name}_shortcut_conv")
         x = batch_norm(x, f"{name}_shortcut_bn")
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
 

@@ -1,6 +1,73 @@
 """Losses: pure functions of embeddings, float32 inside, the mean over the local batch."""
 
-from keras_ssl.losses.contrastive import info_nce, nt_xent
-from keras_ssl.losses.distillation import cosine_regression
+from keras_ssl.losses.clustering import mean_entropy_gap, sinkhorn, soft_cross_entropy, swapped_prediction
+from keras_ssl.losses.contrastive import info_nce, info_nce_in_batch, nt_xent
+from keras_ssl.losses.distillation import cosine_regression, negative_cosine, softmax_cross_entropy
+from keras_ssl.losses.instances import info_nce_synthetic, mixed_cosine_regression, n_pair, proto_nce
+from keras_ssl.losses.nce import log_normalizer, nce, similarities, symmetric_info_nce
+from keras_ssl.losses.negatives import debiased, decoupled, flat_nce, hard_negative, invariant_spread, sup_con
+from keras_ssl.losses.patches import masked_cross_entropy
+from keras_ssl.losses.reconstruction import (
+    masked_cosine,
+    masked_error,
+    masked_mean,
+    patch_pixels,
+    plain_pixels,
+    standard_pixels,
+)
+from keras_ssl.losses.redundancy import (
+    barlow_twins,
+    cross_correlation,
+    invariance,
+    variance_covariance,
+    w_mse,
+    whiten,
+)
+from keras_ssl.losses.tokens import kl_from_uniform, perplexity, token_cross_entropy, token_share
+from keras_ssl.losses.uniformity import alignment, uniformity
 
-__all__ = ["cosine_regression", "info_nce", "nt_xent"]
+__all__ = [
+    "alignment",
+    "barlow_twins",
+    "cosine_regression",
+    "cross_correlation",
+    "debiased",
+    "decoupled",
+    "flat_nce",
+    "hard_negative",
+    "info_nce",
+    "info_nce_in_batch",
+    "info_nce_synthetic",
+    "invariance",
+    "invariant_spread",
+    "kl_from_uniform",
+    "log_normalizer",
+    "masked_cross_entropy",
+    "masked_cosine",
+    "masked_error",
+    "masked_mean",
+    "mean_entropy_gap",
+    "mixed_cosine_regression",
+    "n_pair",
+    "nce",
+    "negative_cosine",
+    "nt_xent",
+    "patch_pixels",
+    "perplexity",
+    "plain_pixels",
+    "proto_nce",
+    "similarities",
+    "sinkhorn",
+    "soft_cross_entropy",
+    "softmax_cross_entropy",
+    "standard_pixels",
+    "sup_con",
+    "swapped_prediction",
+    "symmetric_info_nce",
+    "token_cross_entropy",
+    "token_share",
+    "uniformity",
+    "variance_covariance",
+    "w_mse",
+    "whiten",
+]

@@ -1,0 +1,21 @@
+"""Vectors: the precision that losses compute in, and the direction of embeddings."""
+
+import keras
+from keras import ops
+
+
+def precise(x):
+    """`x` in float32; float64 stays."""
+    x = ops.convert_to_tensor(x)
+    return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
+
+
+def unit(x):
+    """`x / |x|` along the last axis, in float32 (float64 stays); 0 where x is 0, with gradient 0 there.
+
+    A predictor whose few hidden units are all off gives exactly 0, where `ops.normalize` has a gradient of 1e12, or
+    not a number under XLA.
+    """
+    x = precise(x)
+    square = ops.sum(ops.square(x), axis=-1, keepdims=True)
+    return ops.where(square > 0, x * ops.rsqrt(ops.where(square > 0, square, 1.0)), 0.0)
