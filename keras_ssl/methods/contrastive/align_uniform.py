@@ -1,0 +1,62 @@
+"""AlignUniform: Understanding Contrastive Representation Learning through Alignment and Uniformity (Wang, Isola, 2020).
+
+https://arxiv.org/abs/2005.10242
+"""
+
+import keras
+from keras import ops
+
+from keras_ssl import heads
+from keras_ssl.losses import alignment, uniformity
+from keras_ssl.method import Method
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class AlignUniform(Method):
+    """Two views of an image meet, and all images spread over the sphere: the two halves of a contrastive loss.
+
+    Logs `alignment` and `uniformity`, without their weights. The variant with MoCo's queue is not built.
+
+    Args:
+        encoder: `keras.Model` from images to features `(batch, dim)` (f).
+        augment: layer from images to two views; `keras_ssl.augment.moco_v1(size, scale=(0.08, 1.0))`.
+        dim: int, size of the embedding (128).
+        align_weight: float, weight of the alignment (1).
+        uniform_weight: float, weight of the uniformity (1).
+        power: float > 0, of the distance of two views (alpha, 2).
+        scale: float > 0, of the squared distance of two images (t, 2).
+
+    Example:
+
+    >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
+    >>> model = keras_ssl.AlignUniform(encoder, keras_ssl.augment.moco_v1(32, scale=(0.08, 1.0)))
+    >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.12, momentum=0.9, weight_decay=1e-4))
+    """
+
+    terms = ("alignment", "uniformity")
+
+    def __init__(
+        self,
+        encoder,
+        augment=None,
+        dim=128,
+        align_weight=1.0,
+        uniform_weight=1.0,
+        power=2.0,
+        scale=2.0,
+        **kwargs,
+    ):
+        super().__init__(encoder, augment, **kwargs)
+        self.dim, self.align_weight, self.uniform_weight = dim, align_weight, uniform_weight
+        self.power, self.scale = power, scale
+        self.projector = heads.mlp(
+            encoder.output_shape[-1], None, dim, depth=1, output_bias=True, name="projector"
+        )
+
+    def objective(self, views):
+        features = self.encoder(ops.concatenate(views), training=True)  # (2 * batch, features)
+        first, second = ops.split(self.projector(features, training=True), 2)  # (batch, dim) each
+        align = alignment(first, second, self.power)
+        uniform = (uniformity(first, self.scale) + uniformity(second, self.scale)) / 2
+        loss = self.align_weight * align + self.uniform_weight * uniform
+        return {"loss": loss, "alignment": align, "uniformity": uniform}

@@ -1,0 +1,112 @@
+"""CLIP: Learning Transferable Visual Models From Natural Language Supervision (Radford et al., 2021).
+
+https://arxiv.org/abs/2103.00020
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_ssl import heads
+from keras_ssl.losses import symmetric_info_nce
+from keras_ssl.losses.vectors import unit
+from keras_ssl.method import Method
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class CLIP(Method):
+    """Images and their texts find each other in the batch; the temperature is learned.
+
+    The data must hold `"text"`, int token ids `(batch, length)`, next to `"image"`. Texts that occur twice in a batch
+    count as wrong answers of each other, as in the paper.
+
+    Args:
+        encoder: `keras.Model` from images to features `(batch, dim)`.
+        augment: layer from images to one view. The paper's only augmentation is a random square crop.
+        text_encoder: `keras.Model` from token ids `(batch, length)` to features `(batch, dim)`:
+            `keras_ssl.encoders.text_transformer`.
+        dim: int, size of the embeddings of both (512).
+        temperature: float > 0, where the learned temperature starts (tau, 0.07).
+        max_scale: float, the largest factor of the cosines, 1 / temperature (100). The optimizer step ends with the
+            clipping.
+
+    Raises:
+        ValueError: where `text_encoder` is no built model, or does not return features of rank 2.
+
+    Example:
+
+    >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
+    >>> text_encoder = keras_ssl.encoders.text_transformer(vocabulary=258, length=32, width=64, depth=2, heads=4)
+    >>> augment = keras_ssl.augment.RandomResizedCrop(32, scale=(0.5, 1.0))
+    >>> model = keras_ssl.CLIP(encoder, keras_ssl.augment.Views(augment, 1), text_encoder)
+    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(5e-4, weight_decay=0.2, beta_2=0.98))
+
+    The pipelines of `keras_ssl.data` hold images only; the texts join them by their index:
+
+    >>> tokens = keras_ssl.encoders.byte_tokens(["a red square", "a blue disc"], length=32)
+    >>> images = keras_ssl.data.arrays(np.zeros((2, 32, 32, 3), "uint8"), 2, index=True)
+    >>> pairs = images.map(lambda batch: {**batch, "text": tf.gather(tokens, batch["index"])})
+    """
+
+    terms = ("scale",)
+    needs = ("text",)
+
+    def __init__(
+        self, encoder, augment=None, text_encoder=None, dim=512, temperature=0.07, max_scale=100.0, **kwargs
+    ):
+        super().__init__(encoder, augment, **kwargs)
+        self.text_encoder = check_text_encoder(text_encoder)
+        self.dim, self.temperature, self.max_scale = dim, temperature, max_scale
+        self.image_head = heads.mlp(encoder.output_shape[-1], 0, dim, depth=1, name="image_head")
+        self.text_head = heads.mlp(text_encoder.output_shape[-1], 0, dim, depth=1, name="text_head")
+        self.log_scale = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(math.log(1.0 / temperature)),
+            constraint=lambda log_scale: ops.minimum(log_scale, math.log(max_scale)),
+            dtype="float32",
+            autocast=False,
+            name="log_scale",
+        )
+
+    def objective(self, views, text):
+        (view,) = views
+        images = self.image_head(self.encoder(view, training=True), training=True)  # (batch, dim)
+        texts = self.text_head(self.text_encoder(text, training=True), training=True)  # (batch, dim)
+        scale = ops.exp(self.log_scale)
+        return {"loss": symmetric_info_nce(images, texts, scale), "scale": scale}
+
+    def embed_images(self, images):
+        """Unit vectors `(batch, dim)` of images `(batch, height, width, channels)`."""
+        return unit(self.image_head(self.encoder(images, training=False), training=False))
+
+    def embed_texts(self, text):
+        """Unit vectors `(batch, dim)` of token ids `(batch, length)`."""
+        return unit(self.text_head(self.text_encoder(text, training=False), training=False))
+
+    def zero_shot(self, prompts):
+        """A linear classifier out of words: for each class the normalised mean of its prompts' embeddings.
+
+        Args:
+            prompts: list with an int array `(prompts, length)` for each class, the token ids of "a photo of a dog",
+                "a sketch of a dog" and so on.
+
+        Returns:
+            float32 `(classes, dim)`, unit vectors.
+        """
+        return ops.stack([unit(ops.mean(self.embed_texts(of_class), axis=0)) for of_class in prompts])
+
+    def classify(self, images, classifier):
+        """Probabilities `(batch, classes)` of images by the cosines with a classifier of `zero_shot`."""
+        return ops.softmax(ops.exp(self.log_scale) * ops.matmul(self.embed_images(images), ops.transpose(classifier)))
+
+
+def check_text_encoder(text_encoder):
+    shape = getattr(text_encoder, "output_shape", None) if getattr(text_encoder, "built", False) else None
+    if not (isinstance(text_encoder, keras.Model) and isinstance(shape, tuple) and len(shape) == 2 and shape[-1]):
+        raise ValueError(
+            "text_encoder must be a built keras.Model from token ids (batch, length) to features (batch, dim), for "
+            "example keras_ssl.encoders.text_transformer(vocabulary=258, length=32, width=64, depth=2, heads=4). "
+            f"Received: {text_encoder!r}"
+        )
+    return text_encoder

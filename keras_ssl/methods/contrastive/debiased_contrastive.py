@@ -1,0 +1,47 @@
+"""DebiasedContrastive: Debiased Contrastive Learning (Chuang, Robinson, Lin, Torralba, Jegelka, 2020).
+
+https://arxiv.org/abs/2007.00224
+"""
+
+import keras
+
+from keras_ssl import heads
+from keras_ssl.losses import debiased
+from keras_ssl.method import Method
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class DebiasedContrastive(Method):
+    """SimCLR, corrected for the negatives that show the same class as the image, without knowing which these are.
+
+    As in the authors' code, each view goes through the encoder in a call of its own.
+
+    Args:
+        encoder: `keras.Model` from images to features `(batch, dim)` (f).
+        augment: layer from images to two views; `keras_ssl.augment.cifar`. Of more views, the first two are anchors
+            and negatives; the others sharpen the estimate of what the positives look like (M of the paper).
+        hidden: int, units of the projector's hidden layer (512).
+        dim: int, size of the embedding (128).
+        temperature: float > 0 (t, 0.5).
+        tau_plus: float in [0, 1), probability that a negative is of the image's class (tau+; 0.1 for 10 classes, 0.01
+            to 0.05 for many). 0 is NT-Xent, the loss of SimCLR.
+
+    Example:
+
+    >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
+    >>> model = keras_ssl.DebiasedContrastive(encoder, keras_ssl.augment.cifar(32), tau_plus=0.1)
+    >>> model.compile(optimizer=keras.optimizers.Adam(1e-3, weight_decay=1e-6))
+    """
+
+    def __init__(self, encoder, augment=None, hidden=512, dim=128, temperature=0.5, tau_plus=0.1, **kwargs):
+        super().__init__(encoder, augment, **kwargs)
+        self.hidden, self.dim, self.temperature, self.tau_plus = hidden, dim, temperature, tau_plus
+        features = encoder.output_shape[-1]
+        self.projector = heads.mlp(features, hidden, dim, hidden_bias=False, output_bias=True, name="projector")
+
+    def objective(self, views):
+        first, second, *extra = [self.embed(view) for view in views]
+        return debiased(first, second, self.temperature, self.tau_plus, extra)
+
+    def embed(self, view):
+        return self.projector(self.encoder(view, training=True), training=True)  # (batch, dim)

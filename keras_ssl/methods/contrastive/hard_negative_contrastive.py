@@ -1,0 +1,50 @@
+"""HCL: Contrastive Learning with Hard Negative Samples (Robinson, Chuang, Sra, Jegelka, 2020).
+
+https://arxiv.org/abs/2010.04592
+"""
+
+import keras
+from keras import ops
+
+from keras_ssl.losses import hard_negative
+from keras_ssl.methods.contrastive.debiased_contrastive import DebiasedContrastive
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class HardNegativeContrastive(DebiasedContrastive):
+    """Debiased contrastive learning whose negatives weigh the more, the closer they are.
+
+    The authors' code lowers beta in nine stairs, if at all; here it falls in a straight line.
+
+    Args:
+        encoder: `keras.Model` from images to features `(batch, dim)` (f).
+        augment: layer from images to two views; `keras_ssl.augment.cifar`.
+        beta: float >= 0, how much the close negatives count (beta, 1; 0.5 to 2). 0 is `DebiasedContrastive`.
+        steps: int, number of steps over which beta falls to 0, or None: it stays.
+        **kwargs: the other arguments of `DebiasedContrastive`.
+
+    Example:
+
+    >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
+    >>> model = keras_ssl.HardNegativeContrastive(encoder, keras_ssl.augment.cifar(32), beta=1.0, tau_plus=0.1)
+    >>> model.compile(optimizer=keras.optimizers.Adam(1e-3, weight_decay=1e-6))
+    """
+
+    def __init__(self, encoder, augment=None, beta=1.0, steps=None, **kwargs):
+        super().__init__(encoder, augment, **kwargs)
+        self.beta, self.steps = beta, steps
+        self.step = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, autocast=False, name="step"
+        )
+
+    def objective(self, views):
+        first, second, *extra = [self.embed(view) for view in views]  # (batch, dim) each
+        return hard_negative(first, second, self.temperature, self.tau_plus, self.current_beta(), extra)
+
+    def current_beta(self):
+        if self.steps is None:
+            return self.beta
+        return self.beta * ops.maximum(1.0 - ops.cast(self.step, "float32") / self.steps, 0.0)
+
+    def after_step(self, outputs):
+        self.step.assign(self.step + 1)

@@ -1,0 +1,60 @@
+"""i-Mix: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020).
+
+https://arxiv.org/abs/2010.08887
+"""
+
+import keras
+from keras import ops
+
+from keras_ssl import distribute, heads
+from keras_ssl.augment.mixing import CutMix, MixUp
+from keras_ssl.augment.rows import row_seeds
+from keras_ssl.losses import n_pair
+from keras_ssl.method import Method
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class IMix(Method):
+    """A first view that is mixed of two images finds the second views of both, each by its share.
+
+    Every image of the batch is a class of its own, and these virtual labels are mixed as the images are. The contrast
+    is that of N-pairs: one direction, both views through one network, in one call as in the authors' code. i-Mix over
+    MoCo is `IMixMoCo`, over BYOL `IMixBYOL`. With `alpha=0` nothing is mixed. No image is its own partner; under the
+    authors' permutation one of a batch is, in the mean.
+
+    Args:
+        encoder: `keras.Model` from images to features `(batch, dim)` (f).
+        augment: layer from images to two views; `keras_ssl.augment.moco_cifar`.
+        hidden: int, units of the projector's hidden layer; None for the size of the features, as in the paper.
+        dim: int, size of the embedding (128).
+        temperature: float > 0 (tau, 0.2).
+        alpha: float from 0, the shares are from the beta distribution (alpha, alpha), the larger part for the image
+            itself (1).
+        cutmix: whether a rectangle is put in (on ImageNet), one for the batch, or all pixels are mixed (MixUp), with a
+            share for each image.
+
+    Example:
+
+    >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
+    >>> model = keras_ssl.IMix(encoder, keras_ssl.augment.moco_cifar(32))
+    >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.125, momentum=0.9, weight_decay=1e-4))
+    """
+
+    def __init__(
+        self, encoder, augment=None, hidden=None, dim=128, temperature=0.2, alpha=1.0, cutmix=False, **kwargs
+    ):
+        super().__init__(encoder, augment, **kwargs)
+        self.hidden, self.dim, self.temperature, self.alpha, self.cutmix = hidden, dim, temperature, alpha, cutmix
+        features = encoder.output_shape[-1]
+        self.projector = heads.mlp(features, hidden or features, dim, output_bias=True, name="projector")
+        self.mixing = (CutMix if cutmix else MixUp)(alpha, dominant=True)
+        self.draws = keras.random.SeedGenerator()
+
+    def objective(self, views):
+        first, second = views
+        rows = ops.shape(first)[0]
+        mixed, partner, share = self.mixing(first, row_seeds(self.draws, rows, distribute.first_row(rows)))
+        images = ops.concatenate([mixed, ops.cast(second, mixed.dtype)])
+        features = self.encoder(images, training=True)  # (2 * batch, features)
+        queries, keys = ops.split(self.projector(features, training=True), 2)  # (batch, dim) each
+        return n_pair(queries, keys, self.temperature, partner=partner, share=share)

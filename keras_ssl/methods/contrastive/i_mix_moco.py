@@ -1,0 +1,56 @@
+"""i-Mix over MoCo: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020).
+
+https://arxiv.org/abs/2010.08887
+"""
+
+import keras
+from keras import ops
+
+from keras_ssl import distribute
+from keras_ssl.augment.mixing import CutMix, MixUp
+from keras_ssl.augment.rows import row_seeds
+from keras_ssl.losses import n_pair
+from keras_ssl.methods.contrastive.moco_v1 import MoCoV1
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class IMixMoCo(MoCoV1):
+    """A query that is mixed of two images finds the keys of both, each by its share, in the batch and the queue.
+
+    The keys are those of unmixed images, and the other keys of the batch are negatives too: the partner's is among
+    them. With `alpha=0` it is MoCo v2 with these further negatives. The authors' head for CIFAR-10 has a batch
+    normalisation, MoCo's has none.
+
+    Args:
+        encoder: `keras.Model` from images to features `(batch, dim)` (f_q).
+        augment: layer from images to two views; `keras_ssl.augment.moco_v2`.
+        alpha: float from 0, the shares are from the beta distribution (alpha, alpha), the larger part for the image
+            itself (1).
+        cutmix: whether a rectangle is put in (on ImageNet), one for the batch, or all pixels are mixed (MixUp), with a
+            share for each image.
+        hidden: int, units of the head's hidden layer (2048).
+        temperature: float > 0 (tau, 0.2).
+        **kwargs: the other arguments of `MoCoV1`.
+
+    Example:
+
+    >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3), batch_norm_groups=8)
+    >>> model = keras_ssl.IMixMoCo(encoder, keras_ssl.augment.moco_cifar(32), hidden=512, queue_size=4096)
+    >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.125, momentum=0.9, weight_decay=1e-4))
+    """
+
+    def __init__(
+        self, encoder, augment=None, alpha=1.0, cutmix=False, hidden=2048, temperature=0.2, **kwargs
+    ):
+        super().__init__(encoder, augment, hidden=hidden, temperature=temperature, **kwargs)
+        self.alpha, self.cutmix = alpha, cutmix
+        self.mixing = (CutMix if cutmix else MixUp)(alpha, dominant=True)
+        self.draws = keras.random.SeedGenerator()
+
+    def contrast(self, query_view, key_view, queue):
+        rows = ops.shape(query_view)[0]
+        mixed, partner, share = self.mixing(query_view, row_seeds(self.draws, rows, distribute.first_row(rows)))
+        queries = self.query_encoder(mixed, training=True)  # (batch, dim)
+        keys = ops.stop_gradient(self.keys(key_view))  # (batch, dim)
+        loss = n_pair(queries, keys, self.temperature, queue, partner, share)
+        return loss, ops.normalize(ops.cast(keys, "float32"), axis=-1)

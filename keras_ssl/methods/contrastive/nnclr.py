@@ -1,0 +1,76 @@
+"""NNCLR: With a Little Help from My Friends, Nearest-Neighbor Contrastive Learning (Dwibedi et al., 2021).
+
+https://arxiv.org/abs/2104.14548
+"""
+
+import keras
+from keras import ops
+
+from keras_ssl import heads, memory
+from keras_ssl.losses import n_pair
+from keras_ssl.losses.vectors import unit
+from keras_ssl.method import Method
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class NNCLR(Method):
+    """The positive of a view is not the other view but its nearest neighbour among earlier embeddings.
+
+    The embeddings of the first views of all replicas enter the queue after the step, so that no view finds itself.
+
+    Args:
+        encoder: `keras.Model` from images to features `(batch, dim)` (f).
+        augment: layer from images to two views; `keras_ssl.augment.byol`.
+        projector_hidden: int, units of the two hidden layers of the projector (2048).
+        hidden: int, units of the hidden layer of the predictor (4096).
+        dim: int, size of embedding and prediction (256).
+        queue_size: int, number of embeddings in the support set (Q, 98304).
+        temperature: float > 0 (tau, 0.1).
+
+    Example:
+
+    >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
+    >>> model = keras_ssl.NNCLR(encoder, keras_ssl.augment.byol_cifar(32), queue_size=16384)
+    >>> model.compile(optimizer=keras_ssl.optimizers.LARS(1.0, weight_decay=1e-6))
+    """
+
+    def __init__(
+        self,
+        encoder,
+        augment=None,
+        projector_hidden=2048,
+        hidden=4096,
+        dim=256,
+        queue_size=98304,
+        temperature=0.1,
+        **kwargs,
+    ):
+        super().__init__(encoder, augment, **kwargs)
+        self.projector_hidden, self.hidden, self.dim = projector_hidden, hidden, dim
+        self.queue_size, self.temperature = queue_size, temperature
+        projector = heads.mlp(
+            encoder.output_shape[-1],
+            projector_hidden,
+            dim,
+            depth=3,
+            output_norm=heads.batch_normalization(),
+            name="projector",
+        )
+        self.projected = heads.attach(encoder, projector)
+        self.predictor = heads.mlp(dim, hidden, dim, output_bias=True, name="predictor")
+        self.queue = memory.Queue(queue_size, dim)
+
+    def objective(self, views):
+        z1, z2 = (self.projected(view, training=True) for view in views)  # (batch, dim) each
+        p1, p2 = (self.predictor(z, training=True) for z in (z1, z2))
+        loss = n_pair(self.nearest(z1), p2, self.temperature) + n_pair(self.nearest(z2), p1, self.temperature)
+        return {"loss": loss / 2, "embeddings": ops.stop_gradient(unit(z1))}
+
+    def nearest(self, z):
+        """The entry of the queue with the largest cosine, `(batch, dim)`; of equal ones the first."""
+        queue = self.queue.read()  # (queue_size, dim)
+        similarity = ops.matmul(ops.stop_gradient(unit(z)), ops.transpose(queue))  # (batch, queue_size)
+        return ops.take(queue, ops.argmax(similarity, axis=1), axis=0)
+
+    def after_step(self, outputs):
+        self.queue.push(outputs["embeddings"])

@@ -1,0 +1,542 @@
+"""NNCLR, PCL, MoCHi and i-Mix: arXiv 2104.14548, 2005.04966, 2010.01028, 2010.08887."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+import keras_ssl
+from keras_ssl import losses
+from keras_ssl.augment.rows import row_seeds
+from keras_ssl.methods.contrastive.pcl import PCLClusters, concentrations, spherical_kmeans
+from tests.reference import instances as reference
+from tests.reference.losses import cosine_regression, gradient, info_nce
+from tests.test_distribute import on_replicas
+
+BATCH, DIM = 6, 5
+
+
+def encoder():
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(6, 3, strides=2)(keras.layers.Rescaling(1 / 127.5, offset=-1)(images))
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+    return keras.Model(images, keras.layers.Flatten()(x))
+
+
+SMALL = {
+    "NNCLR": {"projector_hidden": 7, "hidden": 7, "queue_size": 10},
+    "MoCoV2": {"hidden": 7, "queue_size": 10, "momentum": 0.5},
+    "MoCHi": {"hidden": 7, "queue_size": 10, "momentum": 0.5, "hardest": 4, "mixtures": 3, "query_mixtures": 2},
+    "PCL": {"hidden": 7, "queue_size": 10, "momentum": 0.5, "samples": 24, "clusters": (3, 8), "negatives": 2},
+    "IMix": {"hidden": 7},
+    "IMixMoCo": {"hidden": 7, "queue_size": 10, "momentum": 0.5},
+    "BYOL": {"hidden": 7, "momentum": 0.5},
+    "IMixBYOL": {"hidden": 7, "momentum": 0.5},
+}
+
+
+def make(name, augmented=False, **options):
+    keras.utils.set_random_seed(0)
+    options = SMALL[name] | {"dim": DIM} | options
+    model = getattr(keras_ssl, name)(encoder(), augment() if augmented else None, **options)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
+    return model
+
+
+def view(seed=0, batch=BATCH):
+    return np.random.default_rng(seed).uniform(0, 255, (batch, 8, 8, 3)).astype("float32")
+
+
+def unit(x):
+    return np.asarray(x) / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def vectors(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def train(model, *views, **columns):
+    return float(model.train_on_batch({"views": views, **columns}, return_dict=True)["loss"])
+
+
+def assert_alike(first, second, steps=2, **columns):
+    """The same losses and weights, bit by bit, from the same start."""
+    for seed in range(steps):
+        assert train(first, view(seed), view(seed + 9), **columns) == train(second, view(seed), view(seed + 9))
+    for a, b in zip(first.query_encoder.get_weights(), second.query_encoder.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(first.queue.read(), second.queue.read())
+
+
+# The losses
+
+
+PARTNER, SHARE = np.array([2, 0, 3, 1]), np.array([0.9, 0.5, 1.0, 0.7])
+CASES = {
+    "n_pair": (losses.n_pair, reference.n_pair, [(4, 3), (4, 3)], (0.2,), 2),
+    "n_pair with queue and partners": (
+        lambda q, k, queue, *rest: losses.n_pair(q, k, 0.3, queue, *rest),
+        lambda q, k, queue, *rest: reference.n_pair(q, k, 0.3, queue, *rest),
+        [(4, 3), (4, 3), (6, 3)], (PARTNER, SHARE), 2,
+    ),
+    "mixed_cosine_regression": (
+        losses.mixed_cosine_regression, reference.mixed_cosine_regression, [(4, 3)] * 3, (SHARE,), 1
+    ),
+    "info_nce_synthetic": (
+        losses.info_nce_synthetic, reference.info_nce_synthetic, [(4, 3), (4, 3), (6, 3), (4, 2, 3)], (0.2,), 1
+    ),
+    "proto_nce": (
+        losses.proto_nce, reference.proto_nce, [(4, 3), (5, 3)],
+        (np.array([0.1, 0.3, 0.2, 0.5, 0.4]), np.array([4, 0, 0, 2])), 1,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_losses_are_the_papers_in_value_and_gradient(case):
+    loss, expected, shapes, rest, trained = CASES[case]
+    arrays = [vectors(*shape, seed=seed) for seed, shape in enumerate(shapes)]
+    arrays = arrays[:2] + [unit(x) for x in arrays[2:]] if case != "proto_nce" else [arrays[0], unit(arrays[1])]
+    tensors = [tf.constant(x, "float32") for x in arrays]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        value = loss(*tensors, *rest)
+    assert float(value) == pytest.approx(expected(*arrays, *rest), rel=1e-5)
+    slopes = tape.gradient(value, tensors)
+    for place, slope in enumerate(slopes):
+        if place >= trained:
+            assert slope is None
+            continue
+        numeric = gradient(lambda x: expected(*arrays[:place], x, *arrays[place + 1:], *rest), arrays[place])
+        np.testing.assert_allclose(slope, numeric, atol=1e-5)
+
+
+def test_losses_are_float32_inside():
+    q, k, queue = (ops.cast(vectors(4, 8, seed=seed), "float16") for seed in range(3))
+    for loss in (
+        lambda *x: losses.n_pair(*x[:2], 0.2, x[2], PARTNER, SHARE),
+        lambda *x: losses.mixed_cosine_regression(*x, SHARE),
+        lambda *x: losses.info_nce_synthetic(*x, x[2][:, None]),
+        lambda *x: losses.proto_nce(x[0], x[2], ops.ones(4), PARTNER),
+    ):
+        high = [ops.cast(x, "float32") for x in (q, k, queue)]
+        assert loss(q, k, queue).dtype == tf.float32
+        assert float(loss(q, k, queue)) == pytest.approx(float(loss(*high)), rel=1e-6)
+
+
+def test_the_mixed_loss_is_linear_in_the_share():
+    q, k = vectors(4, 3), vectors(4, 3, seed=1)
+    value = [float(losses.n_pair(q, k, 0.2, None, PARTNER, np.full(4, share))) for share in (0.0, 0.3, 1.0)]
+    assert value[1] == pytest.approx(0.7 * value[0] + 0.3 * value[2], rel=1e-6)
+    assert value[2] == float(losses.n_pair(q, k, 0.2))
+
+
+def test_n_pair_of_two_replicas_is_that_of_one(two_replicas):
+    q, k, queue = (vectors(*shape, seed=seed) for seed, shape in enumerate([(4, 3), (4, 3), (5, 3)]))
+    rest = q, k, PARTNER, SHARE
+
+    def compute(q, k, partner, share):
+        with tf.GradientTape() as tape:
+            tape.watch([q, k])
+            loss = losses.n_pair(q, k, 0.2, tf.constant(unit(queue), "float32"), partner, share)
+            mine = loss / keras_ssl.distribute.replicas()
+        return loss, *tape.gradient(mine, [q, k])
+
+    rest = [x.astype("float32" if x.dtype == "float64" else "int32") for x in rest]
+    whole = [x.numpy() for x in compute(*[tf.constant(x) for x in rest])]
+    first, second = on_replicas(two_replicas, compute, *rest)
+    assert (first[0] + second[0]) / 2 == pytest.approx(float(whole[0]), rel=1e-6)
+    for place in (1, 2):
+        np.testing.assert_allclose(np.concatenate([first[place], second[place]]), whole[place], atol=1e-6)
+
+
+def test_row_seeds_are_those_of_one_replica_and_never_repeat(two_replicas):
+    def draw(rows):
+        count = rows.shape[0]
+        return row_seeds(generator, count, keras_ssl.distribute.first_row(count))
+
+    with two_replicas.scope():
+        generator = keras.random.SeedGenerator(3)
+    found = [np.concatenate(on_replicas(two_replicas, draw, np.zeros(8))) for _ in range(2)]
+    generator = keras.random.SeedGenerator(3)
+    for seeds in found:
+        np.testing.assert_array_equal(row_seeds(generator, 8), seeds)
+    assert len(np.unique(np.concatenate(found), axis=0)) == 16
+
+
+# NNCLR
+
+
+def test_nnclr_loss_is_the_papers_with_the_queue_of_before():
+    model = make("NNCLR")
+    for step in range(2):
+        queue, views = np.asarray(model.queue.read()), (view(2 * step), view(2 * step + 1))
+        z = [model.projected(x, training=True) for x in views]
+        p = [model.predictor(x, training=True).numpy() for x in z]
+        z = [unit(x) for x in z]
+        near = [np.array([queue[max(range(10), key=lambda j: row @ queue[j])] for row in rows]) for rows in z]
+        for rows, found in zip(z, near):
+            np.testing.assert_array_equal(model.nearest(rows), found)
+        expected = (reference.n_pair(near[0], p[1], 0.1) + reference.n_pair(near[1], p[0], 0.1)) / 2
+        assert train(model, *views) == pytest.approx(expected, rel=1e-4)
+        written = np.roll(model.queue.read(), -int(model.queue.pointer), axis=0)[-BATCH:]
+        np.testing.assert_allclose(written, z[0], atol=1e-5)  # the first views, normalised, in order
+
+
+def test_nnclr_with_the_embeddings_in_the_queue_is_simclr_with_a_predictor():
+    model = make("NNCLR", queue_size=BATCH)
+    views = view(0), view(1)
+    z1, z2 = (model.projected(x, training=True) for x in views)
+    model.queue.entries.assign(unit(z1))
+    np.testing.assert_allclose(model.nearest(z1), unit(z1), atol=1e-6)
+    there = losses.n_pair(z1, model.predictor(z2, training=True), 0.1)
+    back = losses.n_pair(model.nearest(z2), model.predictor(z1, training=True), 0.1)
+    assert float(model.objective(views)["loss"]) == pytest.approx(float(there + back) / 2, rel=1e-5)
+
+
+def test_nnclr_neighbours_get_no_gradient_and_ties_go_to_the_first():
+    model = make("NNCLR")
+    z = tf.constant(vectors(3, DIM), "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        near = model.nearest(z)
+    assert tape.gradient(near, z) is None
+    entries = np.repeat(unit(vectors(5, DIM, seed=1)), 2, axis=0).astype("float32")
+    model.queue.entries.assign(entries)
+    np.testing.assert_array_equal(model.nearest(entries), entries)
+    np.testing.assert_array_equal(model.nearest(100 * entries), entries)
+
+
+def test_nnclr_heads_are_the_papers():
+    model = keras_ssl.NNCLR(encoder(), queue_size=8)
+    hidden = ["Dense", "BatchNormalization", "ReLU"]
+    kinds = [[type(layer).__name__ for layer in m.layers] for m in (model.projected.layers[-1], model.predictor)]
+    assert kinds == [2 * hidden + ["Dense", "BatchNormalization"], hidden + ["Dense"]]
+    assert model.projected.output_shape == model.predictor.output_shape == (None, 256)
+
+
+# MoCHi
+
+
+def test_mochi_without_mixtures_is_moco_v2():
+    assert_alike(make("MoCHi", mixtures=0, query_mixtures=0), make("MoCoV2"))
+
+
+def test_mochi_mixes_the_hardest_negatives_of_each_query():
+    model = make("MoCHi", mixtures=40, query_mixtures=30)
+    queries, queue = unit(vectors(3, DIM)).astype("float32"), unit(vectors(10, DIM, seed=1)).astype("float32")
+    mixed = np.asarray(model.mix(3 * queries, queue))
+    assert mixed.shape == (3, 70, DIM)
+    np.testing.assert_allclose(np.linalg.norm(mixed, axis=-1), 1, atol=1e-5)
+    pairs, sides = set(), []
+    for query, rows in zip(queries, mixed):
+        hardest = sorted(range(10), key=lambda j: -(query @ queue[j]))[:4]
+        for kind, row in enumerate(rows):
+            fits = []  # a unit vector between two others, a u + (1 - a) v before it was normalised
+            for first in hardest if kind < 40 else [None]:
+                for second in hardest:
+                    u, v = query if first is None else queue[first], queue[second]
+                    weights, error = np.linalg.lstsq(np.stack([u, v], axis=1), row, rcond=None)[:2]
+                    if (error < 1e-8).all() and (weights > -1e-5).all():
+                        fits.append((first, second, weights[0] / weights.sum(), v))
+            assert fits, (kind, row)
+            pairs |= {fit[:2] for fit in fits if kind < 40}
+            if kind >= 40:
+                assert fits[0][2] < 0.5 + 1e-5 and query @ row >= query @ fits[0][3] - 1e-6
+                sides.append(fits[0][2])
+    assert len(pairs) > 12 and np.ptp(sides) > 0.4
+    assert not np.allclose(mixed, model.mix(queries, queue))  # new ones in every step
+
+
+def test_mochi_loss_is_the_papers_and_starts_after_the_warm_up():
+    model = make("MoCHi", warmup=2)
+    for step in range(4):
+        queue, views = np.asarray(model.queue.read()), (view(2 * step), view(2 * step + 1))
+        queries = model.query_encoder(views[0], training=True)
+        state = model.draws.state.numpy()
+        hard = np.asarray(model.mix(queries, queue)) if step >= 2 else np.zeros((BATCH, 0, DIM))
+        model.draws.state.assign(state)
+        keys = model.key_encoder(views[1], training=True).numpy()
+        expected = reference.info_nce_synthetic(queries.numpy(), keys, queue, hard, 0.2)
+        assert train(model, *views) == pytest.approx(expected, rel=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(model.queue.read(), axis=1), 1, atol=1e-5)
+    assert int(model.queue.pointer) == 4 * BATCH % 10  # mixtures never enter it
+
+
+def test_mochi_mixtures_get_no_gradient():
+    model, queries = make("MoCHi"), tf.constant(vectors(3, DIM), "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(queries)
+        mixed = model.mix(queries, model.queue.read())
+    assert tape.gradient(mixed, queries) is None
+
+
+def test_mochi_says_what_is_wrong():
+    with pytest.raises(ValueError, match="hardest must be from 1 to queue_size=10.*hardest=11"):
+        make("MoCHi", hardest=11)
+    with pytest.raises(ValueError, match="mixtures must be an int from 0"):
+        make("MoCHi", mixtures=-1)
+
+
+# i-Mix
+
+
+@pytest.mark.parametrize("cutmix", [False, True])
+def test_i_mix_that_mixes_nothing_is_byol(cutmix):
+    first, second = make("IMixBYOL", alpha=0, cutmix=cutmix), make("BYOL")
+    for seed in range(2):
+        views = view(seed), view(seed + 9)
+        assert train(first, *views) == train(second, *views)
+    for a, b in zip(first.online.get_weights() + first.target.get_weights(), second.online.get_weights()
+                    + second.target.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_i_mix_that_mixes_nothing_is_n_pairs():
+    model, views = make("IMix", alpha=0), (view(0), view(1))
+    queries, keys = np.split(model.projector(model.encoder(np.concatenate(views), training=True), training=True), 2)
+    assert train(model, *views) == pytest.approx(reference.n_pair(queries, keys, 0.2), rel=1e-4)
+
+
+def test_i_mix_that_mixes_nothing_is_moco_with_the_keys_of_the_batch():
+    model, views = make("IMixMoCo", alpha=0), (view(0), view(1))
+    queue = np.asarray(model.queue.read())
+    queries, keys = (f(x, training=True).numpy() for f, x in zip((model.query_encoder, model.key_encoder), views))
+    others = [np.concatenate([queue, unit(np.delete(keys, i, axis=0))]) for i in range(BATCH)]
+    expected = [info_nce(queries[i:i + 1], keys[i:i + 1], others[i], 0.2) for i in range(BATCH)]
+    assert train(model, *views) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("cutmix", [False, True])
+@pytest.mark.parametrize("name", ["IMix", "IMixMoCo", "IMixBYOL"])
+def test_i_mix_is_the_papers(name, cutmix, monkeypatch):
+    model, views, mixes = make(name, cutmix=cutmix), (view(0), view(1)), []
+    assert model.mixing.alpha == 1.0 and model.mixing.dominant and model.mixing.per_batch == cutmix
+    mixing = model.mixing
+
+    def record(images, seeds):
+        mixes.append(mixing(images, seeds))
+        return mixes[-1]
+
+    monkeypatch.setattr(model, "mixing", record)
+    queue = np.asarray(model.queue.read()) if name == "IMixMoCo" else ()
+    loss = float(model({"views": views}, training=True)["loss"])
+    expected = 0.0
+    for (mixed, partner, share), (first, second) in zip(mixes, (views, views[::-1])):
+        mixed, partner, share = (x.numpy() for x in (mixed, partner, share))
+        assert (share >= 0.5).all() and sorted(partner) == list(range(BATCH))
+        if cutmix:
+            inside = [(x != own).any(-1).mean() for x, own in zip(mixed, first)]
+            np.testing.assert_allclose(share, 1 - np.array(inside), atol=1e-6)  # that of the pixels
+        else:
+            weight = share[:, None, None, None]
+            np.testing.assert_allclose(mixed, weight * first + (1 - weight) * first[partner], atol=1e-3)
+            assert len(np.unique(share)) == BATCH
+        if name == "IMix":
+            features = model.encoder(np.concatenate([mixed, second]), training=True)
+            queries, keys = np.split(model.projector(features, training=True), 2)
+            expected += reference.n_pair(queries, keys, 0.2, (), partner, share)
+        elif name == "IMixMoCo":
+            queries, keys = model.query_encoder(mixed, training=True), model.key_encoder(second, training=True)
+            expected += reference.n_pair(queries.numpy(), keys.numpy(), 0.2, queue, partner, share)
+        else:
+            prediction = model.predictor(model.online(mixed, training=True), training=True).numpy()
+            target = model.target(second, training=True).numpy()
+            others = [cosine_regression(prediction[i:i + 1], target[[j]]) for i, j in enumerate(partner)]
+            own = [cosine_regression(prediction[i:i + 1], target[i:i + 1]) for i in range(BATCH)]
+            expected += np.mean(share * own + (1 - share) * others)
+    assert len(mixes) == (2 if name == "IMixBYOL" else 1)
+    assert loss == pytest.approx(expected, rel=1e-4)
+
+
+# PCL
+
+
+def clustered(model, seed=1):
+    """Gives the model random clusters, which its callback would make."""
+    draw, found = np.random.default_rng(seed), []
+    for count in model.clusters:
+        found.append((unit(draw.normal(size=(count, DIM))), draw.integers(0, count, model.samples),
+                      draw.uniform(0.1, 0.4, count)))
+    model.keep_clusters(found)
+    return found
+
+
+def test_pcl_before_the_first_clustering_and_without_prototypes_is_moco_v2():
+    index = np.arange(BATCH)
+    assert_alike(make("PCL"), make("MoCoV2"), index=index)
+    model = make("PCL", prototype_weight=0.0)
+    clustered(model)
+    assert_alike(model, make("MoCoV2"), index=index)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_pcl_loss_is_the_papers_over_all_prototypes(symmetric):
+    model = make("PCL", negatives=100, symmetric=symmetric)
+    found, queue = clustered(model), np.asarray(model.queue.read())
+    views, index = (view(0), view(1)), np.array([3, 23, 7, 0, 1, 9])
+    expected = {"instance": 0.0, "prototype": 0.0}
+    for first, second in [views, views[::-1]][: 1 + symmetric]:
+        queries = model.query_encoder(first, training=True).numpy()
+        keys = model.key_encoder(second, training=True).numpy()
+        expected["instance"] += info_nce(queries, keys, queue, 0.2)
+        parts = [reference.proto_nce(queries, c, phi, assignment[index]) for c, assignment, phi in found]
+        expected["prototype"] += np.mean(parts)
+    outputs = model({"views": views, "index": index}, training=True)
+    assert float(outputs["loss"]) == pytest.approx(sum(expected.values()), rel=1e-4)
+    for name, value in expected.items():
+        assert float(outputs[name]) == pytest.approx(value, rel=1e-4)
+
+
+def test_pcl_chooses_the_prototypes_of_the_batch_and_random_others():
+    model = make("PCL", clusters=(20,), negatives=4)
+    (centroids, assignment, phi), = clustered(model)
+    index, sets = np.array([3, 20, 7, 3]), []
+    for _ in range(3):
+        prototypes, spread, labels = (np.asarray(x) for x in model.choose(0, index))
+        rows = [int(np.argmax(centroids @ row)) for row in prototypes]
+        np.testing.assert_allclose(prototypes, centroids[rows], atol=1e-6)
+        np.testing.assert_allclose(spread, phi[rows], atol=1e-6)
+        np.testing.assert_array_equal(np.array(rows)[labels], assignment[index])
+        assert len(rows) == len(set(rows)) == 8  # each once, 4 for the batch's
+        sets.append(set(rows) - set(assignment[index]))
+    assert min(map(len, sets)) >= 4 and not sets[0] == sets[1] == sets[2]
+
+
+def test_pcl_of_one_point_a_cluster_is_info_nce_against_the_bank():
+    model = make("PCL", clusters=(24,), negatives=24)
+    bank = unit(vectors(24, DIM))
+    centroids, assignment = spherical_kmeans(bank.astype("float32"), 24, 5, np.random.default_rng(0))
+    assert len(set(assignment)) == 24
+    phi = concentrations(np.zeros(24), assignment, 24, 0.2)
+    np.testing.assert_allclose(phi, 0.2)
+    model.keep_clusters([(centroids, assignment, phi)])
+    queries, index = vectors(3, DIM, seed=1), np.array([5, 0, 17])
+    others = [np.delete(bank, i, axis=0) for i in index]
+    expected = [info_nce(queries[[n]], bank[[i]], others[n], 0.2) for n, i in enumerate(index)]
+    assert float(losses.proto_nce(queries, *model.choose(0, index))) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_concentrations_are_the_authors():
+    rows, centroids = unit(vectors(40, DIM)), unit(vectors(7, DIM, seed=1))
+    assignment = np.argmax(rows @ centroids.T, axis=1)
+    centroids = np.concatenate([centroids, rows[:1]])
+    assignment[0] = 7  # a cluster of one image
+    distances = np.linalg.norm(rows - centroids[assignment], axis=1)
+    phi = concentrations(distances, assignment, 8, 0.2)
+    np.testing.assert_allclose(phi, reference.concentrations(rows, centroids, assignment, 0.2), rtol=1e-6)
+    assert phi.mean() == pytest.approx(0.2) and phi[7] == phi.max()
+    tight = concentrations(np.array([0.1] * 10 + [0.5] * 10), np.repeat([0, 1], 10), 2, 0.2)
+    assert tight[0] < 0.2 < tight[1]
+
+
+def test_k_means_finds_blobs_and_gets_better():
+    centres = unit(np.eye(6, DIM + 1))
+    labels = np.random.default_rng(0).integers(0, 6, 200)
+    rows = unit(centres[labels] + 0.05 * vectors(200, DIM + 1)).astype("float32")
+    tries = [spherical_kmeans(rows, 6, 20, np.random.default_rng(seed)) for seed in range(5)]
+    sums = [np.sum(rows * c[a]) for c, a in tries]
+    centroids, assignment = tries[int(np.argmax(sums))]
+    assert all(len(set(labels[assignment == j])) == 1 for j in range(6))  # pure
+    np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(centroids[assignment], unit([rows[labels == j].mean(0) for j in labels]), atol=1e-5)
+    rows = unit(vectors(300, DIM)).astype("float32")
+    found = [spherical_kmeans(rows, 9, n, np.random.default_rng(0)) for n in range(6)]
+    values = [np.sum(rows * c[a]) for c, a in found]
+    assert all(later >= earlier - 1e-4 for earlier, later in zip(values, values[1:])) and values[-1] > values[0]
+    same = np.repeat(rows[:2], 10, axis=0)  # empty clusters are filled again as far as can be
+    assert np.isfinite(spherical_kmeans(same, 5, 5, np.random.default_rng(0))[0]).all()
+
+
+def images(count=24):
+    return np.random.default_rng(3).integers(0, 256, (count, 8, 8, 3), "uint8")
+
+
+def augment():
+    return keras_ssl.augment.Views(keras_ssl.augment.RandomResizedCrop(8, flip=0.5), 2)
+
+
+def pipeline(**options):
+    return keras_ssl.data.arrays(images(), 8, seed=1, index=True, **options)
+
+
+def test_pcl_clusters_follow_the_index_and_the_key_encoder():
+    model = make("PCL", augmented=True)
+    model.fit(pipeline(), epochs=1, verbose=0)
+    found = []
+    for data in (images(), pipeline(), pipeline(shuffle=False)):
+        callback = PCLClusters(data, warmup=0, restarts=2)
+        callback.set_model(model)
+        callback.on_epoch_begin(0)
+        found.append([v.numpy() for v in (model.assignments, model.prototypes, model.concentrations)])
+        assert int(model.clustered) == 1
+        if hasattr(data, "epoch"):
+            assert int(data.epoch) == 0  # its order has not moved on
+    for other in found[1:]:
+        for a, b in zip(found[0], other):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+    rows = unit(model.key_encoder(images().astype("float32"), training=False))
+    assignments, prototypes, phi = found[0]
+    for number, those in enumerate((slice(0, 3), slice(3, 11))):
+        np.testing.assert_array_equal(assignments[number], np.argmax(rows @ prototypes[those].T, axis=1))
+        expected = reference.concentrations(rows, prototypes[those], assignments[number], 0.2)
+        np.testing.assert_allclose(phi[those], expected, rtol=1e-3)
+
+
+def test_pcl_clusters_begin_after_the_warm_up_and_resume(tmp_path):
+    def clusters():
+        return [PCLClusters(images(), warmup=1, every=2, restarts=1)]
+
+    straight, first = make("PCL", augmented=True), make("PCL", augmented=True)
+    history = straight.fit(pipeline(), epochs=4, callbacks=clusters(), verbose=0).history
+    assert history["prototype"][0] == 0 and min(history["prototype"][1:]) > 0
+    np.testing.assert_allclose(history["loss"], np.add(history["instance"], history["prototype"]), rtol=1e-5)
+    first.fit(pipeline(), epochs=3, callbacks=clusters(), verbose=0)
+    first.save(tmp_path / "run.keras")
+    second = keras_ssl.load(tmp_path / "run.keras")
+    np.testing.assert_array_equal(second.prototypes, first.prototypes)
+    second.fit(pipeline(epoch=3), epochs=4, initial_epoch=3, callbacks=clusters(), verbose=0)
+    for a, b in zip(straight.variables, second.variables):
+        np.testing.assert_array_equal(a, b, err_msg=a.path)
+
+
+def test_pcl_with_clusters_is_the_same_on_two_replicas(two_replicas):
+    found = []
+    for replicas in (1, 2):
+        keras.utils.set_random_seed(0)
+        with two_replicas.scope() if replicas == 2 else tf.name_scope("one"):
+            inputs = keras.Input((8, 8, 3))
+            x = keras.layers.Conv2D(6, 3, strides=2)(keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs))
+            plain = keras.Model(inputs, keras.layers.Flatten()(keras.layers.ReLU()(x)))
+            options = SMALL["PCL"] | {"clusters": (9, 12), "negatives": 1}
+            model = keras_ssl.PCL(plain, augment(), dim=DIM, **options)
+        model.compile(optimizer=keras.optimizers.SGD(0.1))
+        callback = PCLClusters(images(), warmup=0, restarts=1, every=5)
+        history = model.fit(pipeline(), epochs=2, callbacks=[callback], verbose=0).history
+        found.append([history["loss"], history["prototype"], *model.get_weights()])
+    assert found[0][1][0] > 0
+    for a, b in zip(*found):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_pcl_says_what_is_wrong():
+    with pytest.raises(ValueError, match="samples must be the number of images"):
+        make("PCL", samples=None)
+    with pytest.raises(ValueError, match="clusters must be ints from 1 to samples=24"):
+        make("PCL", clusters=(25,))
+    with pytest.raises(ValueError, match="every must be an int from 1"):
+        PCLClusters(images(), every=0)
+    model = make("PCL")
+    for data, match in (
+        (images(20), "4 of them missing"),
+        (images(30), "samples=24"),
+        ([{"image": images()}], "'image' and 'index'"),
+    ):
+        callback = PCLClusters(data, warmup=0)
+        callback.set_model(model)
+        with pytest.raises(ValueError, match=match):
+            callback.on_epoch_begin(0)
+    callback.set_model(make("MoCoV2"))
+    with pytest.raises(TypeError, match="MoCoV2"):
+        callback.on_epoch_begin(0)
