@@ -22,6 +22,8 @@ class BYOL(Method):
         momentum: float in [0, 1], how slowly the target follows at the start (tau_base; 0.996 for 1000 epochs, 0.99
             for 100 to 300, 0.97 for 40).
         steps: int, optimizer steps of the whole run, over which the momentum rises to 1; None keeps it constant.
+        random_target: whether the target is a network of other random weights that never moves: the experiment that
+            led to BYOL. `momentum=1` instead keeps the target at the start of the online network.
 
     Example:
 
@@ -30,13 +32,25 @@ class BYOL(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.LARS(1.0, weight_decay=1e-5))
     """
 
-    def __init__(self, encoder, augment=None, hidden=4096, dim=256, momentum=0.996, steps=None, **kwargs):
+    def __init__(
+        self,
+        encoder,
+        augment=None,
+        hidden=4096,
+        dim=256,
+        momentum=0.996,
+        steps=None,
+        random_target=False,
+        **kwargs,
+    ):
         super().__init__(encoder, augment, **kwargs)
         self.hidden, self.dim, self.momentum, self.steps = hidden, dim, momentum, steps
+        self.random_target = random_target
         projector = heads.mlp(encoder.output_shape[-1], hidden, dim, name="projector")
         self.online = heads.attach(encoder, projector)
         self.predictor = heads.mlp(dim, hidden, dim, name="predictor")
-        self.target = teacher.copy(self.online)
+        online = type(self.online).from_config(self.online.get_config()) if random_target else self.online
+        self.target = teacher.copy(online)
 
     def objective(self, views):
         first, second = views
@@ -47,5 +61,7 @@ class BYOL(Method):
         return cosine_regression(prediction, self.target(onto, training=True))
 
     def after_step(self, outputs):
+        if self.random_target:
+            return
         step = self.optimizer.iterations - 1  # the number of the step that was just made, from 0
         teacher.follow(self.target, self.online, teacher.cosine(self.momentum, 1.0, step, self.steps))

@@ -1,0 +1,50 @@
+"""i-Mix over BYOL: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020).
+
+https://arxiv.org/abs/2010.08887
+"""
+
+import keras
+from keras import ops
+
+from keras_ssl import distribute
+from keras_ssl.augment.mixing import CutMix, MixUp
+from keras_ssl.augment.rows import row_seeds
+from keras_ssl.losses import mixed_cosine_regression
+from keras_ssl.methods.distillation.byol import BYOL
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class IMixBYOL(BYOL):
+    """The online network sees an image mixed of two and predicts what the target makes of both, each by its share.
+
+    The target's views are never mixed. With `alpha=0` it is `BYOL`.
+
+    Args:
+        encoder: `keras.Model` from images to features `(batch, dim)` (f).
+        augment: layer from images to two views; `keras_ssl.augment.byol`.
+        alpha: float from 0, the shares are from the beta distribution (alpha, alpha), the larger part for the image
+            itself (1).
+        cutmix: whether a rectangle is put in, one for the batch, or all pixels are mixed (MixUp), with a share for each
+            image.
+        **kwargs: the other arguments of `BYOL`.
+
+    Example:
+
+    >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
+    >>> model = keras_ssl.IMixBYOL(encoder, keras_ssl.augment.byol_cifar(32), steps=1000)
+    >>> model.compile(optimizer=keras_ssl.optimizers.LARS(1.0, weight_decay=1e-5))
+    """
+
+    def __init__(self, encoder, augment=None, alpha=1.0, cutmix=False, **kwargs):
+        super().__init__(encoder, augment, **kwargs)
+        self.alpha, self.cutmix = alpha, cutmix
+        self.mixing = (CutMix if cutmix else MixUp)(alpha, dominant=True)
+        self.draws = keras.random.SeedGenerator()
+
+    def regress(self, view, onto):
+        rows = ops.shape(view)[0]
+        mixed, partner, share = self.mixing(view, row_seeds(self.draws, rows, distribute.first_row(rows)))
+        prediction = self.predictor(self.online(mixed, training=True), training=True)  # (batch, dim)
+        target = self.target(onto, training=True)  # (batch, dim)
+        others = ops.take(distribute.gather(target, gradient=False), partner, axis=0)
+        return mixed_cosine_regression(prediction, target, others, share)
