@@ -3,5 +3,6 @@
 from keras_ssl.visualize.grids import neighbours, views
 from keras_ssl.visualize.map import projection
 from keras_ssl.visualize.page import report
+from keras_ssl.visualize.patches import attention, reconstruction
 
-__all__ = ["neighbours", "projection", "report", "views"]
+__all__ = ["attention", "neighbours", "projection", "reconstruction", "report", "views"]

@@ -1,0 +1,1 @@
+"""Masked image modelling: what is hidden of an image is predicted from what is left."""

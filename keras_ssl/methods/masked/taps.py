@@ -1,0 +1,32 @@
+"""Taps: the tokens that leave blocks in the middle of a vision transformer."""
+
+import keras
+
+
+def check_taps(taps, blocks):
+    """The taps as a tuple, if they are numbers of blocks, counted from 1, that rise up to the last."""
+    depth = depth_of(blocks)
+    taps = tuple(taps)
+    if not taps or not all(isinstance(tap, int) and tap > 0 for tap in taps) or list(taps) != sorted(set(taps)) or (
+        taps[-1] != depth
+    ):
+        raise ValueError(
+            f"taps must be numbers of the encoder's blocks, from 1, rising, the last of them {depth}, so that all "
+            f"blocks learn. Received: taps={taps}"
+        )
+    return taps
+
+
+def depth_of(blocks):
+    """The number of blocks of the stage `blocks` of a `vit`."""
+    return sum(layer.name.endswith("_attention") for layer in blocks.layers)
+
+
+def tapped(blocks, taps):
+    """A model from the tokens that enter the blocks to a list of those that leave the blocks of these numbers.
+
+    What leaves the last block is normalised, as in the encoder; the others are as they are.
+    """
+    last = depth_of(blocks)
+    found = [blocks.output if tap == last else blocks.get_layer(f"block{tap + 1}_norm1").input for tap in taps]
+    return keras.Model(blocks.input, found, name="taps")
