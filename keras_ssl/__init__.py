@@ -1,7 +1,7 @@
 """keras_ssl: self-supervised learning for Keras 3.
 
-Every method is a `keras.Model`: `keras_ssl.SimCLR`, `keras_ssl.MoCoV1`, `keras_ssl.MoCoV2`, `keras_ssl.BYOL`. The rest
-stands in the parts `augment`, `data`, `encoders`, `eval`, `heads`, `losses`, `memory`, `optimizers`, `teacher`,
+Every method is a `keras.Model`: `keras_ssl.SimCLR`, `keras_ssl.BYOL`, `keras_ssl.DINO` and the others of `METHODS`. The
+rest stands in the parts `augment`, `data`, `encoders`, `eval`, `heads`, `losses`, `memory`, `optimizers`, `teacher`,
 `visualize` and `distribute`. Nothing is imported before it is used.
 """
 
@@ -12,11 +12,53 @@ __version__ = "0.1.0"
 
 METHODS = {
     "SimCLR": "methods.contrastive.simclr",
+    "SimCLRv2": "methods.contrastive.simclr_v2",
     "MoCoV1": "methods.contrastive.moco_v1",
     "MoCoV2": "methods.contrastive.moco_v2",
+    "MoCoV3": "methods.contrastive.moco_v3",
+    "SupCon": "methods.contrastive.sup_con",
+    "DecoupledContrastive": "methods.contrastive.decoupled_contrastive",
+    "DebiasedContrastive": "methods.contrastive.debiased_contrastive",
+    "HardNegativeContrastive": "methods.contrastive.hard_negative_contrastive",
+    "FlatNCE": "methods.contrastive.flat_nce",
+    "AlignUniform": "methods.contrastive.align_uniform",
+    "InvaSpread": "methods.contrastive.inva_spread",
+    "InstDisc": "methods.contrastive.instdisc",
+    "PIRL": "methods.contrastive.pirl",
+    "CMC": "methods.contrastive.cmc",
+    "CLIP": "methods.contrastive.clip",
+    "NNCLR": "methods.contrastive.nnclr",
+    "PCL": "methods.contrastive.pcl",
+    "MoCHi": "methods.contrastive.mochi",
+    "IMix": "methods.contrastive.i_mix",
+    "IMixMoCo": "methods.contrastive.i_mix_moco",
+    "SwAV": "methods.clustering.swav",
     "BYOL": "methods.distillation.byol",
+    "IMixBYOL": "methods.distillation.i_mix_byol",
+    "SimSiam": "methods.distillation.simsiam",
+    "DINO": "methods.distillation.dino",
+    "IBOT": "methods.distillation.ibot",
+    "MSN": "methods.distillation.msn",
+    "BarlowTwins": "methods.redundancy.barlow_twins",
+    "VICReg": "methods.redundancy.vicreg",
+    "WMSE": "methods.redundancy.w_mse",
+    "MAE": "methods.masked.mae",
+    "SimMIM": "methods.masked.simmim",
+    "BEiT": "methods.masked.beit",
+    "ConvMAE": "methods.masked.conv_mae",
+    "LocalMIM": "methods.masked.local_mim",
+    "DeepMIM": "methods.masked.deep_mim",
+    "MP3": "methods.masked.mp3",
+    "QBHeat": "methods.masked.qb_heat",
 }
-NAMES = METHODS | {"Method": "method", "export": "saving", "load": "saving"}
+NAMES = METHODS | {
+    "Method": "method",
+    "SimCLRv2Distiller": "methods.contrastive.simclr_v2",
+    "DiscreteVAE": "methods.masked.discrete_vae",
+    "VQTokenizer": "methods.masked.vq_tokenizer",
+    "export": "saving",
+    "load": "saving",
+}
 PARTS = (
     "augment",
     "data",

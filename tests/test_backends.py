@@ -1,4 +1,4 @@
-"""Every method trains on JAX and on PyTorch as it does on TensorFlow."""
+"""Methods train on JAX and on PyTorch as they do on TensorFlow."""
 
 import importlib.util
 import json
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests import backend_run
-from tests.test_every_method import METHODS
 
+pytestmark = pytest.mark.xdist_group("backends")  # the runs are made once
 BACKENDS = [backend for backend in ("jax", "torch") if importlib.util.find_spec(backend)]
 every_backend = pytest.mark.parametrize(
     "backend",
@@ -22,7 +22,7 @@ every_backend = pytest.mark.parametrize(
         for name in ("jax", "torch")
     ],
 )
-every_method = pytest.mark.parametrize("name", METHODS)
+compared_method = pytest.mark.parametrize("name", backend_run.COMPARED)
 checked_method = pytest.mark.parametrize("name", backend_run.CHECKED)
 
 
@@ -30,10 +30,10 @@ checked_method = pytest.mark.parametrize("name", backend_run.CHECKED)
 def runs(tmp_path_factory):
     """What each backend found: `{backend: (run, faults)}`. They run side by side."""
     folder = tmp_path_factory.mktemp("backends")
-    start = {name: variables(backend_run.make(name)) for name in METHODS}
+    start = {name: variables(backend_run.make(name)) for name in backend_run.COMPARED}
     np.savez(folder / "start.npz", **{f"{name}/{i}": x for name, xs in start.items() for i, x in enumerate(xs)})
-    run = {name: backend_run.train(name, start[name], jit_compile=False) for name in METHODS}
-    found = {"tensorflow": (backend_run.flat(run | {"views": backend_run.views()}), {})}
+    run = {name: backend_run.train(name, start[name], jit_compile=False) for name in backend_run.COMPARED}
+    found = {"tensorflow": (backend_run.flat(run | {"views": backend_run.byol_views()}), {})}
     processes = {backend: launch(backend, folder / "start.npz", folder / backend) for backend in BACKENDS}
     for backend, process in processes.items():
         errors = process.communicate()[1]
@@ -43,7 +43,7 @@ def runs(tmp_path_factory):
     return found
 
 
-@every_method
+@compared_method
 @every_backend
 def test_training_equals_tensorflow(runs, backend, name):
     (expected, _), (found, faults) = runs["tensorflow"], runs[backend]

@@ -1,6 +1,8 @@
 """What every method must do. A new method is tested by one line in `METHODS`."""
 
-import contextlib
+import functools
+import inspect
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -9,42 +11,179 @@ import tensorflow as tf
 from keras import ops
 
 import keras_ssl
+from keras_ssl.augment import patches, recipes
 
 # How to make each public method small. Every method of the package must be listed here.
 METHODS = {
     "SimCLR": {"hidden": 16, "dim": 8, "temperature": 0.5},
+    "SimCLRv2": {"hidden": 16, "dim": 8, "temperature": 0.5, "queue_size": 20, "momentum": 0.9},
     "MoCoV1": {"dim": 8, "queue_size": 20, "momentum": 0.9},
     "MoCoV2": {"hidden": 16, "dim": 8, "queue_size": 20, "momentum": 0.9, "symmetric": True},
+    "MoCoV3": {"hidden": 16, "dim": 8, "momentum": 0.9, "steps": 20},
+    "SupCon": {"hidden": 16, "dim": 8, "classes": 3},
+    "DecoupledContrastive": {"hidden": 16, "dim": 8, "temperature": 0.5, "weighted": True},
+    "DebiasedContrastive": {"hidden": 16, "dim": 8, "tau_plus": 0.1},
+    "HardNegativeContrastive": {"hidden": 16, "dim": 8, "tau_plus": 0.1, "beta": 1.0, "steps": 6},
+    "FlatNCE": {"hidden": 16, "dim": 8, "temperature": 0.5},
+    "AlignUniform": {"dim": 8},
+    "InvaSpread": {"dim": 8, "temperature": 0.5},
+    "InstDisc": {"samples": 32, "dim": 8, "negatives": 5, "temperature": 0.5, "proximal": 0.1},
+    "PIRL": {"samples": 32, "dim": 8, "negatives": 5, "temperature": 0.5},
+    "CMC": {"samples": 32, "dim": 8, "negatives": 5, "temperature": 0.5},
+    "CLIP": {"dim": 8, "text_encoder": lambda: keras_ssl.encoders.text_transformer(12, 6, 8, depth=1, heads=2)},
+    "NNCLR": {"projector_hidden": 48, "hidden": 48, "dim": 8, "queue_size": 20, "temperature": 0.5},
+    "PCL": {
+        "hidden": 16, "dim": 8, "queue_size": 20, "momentum": 0.9, "samples": 32, "clusters": (4, 6), "negatives": 2,
+    },
+    "MoCHi": {
+        "hidden": 16, "dim": 8, "queue_size": 20, "momentum": 0.9, "hardest": 6, "mixtures": 5, "query_mixtures": 3,
+        "warmup": 2,
+    },
+    "IMix": {"hidden": 16, "dim": 8},
+    "IMixMoCo": {"hidden": 16, "dim": 8, "queue_size": 20, "momentum": 0.9, "symmetric": True, "cutmix": True},
+    "SwAV": {"hidden": 16, "dim": 8, "prototype_count": 6, "temperature": 0.5, "queue_size": 20, "queue_start": 1},
     "BYOL": {"hidden": 16, "dim": 8, "momentum": 0.9, "steps": 20},
+    "IMixBYOL": {"hidden": 16, "dim": 8, "momentum": 0.9, "steps": 20},
+    "SimSiam": {"hidden": 16, "dim": 8, "depth": 2, "predictor_hidden": 16},
+    "DINO": {
+        "hidden": 16, "bottleneck": 8, "dim": 12, "temperature": 0.5, "teacher_temperature": 0.4,
+        "warmup_temperature": 0.2, "warmup": 6, "momentum": 0.9, "steps": 20,
+    },
+    "IBOT": {
+        "hidden": 16, "bottleneck": 8, "dim": 12, "grid": 3, "masked_views": 0.8, "temperature": 0.5,
+        "teacher_temperature": 0.4, "warmup_temperature": 0.2, "warmup": 6, "momentum": 0.9, "steps": 20,
+    },
+    "MSN": {
+        "hidden": 16, "dim": 8, "prototype_count": 6, "temperature": 0.5, "drop": 0.3, "momentum": 0.9, "steps": 20,
+    },
+    "MP3": {"ratio": 0.5},
+    "QBHeat": {"size": 12, "width": 8, "depth": 1, "heads": 2},
+    "BarlowTwins": {"hidden": 16, "dim": 8},
+    "VICReg": {"hidden": 16, "dim": 8, "invariance_weight": 1.0, "variance_weight": 1.0, "covariance_weight": 0.04},
+    "WMSE": {"hidden": 16, "dim": 2, "sub_batch": 8},
+    "MAE": {"width": 16, "depth": 1, "heads": 2},
+    "ConvMAE": {"width": 16, "depth": 1, "heads": 2},
+    "LocalMIM": {"taps": (1, 2), "scales": (2, 1 / 3), "width": 16, "heads": 2},
+    "DeepMIM": {"width": 16, "depth": 1, "heads": 2},
+    "SimMIM": {"unit": 4},
+    "BEiT": {
+        "tokenizer": lambda: keras_ssl.DiscreteVAE(stride=4, vocabulary=12, dim=6, width=8, blocks=0),
+    },
 }
 # What a method needs other than the usual: its views, an encoder other than the small convolutional one, and weights
 # that training may leave alone (the ends of their paths).
-VIEWS = {}
-ENCODERS = {}
-STILL = {}
+VIEWS = {
+    "InstDisc": lambda size: keras_ssl.augment.moco_v1(size, count=1),
+    "PIRL": lambda size: keras_ssl.augment.Views([keras_ssl.augment.RandomResizedCrop(size), jigsaw(size)]),
+    "CMC": recipes.cmc,
+    "SwAV": lambda size: crops(size, size, 8, 8),
+    "DINO": lambda size: crops(size, size, 8, 8),
+    "IBOT": lambda size: crops(size, size, 8, 8),
+    "MP3": lambda size: crops(size),
+    "QBHeat": lambda size: crops(size),
+    "MSN": lambda size: crops(size, size, 8, 8),
+    "CLIP": lambda size: keras_ssl.augment.Views(keras_ssl.augment.RandomResizedCrop(size), 1),
+    "MAE": recipes.mae,
+    "ConvMAE": recipes.mae,
+    "LocalMIM": recipes.mae,
+    "DeepMIM": recipes.mae,
+    "SimMIM": recipes.simmim,
+    "BEiT": lambda size: recipes.beit(size, size),
+}
+ENCODERS = {
+    "PIRL": lambda: small_encoder(size=None, padding="same"),
+    "SwAV": lambda: small_encoder(size=None),
+    "DINO": lambda: small_vit(),
+    "IBOT": lambda: small_vit(),
+    "MP3": lambda: vit_without_positions(),
+    "QBHeat": lambda: small_encoder(size=None, padding="same"),
+    "MSN": lambda: small_vit(),
+    "CMC": lambda: [small_encoder(channels=1), small_encoder(channels=2)],
+    "MAE": lambda: small_vit((SIZE, SIZE, 3)),
+    "LocalMIM": lambda: small_vit((SIZE, SIZE, 3)),
+    "DeepMIM": lambda: small_vit((SIZE, SIZE, 3)),
+    "ConvMAE": lambda: keras_ssl.encoders.conv_vit(
+        (SIZE, SIZE, 3), (1, 2, 2), width=(4, 8, 16), depth=(1, 1, 1), heads=2
+    ),
+    "SimMIM": lambda: small_vit((SIZE, SIZE, 3)),
+    "BEiT": lambda: small_vit((SIZE, SIZE, 3)),
+}
+STILL = {
+    "PCL": ("assignments", "prototypes", "concentrations", "clustered"),  # its callback moves them
+    "BEiT": (  # its tokenizer is trained before
+        "/usage", "/step", "codebook/kernel",
+        *(f"{layer}/{weight}" for layer in ("down1", "down2", "logits", "start", "up1", "up2", "pixels")
+          for weight in ("kernel", "bias")),
+    ),
+}
 SIZE, BATCH, STEPS = 12, 8, 4
-every_method = pytest.mark.parametrize("name", METHODS)
+# One process tests all of a method: its tests share the runs of `straight`.
+every_method = pytest.mark.parametrize("name", [pytest.param(x, marks=pytest.mark.xdist_group(x)) for x in METHODS])
 
 
-def small_encoder(seed=0):
-    images = keras.Input((SIZE, SIZE, 3))
+def small_encoder(seed=0, size=SIZE, channels=3, padding="valid"):
+    images = keras.Input((size, size, channels))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
-    x = keras.layers.Conv2D(8, 3, strides=2, use_bias=False)(x)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding=padding, use_bias=False)(x)
     x = keras.layers.BatchNormalization(momentum=0.9, synchronized=keras_ssl.distribute.replicas() > 1)(x)
     x = keras.layers.ReLU()(x)
-    x = keras.layers.Conv2D(16, 3)(x)
+    x = keras.layers.Conv2D(16, 3, padding=padding)(x)
     return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
 
 
+def small_vit(shape=(None, None, 3)):
+    return keras_ssl.encoders.vit(shape, patch=4, width=16, depth=2, heads=2, grid=SIZE // 4)
+
+
+def vit_without_positions():
+    options = {"positions": None, "class_token": False, "pooling": "mean"}
+    return keras_ssl.encoders.vit((SIZE, SIZE, 3), patch=4, width=16, depth=2, heads=2, **options)
+
+
+def jigsaw(size):
+    return keras_ssl.augment.View([patches.PatchGrid(3, size // 3), patches.ShufflePatches()])
+
+
+def options(name):
+    """The arguments of a method; what is a function makes a part of the model, a new one for each."""
+    return {key: value() if inspect.isfunction(value) else value for key, value in METHODS[name].items()}
+
+
 def views(name):
-    return VIEWS.get(name, keras_ssl.augment.byol_cifar)(SIZE)
+    return VIEWS[name](SIZE) if name in VIEWS else crops(SIZE, SIZE)
+
+
+def crops(*sizes):
+    """Views of few operations: the time of these tests is that of tracing."""
+    layer = {size: keras_ssl.augment.RandomResizedCrop(size, (0.3, 1.0), flip=0.5) for size in set(sizes)}
+    return keras_ssl.augment.Views([layer[size] for size in sizes])
 
 
 def make(name, optimizer=None, seed=0, **compile):
     keras.utils.set_random_seed(seed)
-    model = getattr(keras_ssl, name)(ENCODERS.get(name, small_encoder)(), views(name), **METHODS[name])
+    model = getattr(keras_ssl, name)(ENCODERS.get(name, small_encoder)(), views(name), **options(name))
     model.compile(optimizer=optimizer or keras.optimizers.SGD(0.05, momentum=0.9), **compile)
     return model
+
+
+class Straight(NamedTuple):
+    states: list  # at the start and after each epoch
+    losses: list  # of each epoch
+    first_loss: float  # of the first step
+
+
+@functools.cache
+def straight(name):
+    """A run of three epochs."""
+    model = make(name)
+    states, steps = [state(model)], []
+    keep = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: states.append(state(model)),
+        on_train_batch_end=lambda batch, logs: steps.append(logs["loss"]),
+    )
+    losses = model.fit(pipeline(), epochs=3, callbacks=[keep], verbose=0).history["loss"]
+    assert int(model.optimizer.iterations) == 3 * STEPS
+    return Straight(states, losses, steps[0])
 
 
 def images(count=BATCH * STEPS):
@@ -54,17 +193,31 @@ def images(count=BATCH * STEPS):
 
 
 def columns(count):
-    return {"image": images(count), "label": np.arange(count) % 3, "index": np.arange(count)}
+    return {"image": images(count), "label": np.arange(count) % 3, "index": np.arange(count), "text": texts(count)}
+
+
+def texts(count=BATCH * STEPS):
+    """A few different token ids for each image."""
+    return np.random.default_rng(0).integers(0, 12, (count, 6)).astype("int32")
 
 
 def pipeline(**options):
-    return keras_ssl.data.arrays(images(), BATCH, seed=1, labels=np.arange(BATCH * STEPS) % 3, index=True, **options)
+    labels = np.arange(BATCH * STEPS) % 3
+    made = keras_ssl.data.arrays(images(), BATCH, seed=1, labels=labels, index=True, **options)
+    return made.map(lambda batch: {**batch, "text": tf.gather(texts(), batch["index"])})
 
 
 def state(model):
     """Everything a run is made of, by a name that another instance shares: weights, optimizer, random state."""
     values = {f"model/{i}/{v.path.split('/')[-1]}": v.numpy() for i, v in enumerate(model.variables)}
     return values | {f"optimizer/{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
+
+
+def as_lists(config):
+    """The config as a file gives it back: Keras writes lists for tuples."""
+    if isinstance(config, dict):
+        return {key: as_lists(value) for key, value in config.items()}
+    return [as_lists(value) for value in config] if isinstance(config, (list, tuple)) else config
 
 
 def assert_same(first, second, **tolerance):
@@ -114,14 +267,11 @@ def test_every_trainable_weight_gets_a_gradient(name):
 
 @every_method
 def test_training_moves_what_it_should(name):
-    model = make(name)
-    start = state(model)
-    history = model.fit(pipeline(), epochs=2, verbose=0).history
-    assert np.isfinite(history["loss"]).all()
-    assert int(model.optimizer.iterations) == 2 * STEPS
-    start = {key: value for key, value in start.items() if key.startswith("model/")}
-    now = state(model)
-    still = [model.variables[int(key.split("/")[1])].path for key, v in start.items() if np.array_equal(v, now[key])]
+    states, losses, _ = straight(name)
+    assert np.isfinite(losses).all()
+    start = {key: value for key, value in states[0].items() if key.startswith("model/")}
+    paths = [variable.path for variable in make(name).variables]
+    still = [paths[int(key.split("/")[1])] for key, value in start.items() if np.array_equal(value, states[2][key])]
     allowed = ("seed_generator_state", "pointer", "/total", "/count", *STILL.get(name, ()))
     allowed = [path for path in still if path.endswith(allowed)]
     assert still == allowed
@@ -129,10 +279,11 @@ def test_training_moves_what_it_should(name):
 
 @every_method
 def test_the_hook_alone_moves_the_frozen_state(name):
-    model = make(name)
+    model = make(name, run_eagerly=True)
     model.after_step = lambda outputs: None
     before = [v.numpy() for v in moving(model)]
-    model.fit(pipeline(), verbose=0)
+    for batch in pipeline().take(2):
+        model.train_on_batch(batch)
     for variable, value in zip(moving(model), before):
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
 
@@ -147,42 +298,43 @@ def test_predict_is_the_encoder(name):
 
 @every_method
 def test_resumed_run_equals_the_uninterrupted(name, tmp_path):
-    straight = make(name)
-    straight.fit(pipeline(), epochs=3, verbose=0)
-
+    states = straight(name).states
     first = make(name)
     first.fit(pipeline(), epochs=1, verbose=0)
+    assert_same(states[1], state(first))  # the same seed, the same run
     first.save(tmp_path / "run.keras")
     second = keras_ssl.load(tmp_path / "run.keras")
     assert_same(state(first), state(second))
     for key, value in first.get_config().items():
-        if key != "encoder":  # Keras writes lists for tuples there
-            assert second.get_config()[key] == value
+        assert as_lists(second.get_config()[key]) == as_lists(value)
     second.fit(pipeline(epoch=1), epochs=2, verbose=0)
-    assert_same(state(straight), state(second))
+    assert_same(states[3], state(second))
 
 
 @every_method
-def test_same_seed_same_run(name):
-    first, second, other = make(name), make(name), make(name, seed=1)
-    for model in (first, second, other):
-        model.fit(pipeline(), verbose=0)
-    assert_same(state(first), state(second))
-    assert not np.array_equal(first.trainable_variables[0], other.trainable_variables[0])
+def test_another_seed_starts_elsewhere(name):
+    states = straight(name).states
+    other = state(make(name, seed=1))
+    kernels = [key for key in other if key.endswith("/kernel")]
+    assert kernels and not any(np.array_equal(states[0][key], other[key]) for key in kernels)
 
 
 @every_method
 def test_eager_equals_graph_equals_xla(name):
-    reference = None
-    for mode in ({"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}):
-        model = make(name, **mode)
-        if hasattr(model, "shuffle"):
-            model.shuffle = False  # the compiled random numbers of the order are others; the keys are the same
-        losses = [model.train_on_batch(batch) for batch in pipeline()]
-        found = state(model) | {"losses": np.array(losses, "float32")}
-        found = {key: value for key, value in found.items() if "seed_generator" not in key}
-        reference = reference or found
-        assert_same(reference, found, rtol=2e-3, atol=2e-4)
+    graph, eager, compiled = make(name), make(name, run_eagerly=True), make(name, jit_compile=True)
+    if hasattr(graph, "shuffle"):  # the compiled random numbers of the order are others; the keys are the same
+        eager.shuffle = graph.shuffle = compiled.shuffle = False
+        loss = graph.fit(pipeline(), verbose=0).history["loss"]
+        expected, first = state(graph) | {"loss": loss}, None
+    else:
+        run = straight(name)
+        expected, first = run.states[1] | {"loss": run.losses[:1]}, run.first_loss
+    loss = compiled.fit(pipeline(), verbose=0).history["loss"]
+    found = state(compiled) | {"loss": loss}
+    kept = [key for key in expected if "seed_generator" not in key]
+    assert_same({key: expected[key] for key in kept}, {key: found[key] for key in kept}, rtol=2e-3, atol=2e-4)
+    if first is not None:
+        assert eager.train_on_batch(next(iter(pipeline()))) == pytest.approx(first, rel=2e-3)
 
 
 @every_method
@@ -192,8 +344,8 @@ def test_half_precision(name, policy):
     expected = make(name)(batch, training=True)["loss"]
     keras.config.set_dtype_policy(policy)
     model = make(name)
-    assert float(model(batch, training=True)["loss"]) == pytest.approx(float(expected), rel=0.03)
-    assert np.isfinite(model.fit(pipeline(), epochs=2, verbose=0).history["loss"]).all()
+    assert float(model(batch, training=True)["loss"]) == pytest.approx(float(expected), rel=0.03, abs=0.005)
+    assert np.isfinite(model.fit(pipeline(), verbose=0).history["loss"]).all()
     assert {v.dtype for v in model.variables if "float" in v.dtype} == {"float32"}
 
 
@@ -201,7 +353,7 @@ def test_half_precision(name, policy):
 def test_an_overflow_moves_nothing(name):
     keras.config.set_dtype_policy("mixed_float16")
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05), initial_scale=2.0**40)
-    model = make(name, optimizer)
+    model = make(name, optimizer, run_eagerly=True)
     part_teacher_from_student(model)
     watched = [*model.trainable_variables, *moving(model)]
     before = [v.numpy() for v in watched]
@@ -213,7 +365,7 @@ def test_an_overflow_moves_nothing(name):
 
 @every_method
 def test_gradient_accumulation_moves_the_teacher_once_an_update(name):
-    model = make(name, keras.optimizers.SGD(0.05, gradient_accumulation_steps=2))
+    model = make(name, keras.optimizers.SGD(0.05, gradient_accumulation_steps=2), run_eagerly=True)
     part_teacher_from_student(model)
     batches = list(pipeline())
     before = [v.numpy() for v in moving(model)]
@@ -223,27 +375,20 @@ def test_gradient_accumulation_moves_the_teacher_once_an_update(name):
     model.train_on_batch(batches[1])
     assert int(model.optimizer.iterations) == 1
     for variable, value in zip(moving(model), before):
-        assert variable.path.endswith("pointer") or not np.array_equal(variable.numpy(), value), variable.path
+        still = variable.path.endswith(("pointer", *STILL.get(name, ())))
+        assert still or not np.array_equal(variable.numpy(), value), variable.path
 
 
 @every_method
 def test_one_replica_equals_two(name, two_replicas):
-    found = []
-    for scope in (contextlib.nullcontext(), two_replicas.scope()):
-        with scope:
-            model = make(name)
-        losses = model.fit(pipeline(), epochs=2, verbose=0).history["loss"]
-        assert losses[0] != losses[1]
-        found.append(state(model) | {"losses": np.array(losses)})
-    # 1e-4 of float32 noise after eight steps; negatives of the own replica only differ by more than 1e-2
-    assert_same(*found, rtol=1e-3, atol=1e-4)
-
-
-@every_method
-def test_replicas_hold_the_same_state(name, two_replicas):
+    states, losses, _ = straight(name)
     with two_replicas.scope():
         model = make(name)
-    model.fit(pipeline(), verbose=0)
+    found = model.fit(pipeline(), verbose=0).history["loss"]
+    # 1e-4 of float32 noise after four steps; negatives of the own replica only differ by more than 1e-2
+    assert_same(
+        states[1] | {"losses": np.array(losses[:1])}, state(model) | {"losses": np.array(found)}, rtol=1e-3, atol=1e-4
+    )
     for variable in [*model.trainable_variables, *moving(model)]:
         first, second = (x.numpy() for x in two_replicas.experimental_local_results(variable.value))
         np.testing.assert_array_equal(first, second, err_msg=variable.path)
@@ -263,7 +408,8 @@ def test_an_uneven_last_batch_is_gathered_in_order(name, two_replicas):
         assert len(np.unique(keys.round(5), axis=0)) == len(keys)
 
 
-@every_method
+# What skips a step is the base class; these have the kinds of state that it must leave alone.
+@pytest.mark.parametrize("name", ["SimCLR", "MoCoV2", "InstDisc", "SwAV", "BYOL", "DINO"])
 def test_an_overflow_on_one_replica_is_known_to_all(name, two_replicas):
     keras.config.set_dtype_policy("mixed_float16")
     with two_replicas.scope():
@@ -290,19 +436,20 @@ def test_an_overflow_on_one_replica_is_known_to_all(name, two_replicas):
 
 @every_method
 def test_a_last_batch_that_is_smaller_trains(name):
-    model = make(name)
+    model = make(name, run_eagerly=True)
     history = model.fit(columns(2 * BATCH - 3), batch_size=BATCH, verbose=0).history
     assert np.isfinite(history["loss"]).all()
 
 
 @every_method
 def test_views_made_by_the_pipeline_train_alike(name):
-    inside, outside = make(name), make(name)
-    outside.augment = None
-    inside.fit(pipeline(), verbose=0)
-    outside.fit(keras_ssl.data.views(pipeline(), views(name)), verbose=0)
-    for first, second in zip(inside.trainable_variables, outside.trainable_variables):
-        np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-4, err_msg=first.path)
+    states = straight(name).states
+    model = make(name)
+    model.augment = None
+    model.fit(keras_ssl.data.views(pipeline(), views(name)), verbose=0)
+    for key, variable in zip(state(model), model.variables):
+        if variable.trainable:
+            np.testing.assert_allclose(variable, states[1][key], rtol=1e-3, atol=1e-4, err_msg=variable.path)
 
 
 @every_method
@@ -315,4 +462,4 @@ def test_wrong_encoders_are_refused(name):
     with pytest.raises(ValueError, match="must be a keras.Model"):
         method("resnet18")
     with pytest.raises(ValueError, match="must hold the views"):
-        method(ENCODERS.get(name, small_encoder)(), **METHODS[name])({"image": images()}, training=True)
+        method(ENCODERS.get(name, small_encoder)(), **options(name))({"image": images()}, training=True)

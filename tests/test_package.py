@@ -19,7 +19,7 @@ ALLOWED = {leaf: {"distribute"} for leaf in LEAVES} | {
     "methods": LEAVES | {"method"},
     "data": set(),
     "eval": set(),
-    "visualize": {"eval"},
+    "visualize": {"eval", "encoders"},
     "saving": {"encoders"},
     "__init__": set(),
 }
