@@ -3,18 +3,21 @@
     python benchmarks/quality.py --data cifar10/ --out runs/quality
 
 `--data` is a folder (or a .tar.gz of one) with train/CLASS and test/CLASS; without it the script takes "cifar10" from
-tensorflow-datasets. Every method trains a ResNet-18 of width 16 on 10,000 class-balanced training images of 32 pixels,
-15 epochs of batch 128 (1,170 steps), with two seeds. Scores: weighted k-NN (k = 200, T = 0.1) and a linear probe, both
-fitted on the same 10,000 images and measured on all 10,000 test images, beside the untrained encoder and raw pixels.
+tensorflow-datasets. Every method trains a ResNet-18 of width 16 (MSN a small ViT), as `recipes.py` says, on 10,000
+class-balanced training images of 32 pixels, 15 epochs of batch 128 (1,170 steps), with two seeds. Scores: weighted
+k-NN (k = 200, T = 0.1) and a linear probe, both fitted on the same 10,000 images and measured on all 10,000 test
+images, beside the untrained encoders and raw pixels.
 
 The script can be stopped at any moment: a run goes on after its last whole epoch, and finished rows are kept as long
 as their recipe is the same. It prints the table of the README, and writes it to `--out`/quality.md; quality.json holds
-the recipes and the images a second too.
+the recipes too. Images a second and peak memory are those of the whole process, with the views.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
+import resource
 import tarfile
 import time
 from pathlib import Path
@@ -23,38 +26,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from recipes import BATCH, CALLBACKS, EPOCH, EPOCHS, IMAGES, RECIPES, SIZE, UNTRAINED  # noqa: E402
 
 import keras_ssl  # noqa: E402
-from keras_ssl import augment, data, encoders, eval, optimizers  # noqa: E402
+from keras_ssl import data, encoders, eval  # noqa: E402
 
-SIZE, WIDTH, BATCH, EPOCHS, IMAGES, SEEDS = 32, 16, 128, 15, 10_000, (0, 1)
-STEPS = EPOCHS * (IMAGES // BATCH)
-
-
-def simclr():
-    # 0.5, the paper's temperature for CIFAR-10, is for 1,000 epochs; a lower one learns faster.
-    encoder = encoders.resnet18((SIZE, SIZE, 3), width=WIDTH)
-    model = keras_ssl.SimCLR(encoder, augment.simclr_cifar(SIZE), temperature=0.2)
-    return model, optimizers.SGD(optimizers.warmup_cosine(0.2, STEPS, warmup=78), momentum=0.9, weight_decay=5e-4)
-
-
-def moco_v2():
-    # Views, queue and momentum of the authors' CIFAR-10 demo. Statistics in 8 groups, as on its 8 simulated GPUs.
-    encoder = encoders.resnet18((SIZE, SIZE, 3), width=WIDTH, batch_norm_groups=8)
-    model = keras_ssl.MoCoV2(
-        encoder, augment.moco_cifar(SIZE), hidden=128, queue_size=4096, momentum=0.99, temperature=0.1
-    )
-    return model, optimizers.SGD(optimizers.warmup_cosine(0.06, STEPS, warmup=78), momentum=0.9, weight_decay=5e-4)
-
-
-def byol():
-    # A target with momentum 0.996 would hardly leave its random start in 1,170 steps.
-    encoder = encoders.resnet18((SIZE, SIZE, 3), width=WIDTH)
-    model = keras_ssl.BYOL(encoder, augment.byol_cifar(SIZE), hidden=512, dim=128, momentum=0.97, steps=STEPS)
-    return model, optimizers.SGD(optimizers.warmup_cosine(0.2, STEPS, warmup=78), momentum=0.9, weight_decay=5e-4)
-
-
-RECIPES = {"SimCLR": simclr, "MoCoV2": moco_v2, "BYOL": byol}
+SEEDS = (0, 1)
+PARTS = ("train", "test")
 
 
 def main():
@@ -66,27 +45,37 @@ def main():
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
-    train, test = load(options.data, options.out)
+    images = load(options.data, options.out)
     rows = Rows(options.out / "quality.json")
-    for name, encoder in (("raw pixels", None), ("untrained", "seeded")):
-        for seed in options.seeds if encoder else options.seeds[:1]:
+    for name, make in ({"raw pixels": None} | UNTRAINED).items():
+        for seed in options.seeds if make else options.seeds[:1]:
             keras.utils.set_random_seed(seed)
-            if not rows.has(name, seed, recipe := {"width": WIDTH} if encoder else {}):
-                network = encoders.resnet18((SIZE, SIZE, 3), width=WIDTH) if encoder else None
-                rows.add(name, seed, recipe, scores(network, train, test))
+            network = make() if make else None
+            if not rows.has(name, seed, recipe := {"weights": network.count_params()} if network else {}):
+                rows.add(name, seed, recipe, scores(network, *images[:2]))
+    failed = []
     for seed in options.seeds:
         for name in options.methods:
-            run(name, seed, train, test, rows, options.out)
-    table = rows.table()
+            # A process of its own: its peak memory is that of the method.
+            process = multiprocessing.get_context("spawn").Process(target=run, args=(name, seed, images, options.out))
+            process.start()
+            process.join()
+            if process.exitcode:
+                failed.append(f"{name} with seed {seed}")
+    table = Rows(options.out / "quality.json").table()
     (options.out / "quality.md").write_text(table)
     print(table)
+    if failed:
+        raise SystemExit(f"Failed, see above: {', '.join(failed)}")
 
 
-def run(name, seed, train, test, rows, out):
+def run(name, seed, images, out):
+    train, test, classes = images
+    rows = Rows(out / "quality.json")
     keras.utils.set_random_seed(seed)
     model, optimizer = RECIPES[name]()
     recipe = keras.saving.serialize_keras_object(optimizer)["config"] | {
-        key: value for key, value in model.get_config().items() if key not in ("encoder", "augment", "name", "dtype")
+        key: value for key, value in model.get_config().items() if key not in NOT_IN_THE_RECIPE
     }
     recipe = json.loads(json.dumps(recipe | {"epochs": EPOCHS, "batch": BATCH}, default=str, sort_keys=True))
     if rows.has(name, seed, recipe):
@@ -97,22 +86,43 @@ def run(name, seed, train, test, rows, out):
     epoch = 0
     if checkpoint.exists() and marker.exists() and json.loads(marker.read_text()) == recipe:
         model = keras_ssl.load(checkpoint)
-        epoch = int(model.optimizer.iterations) // (IMAGES // BATCH)
+        epoch = int(model.optimizer.iterations) // EPOCH
         print(f"{name}, seed {seed}: goes on after epoch {epoch}")
     write(marker, json.dumps(recipe))
     timer = Timer()
     model.fit(
-        data.arrays(train[0], BATCH, seed=seed, epoch=epoch),
+        pipeline(model, train, classes, seed, epoch),
         epochs=EPOCHS,
         initial_epoch=epoch,
-        callbacks=[timer, eval.KNN(train, test, every=5), Save(checkpoint)],
+        callbacks=[
+            *(CALLBACKS[name](train[0]) if name in CALLBACKS else []),
+            timer,
+            eval.KNN(train, test, every=5),
+            Save(checkpoint),
+        ],
         verbose=2,
     )
-    found = scores(model.encoder, train, test) | {"images_per_second": round(timer.speed())}
-    rows.add(name, seed, recipe, found)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GB
+    found = {"images_per_second": round(timer.speed()), "peak_memory": round(memory, 2)}
+    rows.add(name, seed, recipe, scores(model.encoder, train, test) | found)
     keras_ssl.export(model, out / f"{name}-{seed}-encoder.keras")
     checkpoint.unlink()
     marker.unlink()
+
+
+NOT_IN_THE_RECIPE = ("encoder", "encoders", "text_encoder", "augment", "name", "dtype")
+
+
+def pipeline(model, train, classes, seed, epoch):
+    """Batches of views, made on the host, with the columns that the method asks for."""
+    images, labels = train
+    columns = {"labels": labels if "label" in model.needs else None, "index": True}
+    dataset = data.arrays(images, BATCH, seed=seed, epoch=epoch, **columns)
+    if "text" in model.needs:
+        captions = [f"a photo of a {classes[label]}" for label in labels]
+        tokens = tf.constant(encoders.byte_tokens(captions, model.text_encoder.input_shape[1]))
+        dataset = dataset.map(lambda batch: {**batch, "text": tf.gather(tokens, batch["index"])})
+    return data.views(dataset, model.augment)
 
 
 def scores(encoder, train, test):
@@ -167,11 +177,16 @@ class Rows:
         print(name, seed, found, flush=True)
 
     def table(self):
-        lines = ["| | k-NN | linear |", "|---|---|---|"]
-        for name in dict.fromkeys(row["method"] for row in self.rows):
+        names = dict.fromkeys([*("raw pixels", *UNTRAINED), *RECIPES])
+        lines = ["| | k-NN | linear | images/s | peak memory, GB |", "|---|---|---|---|---|"]
+        for name in names:
             mine = [row for row in self.rows if row["method"] == name]
-            cells = [spread([row[key] for row in mine]) for key in ("knn", "linear")]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+            if mine:
+                cells = [spread([row[key] for row in mine]) for key in ("knn", "linear")]
+                for key in ("images_per_second", "peak_memory"):
+                    values = [row[key] for row in mine if key in row]
+                    cells.append(f"{np.mean(values):.3g}" if values else "")
+                lines.append(f"| {name} | " + " | ".join(cells) + " |")
         return "\n".join(lines) + "\n"
 
 
@@ -187,30 +202,26 @@ def write(path, text):
 
 
 def load(source, out):
-    """(train images, labels), class-balanced, and (test images, labels), as arrays."""
+    """Training images and labels, class-balanced, test images and labels, as arrays, and the names of the classes."""
     if source is None:
-        return [arrays(data.tfds("cifar10", SIZE, 500, split=part, labels=True, shuffle=False), part) for part in PARTS]
-    if source.is_file():
-        folder = out / "images"
-        if not folder.exists():
-            with tarfile.open(source) as archive:
-                archive.extractall(out / "images.part", filter="data")
-            os.replace(out / "images.part", folder)
-        source = folder
-    folders = [source / part for part in PARTS]
-    return [
-        arrays(data.image_folder(folder, SIZE, 500, labels=True, shuffle=False), folder.name) for folder in folders
-    ]
+        parts = [data.tfds("cifar10", SIZE, 500, split=part, labels=True, shuffle=False) for part in PARTS]
+    else:
+        if source.is_file():
+            folder = out / "images"
+            if not folder.exists():
+                with tarfile.open(source) as archive:
+                    archive.extractall(out / "images.part", filter="data")
+                os.replace(out / "images.part", folder)
+            source = folder
+        parts = [data.image_folder(source / part, SIZE, 500, labels=True, shuffle=False) for part in PARTS]
+    (images, labels), test = (arrays(part) for part in parts)
+    chosen = data.class_balanced(labels, IMAGES)
+    return (images[chosen], labels[chosen]), test, parts[0].class_names
 
 
-PARTS = ("train", "test")
-
-
-def arrays(dataset, part):
+def arrays(dataset):
     batches = [(batch["image"].numpy(), batch["label"].numpy()) for batch in dataset]
-    images, labels = (np.concatenate(column) for column in zip(*batches))
-    chosen = data.class_balanced(labels, IMAGES) if part == "train" else slice(None)
-    return images[chosen], labels[chosen]
+    return tuple(np.concatenate(column) for column in zip(*batches))
 
 
 if __name__ == "__main__":
