@@ -8,7 +8,7 @@ from the same ResNet-18 of width 16, with SGD, a warm-up of one epoch, a cosine,
 import keras
 
 import keras_ssl
-from keras_ssl import augment, encoders, optimizers
+from keras_ssl import augment, data, encoders, optimizers
 from keras_ssl.methods.contrastive.pcl import PCLClusters
 
 SIZE, WIDTH, BATCH, EPOCHS, IMAGES = 32, 16, 128, 15, 10_000
@@ -20,12 +20,19 @@ def resnet(size=SIZE, channels=3, **options):
     return encoders.resnet18((size, size, channels), width=WIDTH, stem="cifar", **options)
 
 
+VIT = {"patch": 4, "width": 8 * WIDTH, "depth": 6, "heads": 4}  # as many features as the ResNet has
+
+
 def vit():
-    """About as many features and weights as the ResNet has."""
+    """For views of several sizes; the class token is what is learned."""
     return encoders.vit(
-        (None, None, 3), patch=4, width=8 * WIDTH, depth=6, heads=4, grid=SIZE // 4, positions="learned",
-        initializer="truncated_normal",
+        (None, None, 3), grid=SIZE // 4, positions="learned", initializer="truncated_normal", **VIT
     )  # fmt: skip
+
+
+def mean_vit(**options):
+    """For masked images, where nothing is asked of a class token."""
+    return encoders.vit((SIZE, SIZE, 3), pooling="mean", **VIT, **options)
 
 
 def lightness_and_colour():
@@ -245,6 +252,65 @@ def w_mse():
     return model, keras.optimizers.Adam(optimizers.warmup_cosine(3e-3, STEPS, warmup=EPOCH))
 
 
+# Masked images. Papers train them longest of all: these runs are a tenth of what shows in `masked.py`.
+
+DECODER = {"width": 64, "depth": 2, "heads": 4}
+
+
+def ibot():
+    model = keras_ssl.IBOT(
+        vit(), augment.dino_cifar(SIZE, local_count=2), hidden=512, bottleneck=128, dim=1024, grid=SIZE // 4,
+        teacher_temperature=0.07, warmup=5 * EPOCH, momentum=0.99, steps=STEPS, freeze_steps=EPOCH,
+    )  # fmt: skip
+    return model, adamw(optimizers.cosine(0.04, 0.4, STEPS), clipnorm=3.0)
+
+
+def mae():
+    return keras_ssl.MAE(mean_vit(), augment.mae(SIZE), **DECODER), adamw(0.05, beta_2=0.95)
+
+
+def simmim():
+    model = keras_ssl.SimMIM(mean_vit(initializer="truncated_normal"), augment.simmim(SIZE), unit=8)
+    return model, adamw(0.05, clipnorm=5.0)
+
+
+def beit(images):
+    # Codes of 4 pixels, trained for as many steps. A slower average would leave codes behind in a run this short.
+    tokenizer = keras_ssl.VQTokenizer(augment.mae(SIZE), stride=4, vocabulary=256, width=48, decay=0.9)
+    tokenizer.compile(optimizer=keras.optimizers.Adam(optimizers.warmup_cosine(1e-3, STEPS, warmup=30)))
+    batches = data.views(data.arrays(images, BATCH), tokenizer.augment)
+    tokenizer.fit(batches, epochs=EPOCHS, verbose=2)
+    encoder = mean_vit(initializer="truncated_normal")
+    model = keras_ssl.BEiT(encoder, augment.beit(SIZE, SIZE), tokenizer=tokenizer)
+    return model, adamw(0.05, clipnorm=3.0)
+
+
+def conv_mae():
+    encoder = encoders.conv_vit((SIZE, SIZE, 3), (2, 2, 1), width=(32, 64, 128), depth=(1, 1, 5), heads=4)
+    return keras_ssl.ConvMAE(encoder, augment.mae(SIZE), **DECODER), adamw(0.05, beta_2=0.95)
+
+
+def local_mim():
+    # In patches of 4 pixels, a scale of 4 would be cells of one.
+    taps, scales = (1, 2, 4, 6), (2, 2, 1, 0.5)
+    model = keras_ssl.LocalMIM(mean_vit(), augment.mae(SIZE), taps, scales, width=64, heads=4)
+    return model, adamw(0.05, beta_2=0.95)
+
+
+def deep_mim():
+    model = keras_ssl.DeepMIM(mean_vit(), augment.mae(SIZE), width=64, depth=1, heads=4)
+    return model, adamw(0.05, beta_2=0.95)
+
+
+def mp3():
+    return keras_ssl.MP3(mean_vit(positions=None, class_token=False), augment.mae(SIZE), ratio=0.5), adamw(0.05)
+
+
+def qb_heat():
+    model = keras_ssl.QBHeat(mean_vit(), augment.mae(SIZE), width=128, depth=2, heads=4, normalise=True)
+    return model, adamw(0.05, beta_2=0.95)
+
+
 RECIPES = {
     "SimCLR": simclr,
     "SimCLRv2": simclr_v2,
@@ -276,7 +342,17 @@ RECIPES = {
     "BarlowTwins": barlow_twins,
     "VICReg": vicreg,
     "WMSE": w_mse,
+    "IBOT": ibot,
+    "MAE": mae,
+    "SimMIM": simmim,
+    "BEiT": beit,
+    "ConvMAE": conv_mae,
+    "LocalMIM": local_mim,
+    "DeepMIM": deep_mim,
+    "MP3": mp3,
+    "QBHeat": qb_heat,
 }
-UNTRAINED = {"untrained": resnet, "untrained ViT": vit}
+FROM_IMAGES = ("BEiT",)  # recipes that are called with the training images
+UNTRAINED = {"untrained": resnet, "untrained ViT": vit, "untrained ViT, mean": mean_vit}
 # What a method needs beside the optimizer, from the training images.
 CALLBACKS = {"PCL": lambda images: [PCLClusters(images, warmup=3, restarts=1)]}
