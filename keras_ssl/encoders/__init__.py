@@ -8,13 +8,23 @@ from keras_ssl.encoders.batch_norm import (
 )
 from keras_ssl.encoders.conv_vit import conv_vit, conv_vit_stages
 from keras_ssl.encoders.decoder import MaskToken, patch_grid, token_decoder
+from keras_ssl.encoders.drop_path import with_drop_path
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.encoders.pooling import pool
 from keras_ssl.encoders.positions import with_positions
 from keras_ssl.encoders.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from keras_ssl.encoders.swin import swin
 from keras_ssl.encoders.text import TokenEmbedding, byte_tokens, text_transformer
-from keras_ssl.encoders.vit import attention_maps, freeze_patches, vit, vit_base, vit_small, vit_stages, vit_tiny
+from keras_ssl.encoders.vit import (
+    attention_maps,
+    class_token_stages,
+    freeze_patches,
+    vit,
+    vit_base,
+    vit_small,
+    vit_stages,
+    vit_tiny,
+)
 
 __all__ = [
     "GroupedBatchNormalization",
@@ -22,6 +32,7 @@ __all__ = [
     "TokenEmbedding",
     "attention_maps",
     "byte_tokens",
+    "class_token_stages",
     "conv_vit",
     "conv_vit_stages",
     "freeze_patches",
@@ -41,6 +52,7 @@ __all__ = [
     "vit_small",
     "vit_stages",
     "vit_tiny",
+    "with_drop_path",
     "with_grouped_batch_norm",
     "with_plain_batch_norm",
     "with_positions",

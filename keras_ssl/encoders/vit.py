@@ -159,6 +159,23 @@ def vit_stages(encoder):
     return VitStages(patches, encoder.get_layer("positions"), encoder.get_layer("blocks"))
 
 
+def class_token_stages(encoder):
+    """`vit_stages` of an encoder whose features are its class token, for methods that read that token themselves.
+
+    Args and returns: as for `vit_stages`.
+
+    Raises:
+        ValueError: the model has no such stages, or its features are something else.
+    """
+    stages = vit_stages(encoder)
+    if type(encoder.operations[-1]).__name__ != "GetItem":
+        raise ValueError(
+            f"The method reads the class token, and the encoder '{encoder.name}' gives something else: build it with "
+            "pooling='token'."
+        )
+    return stages
+
+
 def attention_maps(encoder, block=-1):
     """A model from images to what the tokens of a block attend to.
 

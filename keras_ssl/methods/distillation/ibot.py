@@ -9,7 +9,7 @@ from keras import ops
 from keras_ssl import distribute
 from keras_ssl.augment.masks import BlockMask, RandomMask, masked_indices, select
 from keras_ssl.augment.rows import row_seeds
-from keras_ssl.encoders import vit_stages
+from keras_ssl.encoders import class_token_stages, vit_stages
 from keras_ssl.encoders.decoder import MaskToken
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.losses import masked_cross_entropy, swapped_prediction
@@ -145,16 +145,6 @@ def on_each(head, tokens):
     """The head's output of each token, `(batch, tokens, bottleneck)`."""
     rows = head(ops.reshape(tokens, (-1, tokens.shape[-1])), training=True)
     return ops.reshape(rows, (-1, tokens.shape[1], rows.shape[-1]))
-
-
-def class_token_stages(encoder):
-    stages = vit_stages(encoder)
-    if type(encoder.operations[-1]).__name__ != "GetItem":
-        raise ValueError(
-            f"IBOT reads the class token and the patches, and the encoder '{encoder.name}' gives something else than "
-            "its class token: build it with pooling='token'."
-        )
-    return stages
 
 
 def patch_grid(encoder):

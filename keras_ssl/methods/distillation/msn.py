@@ -12,7 +12,7 @@ from keras_ssl import distribute, heads, teacher
 from keras_ssl.augment.masks import select
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import row_seeds
-from keras_ssl.encoders import vit_stages
+from keras_ssl.encoders import class_token_stages
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.losses import mean_entropy_gap, sinkhorn, soft_cross_entropy
 from keras_ssl.losses.vectors import unit
@@ -128,13 +128,3 @@ class MSN(Method):
             step = ops.cast(self.optimizer.iterations - 1, "float32")  # of the step that was just made, from 0
             momentum += (1.0 - momentum) * ops.minimum(step / self.steps, 1.0)
         teacher.follow(self.target, self.anchor, momentum)
-
-
-def class_token_stages(encoder):
-    stages = vit_stages(encoder)
-    if type(encoder.operations[-1]).__name__ != "GetItem":
-        raise ValueError(
-            f"MSN with drop > 0 reads the class token, and the encoder '{encoder.name}' gives something else: build "
-            "it with pooling='token'."
-        )
-    return stages
