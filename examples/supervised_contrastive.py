@@ -4,13 +4,14 @@ Supervised Contrastive Learning (Khosla et al., 2020), https://arxiv.org/abs/200
 all views of a class belong together, then a linear classifier is fitted on its frozen features. Beside it stands the
 usual way, encoder and classifier trained together with cross-entropy, on the same views for as many steps.
 
-    python examples/supervised_contrastive.py --quick                             # scikit-learn's digits, QUICK_TIME
+    python examples/supervised_contrastive.py --quick                             # scikit-learn's digits, 3 minutes
     python examples/supervised_contrastive.py --data cifar10/ --steps 5000        # train/CLASS and test/CLASS
     python examples/supervised_contrastive.py --tfds cifar10 --width 64 --images 50000 --batch 1024 --steps 50000
 
 Expected: on CIFAR-10 with a ResNet-50 and 1,000 epochs the paper has 96.0 % (cross-entropy 95.0 %).
 
-Got with --quick on 2 CPU cores: GOT_QUICK
+Got with --quick on 2 CPU cores: SupCon 99.0 %, cross-entropy 99.4 %, untrained encoder 59.6 %. On so easy images both
+are at the end of what can be had.
 """
 
 import argparse
