@@ -3,7 +3,7 @@
     python benchmarks/quality.py --data cifar10/ --out runs/quality
 
 `--data` is a folder (or a .tar.gz of one) with train/CLASS and test/CLASS; without it the script takes "cifar10" from
-tensorflow-datasets. Every method trains a ResNet-18 of width 16 or a small ViT, as `recipes.py` says, on 10,000
+tensorflow-datasets. Every method trains a ResNet-18 of width 16 or a small ViT, as `small_recipes.py` says, on 10,000
 class-balanced training images of 32 pixels, 15 epochs of batch 128 (1,170 steps), with two seeds. Scores: weighted
 k-NN (k = 200, T = 0.1) and a linear probe, both fitted on the same 10,000 images and measured on all 10,000 test
 images, beside the untrained encoders and raw pixels.
@@ -27,7 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from recipes import BATCH, CALLBACKS, EPOCH, EPOCHS, FROM_IMAGES, IMAGES, RECIPES, SIZE, UNTRAINED  # noqa: E402
+from small_recipes import BATCH, CALLBACKS, EPOCH, EPOCHS, FROM_IMAGES, IMAGES, RECIPES, SIZE, UNTRAINED  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import data, encoders, eval  # noqa: E402

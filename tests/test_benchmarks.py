@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 @pytest.fixture
 def recipes(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("recipes")
+    return importlib.import_module("small_recipes")
 
 
 def test_every_method_has_a_recipe(recipes):
