@@ -266,6 +266,19 @@ def test_every_trainable_weight_gets_a_gradient(name):
 
 
 @every_method
+def test_a_run_that_diverged_is_seen_in_its_loss(name):
+    model = make(name)
+    for weight in model.encoder.trainable_variables:
+        weight.assign(weight * np.nan)
+    batch = next(iter(pipeline()))
+    if name == "WMSE":  # it cannot even be computed
+        with pytest.raises(ValueError, match="cannot be whitened"):
+            model(batch, training=True)
+    else:
+        assert not np.isfinite(model(batch, training=True)["loss"])
+
+
+@every_method
 def test_training_moves_what_it_should(name):
     states, losses, _ = straight(name)
     assert np.isfinite(losses).all()

@@ -14,8 +14,8 @@ def unit(x):
     """`x / |x|` along the last axis, in float32 (float64 stays); 0 where x is 0, with gradient 0 there.
 
     A predictor whose few hidden units are all off gives exactly 0, where `ops.normalize` has a gradient of 1e12, or
-    not a number under XLA.
+    not a number under XLA. What is not a number stays so: a run that diverged must be seen.
     """
     x = precise(x)
     square = ops.sum(ops.square(x), axis=-1, keepdims=True)
-    return ops.where(square > 0, x * ops.rsqrt(ops.where(square > 0, square, 1.0)), 0.0)
+    return ops.where(square == 0, 0.0, x * ops.rsqrt(ops.where(square == 0, 1.0, square)))
