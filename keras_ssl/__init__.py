@@ -56,6 +56,8 @@ NAMES = METHODS | {
     "SimCLRv2Distiller": "methods.contrastive.simclr_v2",
     "DiscreteVAE": "methods.masked.discrete_vae",
     "VQTokenizer": "methods.masked.vq_tokenizer",
+    "Checkpoint": "checkpoint",
+    "StopOnNaN": "checkpoint",
     "export": "saving",
     "load": "saving",
 }

@@ -18,9 +18,10 @@ ALLOWED = {leaf: {"distribute"} for leaf in LEAVES} | {
     "method": {"distribute"},
     "methods": LEAVES | {"method"},
     "data": set(),
-    "eval": set(),
+    "eval": {"augment", "data", "encoders", "optimizers"},  # fine-tuning trains
     "visualize": {"eval", "encoders"},
     "saving": {"encoders"},
+    "checkpoint": {"method"},
     "__init__": set(),
 }
 # Where tensorflow may be named.

@@ -1,0 +1,459 @@
+"""Checkpoint: everything a run is, in files, so that a run that was killed ends as if it had not been."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+import keras_ssl
+from keras_ssl.method import Method
+
+# What `stop_training` is set to at the end of an epoch that must not stop the run: other callbacks set it to True.
+EPOCH_IS_OVER = "the epoch is over"
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Stops the run at the first loss that is not finite, with an error that says where it was and what to try.
+
+    `Checkpoint` does the same. The error names the step, the loss, the method's terms and their values one step before;
+    they are the means over the epoch so far, as Keras logs them.
+
+    Raises:
+        FloatingPointError: in `fit`, when the loss is NaN or infinite.
+
+    Example:
+        ```python
+        model.fit(images, epochs=100, callbacks=[keras_ssl.StopOnNaN()])
+        ```
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.epoch = self.start = self.step = self.seen = 0  # `start`, `seen`: batches of the epoch before, and since
+
+    def on_train_begin(self, logs=None):
+        self.before = {}
+        self.step = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch, self.seen = epoch, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += batch + 1 - self.seen
+        self.seen = batch + 1
+        logs = {name: np.asarray(ops.convert_to_numpy(value)).mean() for name, value in (logs or {}).items()}
+        if not np.isfinite(logs.get("loss", 0.0)):
+            self.stop(f"The loss is not finite: {written(logs)}. One step before: {written(self.before) or 'unknown'}.")
+        self.before = logs
+
+    def stop(self, what):
+        where = f"step {self.step} (batch {self.start + self.seen} of epoch {self.epoch}, which counts from 0)"
+        raise FloatingPointError(f"The run stops at {where}. {what} {self.kept()} {advice(self.model)}")
+
+    def kept(self):
+        return "There is no checkpoint: keras_ssl.Checkpoint keeps them."
+
+
+class Checkpoint(StopOnNaN):
+    """Writes everything a run is, and brings it back: the same command, started again, ends with the same weights.
+
+    A checkpoint holds the weights, teacher, queue, bank and centre, the optimizer with its step and loss scale, the
+    random state, the metrics of the epoch and the position in the data. It is `step-00001200.keras`, which
+    `keras_ssl.load` opens too, and `step-00001200.json`, which says what it is and has a SHA-256 of both. They are
+    written aside, flushed to the disk and renamed, the small one last: whatever moment the process is killed at, a
+    checkpoint is whole or it does not exist. `restore` recognises a damaged one and takes the one before.
+
+    Put it last in the list of callbacks: then it saves what the others did at the end of the epoch, and undoes what
+    they repeat at the beginning of one that was begun before. Not saved: the state of the other callbacks, and random
+    numbers that layers of your own draw without a `keras.random.SeedGenerator`. Bit-identical weights need the same
+    command on the same versions and the same kind of device.
+
+    A loss or weights that are not finite stop the run before they are saved, see `StopOnNaN`. A checkpoint that cannot
+    be written, as on a full disk, is a warning: the run goes on, those before stay, and the next one is tried again.
+
+    Args:
+        folder: folder of this run's checkpoints, of no other's. It is made where it does not exist.
+        every: "epoch", or int, a checkpoint after so many steps, inside epochs too. The end of the run is always saved.
+        keep: int, how many of the last checkpoints stay.
+        best: None, or the name of a value that is logged at the end of an epoch, "loss" or that of an evaluation: the
+            checkpoint of the epoch with the best one stays too. A low self-supervised loss alone says little.
+        mode: "min" or "max", which value is best.
+
+    Raises:
+        ValueError: from `fit`, if `restore` was not called, or the data or `initial_epoch` do not go on where it said.
+        FloatingPointError: from `fit`, see `StopOnNaN`.
+
+    Example:
+        ```python
+        checkpoint = keras_ssl.Checkpoint("runs/byol", every=1000)
+        epoch, start = checkpoint.restore(model)  # a compiled model; (0, 0) at first
+        images = keras_ssl.data.image_folder("photos/", 96, 256, epoch=epoch, start=start)
+        model.fit(images, epochs=100, initial_epoch=epoch, callbacks=[checkpoint])
+        ```
+    """
+
+    def __init__(self, folder, every="epoch", keep=3, best=None, mode="min"):
+        super().__init__()
+        if every != "epoch" and not is_positive(every):
+            raise ValueError(f'every must be "epoch" or a positive int, a number of steps. Received: every={every!r}')
+        if not is_positive(keep):
+            raise ValueError(f"keep must be a positive int. Received: keep={keep!r}")
+        if mode not in ("min", "max"):
+            raise ValueError(f'mode must be "min" or "max". Received: mode={mode!r}')
+        self.folder, self.every, self.keep, self.best, self.mode = Path(folder), every, keep, best, mode
+        self.ready = False  # whether the model is where this callback thinks it is
+        self.begin({"step": 0, "epoch": 0, "start": 0, "steps_per_epoch": None, "best": None})
+
+    # What a script calls
+
+    def restore(self, model, other_versions=False):
+        """Brings a model to where the run in the folder stands. Nothing in the files is executed: the model is that of
+        the script, and numbers are all that is read.
+
+        Args:
+            model: compiled `keras_ssl.Method`, made as in the run before, under the same strategy.
+            other_versions: whether a checkpoint of other versions of keras_ssl, Keras or the backend is accepted. The
+                run then goes on, but not bit for bit.
+
+        Returns:
+            `(epoch, start)`, ints for the pipeline's arguments of these names; `epoch` is `initial_epoch` of `fit`
+            too. `(0, 0)`, and the model as it was, where there is no checkpoint yet.
+
+        Raises:
+            TypeError: the model is no method, or not compiled.
+            ValueError: the checkpoint is of another method, of other shapes or versions, or all are damaged.
+        """
+        check_model(model)
+        build(model.optimizer, model)
+        shutil.rmtree(self.folder / "part", ignore_errors=True)
+        run = self.newest()
+        if run is not None:
+            check_versions(run, self.folder, other_versions)
+            check_state(run, model, self.folder)
+            self.begin(run)
+            self.load(model)
+        self.ready = True
+        return self.epoch, self.start
+
+    def files(self):
+        """The checkpoints, oldest first: list of `Path`, each for `keras_ssl.load`."""
+        return [path.with_suffix(".keras") for path in self.manifests()]
+
+    def best_file(self):
+        """The checkpoint of the best epoch so far, or None."""
+        found = None if self.record is None else self.path(self.record["step"])
+        return found if found is not None and found.exists() else None
+
+    # Callback
+
+    def on_train_begin(self, logs=None):
+        self.before = {}
+        steps, known = self.params.get("steps"), self.steps_per_epoch
+        if not self.ready:
+            raise ValueError(
+                "Call `epoch, start = checkpoint.restore(model)` before each `fit`, and give the pipeline both "
+                "numbers: the position of the run is not known."
+            )
+        if self.start and steps is not None:
+            raise ValueError(
+                f"The run stands at batch {self.start} of epoch {self.epoch}, but the data has {steps} batches in "
+                f"every epoch. Make the pipeline with epoch={self.epoch}, start={self.start}, and call fit without "
+                "steps_per_epoch."
+            )
+        if None not in (steps, known) and steps != known:
+            raise ValueError(
+                f"The data has {steps} batches in an epoch, but the checkpoints of {str(self.folder)!r} are of a run "
+                f"with {known}. Use the same data and batch size, or another folder."
+            )
+        self.steps_per_epoch = known or (None if steps is None else int(steps))
+        (self.folder / "part").mkdir(parents=True, exist_ok=True)  # a folder that cannot be written fails here
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch != self.epoch:
+            raise ValueError(
+                f"fit begins with epoch {epoch}, but the run stands at epoch {self.epoch}: pass "
+                f"initial_epoch={self.epoch}."
+            )
+        self.seen, self.ready = 0, False
+        if self.start:  # what other callbacks do at the beginning of an epoch is in the checkpoint already
+            self.load(self.model)
+            for variable, value in zip(self.model.metrics_variables, self.metrics, strict=True):
+                variable.assign(np.asarray(value, variable.dtype))
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        position, length = self.start + self.seen, self.steps_per_epoch
+        if length is None:
+            return
+        if position < length:
+            if self.is_due():
+                self.save(self.epoch, position)
+        elif self.cut and not self.model.stop_training:
+            # Keras takes the length of the first epoch, the rest of one, for that of all. So the data never runs out.
+            self.model.stop_training = EPOCH_IS_OVER
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.model.stop_training == EPOCH_IS_OVER:
+            self.model.stop_training = False
+        position, length = self.start + self.seen, self.steps_per_epoch
+        inside = length is not None and position < length
+        stopped = bool(self.model.stop_training)
+        if inside and self.cut and not stopped:
+            raise ValueError(
+                f"Epoch {epoch} ended after {position} of its {length} batches. Make the pipeline anew with the "
+                "numbers that `restore` returns."
+            )
+        self.epoch, self.start = (epoch, position) if inside and stopped else (epoch + 1, 0)
+        if length is None and not stopped:
+            self.steps_per_epoch = position
+        self.ready = True
+        better = self.judge(logs or {})
+        if better or stopped or self.every == "epoch" or self.is_due() or self.epoch == self.params["epochs"]:
+            self.save(self.epoch, self.start, better)
+
+    def on_train_end(self, logs=None):
+        shutil.rmtree(self.folder / "part", ignore_errors=True)
+
+    # The files
+
+    def begin(self, run):
+        """Takes over the position of a run."""
+        self.step, self.epoch, self.start, self.steps_per_epoch, self.record = (
+            run[name] for name in ("step", "epoch", "start", "steps_per_epoch", "best")
+        )
+        self.saved = self.step
+        self.metrics = run.get("metrics", [])
+        self.cut = self.start > 0
+
+    def save(self, epoch, start, record=None):
+        broken = not_finite(self.model)
+        if broken:
+            self.stop(f"The loss is finite, but weights are not: {', '.join(broken[:5])}.")
+        part, target = self.folder / "part", self.path(self.step)
+        run = {
+            "method": type(self.model).__name__,
+            "versions": versions(),
+            "step": self.step,
+            "epoch": epoch,
+            "start": start,
+            "steps_per_epoch": self.steps_per_epoch,
+            "best": record or self.record,
+            "metrics": [v.numpy().tolist() for v in self.model.metrics_variables] if start else [],
+            "state": state(self.model),
+        }
+        try:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            file, manifest = part / target.name, part / target.with_suffix(".json").name
+            self.model.save(file)
+            manifest.write_text(json.dumps({"sha256": seal(file, run), "run": run}))
+            flush(file)
+            flush(manifest)
+            flush(part)
+            os.replace(file, target)
+            os.replace(manifest, target.with_suffix(".json"))  # from here on it exists
+            flush(self.folder)
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "errno = " not in str(error):  # so h5py says that a disk is full
+                raise
+            shutil.rmtree(part, ignore_errors=True)
+            warnings.warn(
+                f"The checkpoint of step {self.step} could not be written: {error}. {self.kept()} The run goes on, and "
+                "the next checkpoint will be tried: make room on the disk.",
+                stacklevel=2,
+            )
+            return
+        self.saved, self.record = self.step, run["best"]
+        self.prune()
+
+    def prune(self):
+        """Leaves the last checkpoints and the best one. Without its manifest a checkpoint does not exist."""
+        kept = {path.stem for path in self.manifests()[-self.keep :]}
+        kept |= set() if self.record is None else {self.path(self.record["step"]).stem}
+        for ending in ("json", "keras"):
+            for path in self.folder.glob(f"step-*.{ending}"):
+                if path.stem not in kept:
+                    path.unlink(missing_ok=True)
+
+    def newest(self):
+        """The manifest of the last whole checkpoint, or None. Damaged ones after it are put aside."""
+        damaged = []
+        for path in reversed(self.manifests()):
+            run = read(path)
+            if run is not None:
+                for other in damaged:
+                    warnings.warn(
+                        f"The checkpoint {str(other.with_suffix('.keras'))!r} is damaged. The one before it is used, "
+                        f"of step {run['step']}; the damaged files end with '.damaged' now.",
+                        stacklevel=3,
+                    )
+                    for file in (other, other.with_suffix(".keras")):
+                        if file.exists():
+                            file.rename(file.with_name(f"{file.name}.damaged"))
+                return run
+            damaged.append(path)
+        if damaged:
+            raise ValueError(
+                f"All checkpoints in {str(self.folder)!r} are damaged: {', '.join(p.stem for p in damaged)}. Bring one "
+                "back from a copy, or begin anew in another folder."
+            )
+        return None
+
+    def load(self, model):
+        model.load_weights(self.path(self.saved))
+
+    def manifests(self):
+        return sorted(self.folder.glob("step-*.json"), key=lambda path: (len(path.stem), path.stem))
+
+    def path(self, step):
+        return self.folder / f"step-{step:08d}.keras"
+
+    def is_due(self):
+        return self.every != "epoch" and self.step // self.every > self.saved // self.every
+
+    def judge(self, logs):
+        """The new record, or None."""
+        if self.best is None or self.best not in logs:
+            return None
+        value = float(logs[self.best])
+        sign = 1 if self.mode == "min" else -1
+        if not np.isfinite(value) or self.record is not None and sign * value >= sign * self.record["value"]:
+            return None
+        return {"step": self.step, "value": value}
+
+    def kept(self):
+        files = self.files()
+        return f"The last checkpoint is {str(files[-1])!r}." if files else "There is no checkpoint yet."
+
+
+# What a checkpoint is of
+
+
+def state(model):
+    """Name, shape and dtype of every variable that a run is made of."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    variables = [v for v in model.variables if id(v) not in metrics] + list(model.optimizer.variables)
+    return [[v.path, list(v.shape), str(v.dtype)] for v in variables]
+
+
+def versions():
+    backend = keras.backend.backend()
+    return {"keras_ssl": keras_ssl.__version__, "keras": keras.__version__, backend: sys.modules[backend].__version__}
+
+
+def check_model(model):
+    if not isinstance(model, Method):
+        raise TypeError(f"model must be a keras_ssl.Method, for example keras_ssl.SimCLR. Received: {model!r}")
+    if getattr(model, "optimizer", None) is None:
+        raise TypeError("model is not compiled: call `model.compile(optimizer=...)` first, the optimizer is restored.")
+
+
+def check_versions(run, folder, accepted):
+    mine = versions()
+    if not accepted and run["versions"] != mine:
+        raise ValueError(
+            f"The checkpoint in {str(folder)!r} was written with {written(run['versions'])}; here is {written(mine)}. "
+            "Install those versions, or pass other_versions=True to `restore`: the run then goes on, but not bit for "
+            "bit. Or use another folder."
+        )
+
+
+def check_state(run, model, folder):
+    method = type(model).__name__
+    if run["method"] != method:
+        raise ValueError(
+            f"The checkpoint in {str(folder)!r} is of the method {run['method']}, the model is {method}. Use another "
+            "folder for another run."
+        )
+    theirs, mine = run["state"], state(model)
+    unlike = [f"{m[0]}: {t[1:]} in the checkpoint, {m[1:]} here" for t, m in zip(theirs, mine) if t[1:] != m[1:]]
+    if len(theirs) != len(mine):
+        unlike.insert(0, f"{len(theirs)} variables in the checkpoint, {len(mine)} here")
+    if unlike:
+        raise ValueError(
+            f"The checkpoint in {str(folder)!r} is of a {method} with other weights or another optimizer. "
+            f"{'; '.join(unlike[:3])}. Use the same arguments as in that run, or another folder."
+        )
+
+
+def build(optimizer, model):
+    if not optimizer.built:
+        if hasattr(model, "distribute_strategy"):
+            with model.distribute_strategy.scope():
+                optimizer.build(model.trainable_variables)
+        else:
+            optimizer.build(model.trainable_variables)
+
+
+def not_finite(model):
+    """Names of the weights that are NaN, or infinite where they are trained."""
+    trained = {id(variable) for variable in model.trainable_variables}
+    floats = [v for v in [*model.variables, *model.optimizer.variables] if "float" in str(v.dtype)]
+    return [
+        variable.path
+        for variable in floats
+        if bool(ops.any(ops.isnan(variable.value)))
+        or id(variable) in trained and not bool(ops.all(ops.isfinite(variable.value)))
+    ]
+
+
+def advice(model):
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    tries = [f"a lower learning rate (now {float(optimizer.learning_rate):.3g}) or a longer warm-up"]
+    if not (optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue):
+        tries.append("clipped gradients (global_clipnorm=1.0 of the optimizer)")
+    if "float16" == model.compute_dtype or keras.config.dtype_policy().name == "mixed_float16":
+        tries.append("mixed_bfloat16 or float32 in place of mixed_float16")
+    tries.append("a higher temperature, where the method has one")
+    tries.append("a look at the images and the views: pixels are finite, 0..255")
+    return (
+        f"To try: {'; '.join(tries)}. The same command goes on from the last checkpoint, with a constant learning rate "
+        "out of that checkpoint: assign `model.optimizer.learning_rate` after `restore` to change it."
+    )
+
+
+def written(values):
+    return ", ".join(f"{n}={v:.6g}" if isinstance(v, (float, np.floating)) else f"{n} {v}" for n, v in values.items())
+
+
+# Files
+
+
+def read(manifest):
+    """What a manifest says of its run, or None where it or its checkpoint is damaged."""
+    try:
+        content = json.loads(manifest.read_bytes())
+        whole = content["sha256"] == seal(manifest.with_suffix(".keras"), content["run"])
+    except (ValueError, KeyError, TypeError, FileNotFoundError):
+        return None
+    return content["run"] if whole else None
+
+
+def seal(file, run):
+    """SHA-256 of a file and of what is said of it."""
+    with open(file, "rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256")
+    digest.update(json.dumps(run, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def flush(path):
+    """Waits until a file, or the names in a folder, are on the disk."""
+    if path.is_dir() and os.name != "posix":  # other systems cannot open a folder
+        return
+    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def is_positive(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -1,0 +1,427 @@
+"""A killed run, started again, is the run that was not killed; what does not fit it is refused in one sentence."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_ssl
+from keras_ssl import checkpoint as module
+
+ROOT = Path(__file__).parents[1]
+COUNT, BATCH, EPOCHS = 40, 8, 4
+LENGTH = COUNT // BATCH
+
+
+def encoder(width=6):
+    images = x = keras.Input((8, 8, 3))
+    x = keras.layers.BatchNormalization(momentum=0.9)(keras.layers.Conv2D(width, 3)(x))
+    x = keras.layers.Dropout(0.1)(keras.layers.GlobalAveragePooling2D()(x))
+    return keras.Model(images, x)
+
+
+def make(name="MoCoV2", width=6, optimizer=None, **options):
+    keras.utils.set_random_seed(0)
+    views = keras_ssl.augment.Views(keras_ssl.augment.RandomResizedCrop(8, flip=0.5), 2)
+    options = {"hidden": 8, "dim": 4} | ({"queue_size": 20, "momentum": 0.9} if name == "MoCoV2" else {}) | options
+    model = getattr(keras_ssl, name)(encoder(width), views, **options)
+    rate = keras.optimizers.schedules.CosineDecay(0.1, 20)
+    model.compile(optimizer=optimizer or keras.optimizers.SGD(rate, momentum=0.9))
+    return model
+
+
+def data(epoch=0, start=0, batch=BATCH, **options):
+    images = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), "uint8")
+    return keras_ssl.data.arrays(images, batch, epoch=epoch, start=start, **options)
+
+
+def go_on(model, checkpoint, *callbacks, epochs=EPOCHS, **options):
+    epoch, start = checkpoint.restore(model)
+    callbacks = [*callbacks, checkpoint]
+    return model.fit(data(epoch, start, **options), epochs=epochs, initial_epoch=epoch, callbacks=callbacks, verbose=0)
+
+
+def state(model):
+    metrics = {id(variable) for variable in model.metrics_variables}
+    return [v.numpy() for v in [*model.variables, *model.optimizer.variables] if id(v) not in metrics]
+
+
+def assert_same(first, second):
+    assert len(first) == len(second)
+    for number, (one, other) in enumerate(zip(first, second)):
+        np.testing.assert_array_equal(one, other, err_msg=str(number))
+
+
+def names(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+class StopAt(keras.callbacks.Callback):
+    """Ends a run in the middle, by an exception, as a killed process does, or by Keras's own flag."""
+
+    def __init__(self, step, politely=False):
+        super().__init__()
+        self.step, self.politely = step, politely
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step -= 1
+        if self.step == 0 and self.politely:
+            self.model.stop_training = True
+        elif self.step == 0:
+            raise KeyboardInterrupt
+
+
+class Lengths(keras.callbacks.Callback):
+    """The number of batches of each epoch."""
+
+    def on_train_begin(self, logs=None):
+        self.batches = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.append(0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches[-1] += 1
+
+
+@pytest.fixture(scope="module")
+def straight():
+    model = make()
+    losses = model.fit(data(), epochs=EPOCHS, verbose=0).history["loss"]
+    return state(model), losses
+
+
+# Go on
+
+
+def test_a_process_that_is_killed_ends_with_the_same_weights(tmp_path):
+    """Real processes, real SIGKILLs, between and in the writes: benchmarks/kills.py."""
+    command = [sys.executable, "-W", "error::UserWarning", str(ROOT / "benchmarks" / "kills.py"), "MoCoV2"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    done = subprocess.run([*command, "--kills", "4"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert "MoCoV2: 4 kills of" in done.stdout and "the same end" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("politely", [False, True])
+def test_a_run_goes_on_inside_an_epoch(straight, tmp_path, politely):
+    weights, losses = straight
+    folder = tmp_path / "run"
+    first = keras_ssl.Checkpoint(folder, every=3, keep=2)
+    if politely:  # as a limit of time does: the last state is saved though it is not due
+        go_on(make(), first, StopAt(7, politely=True))
+        expected = (1, 2)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            go_on(make(), first, StopAt(8))  # saved at 3 and 6
+        expected = (1, 1)
+    second, lengths = keras_ssl.Checkpoint(folder, every=3, keep=2), Lengths()
+    model = make()
+    model.encoder.set_weights([w * 0 for w in model.encoder.get_weights()])
+    history = go_on(model, second, lengths).history["loss"]  # a warning of Keras, "ran out of data", would be an error
+    assert second.restore(make()) == (EPOCHS, 0)
+    assert lengths.batches == [LENGTH - expected[1], LENGTH, LENGTH]  # Keras would make them all as short as the first
+    assert_same(weights, state(model))
+    assert history == losses[1:]  # the first of them is a mean over batches before the stop as well
+    assert [path.stem for path in second.files()] == ["step-00000018", "step-00000020"]
+    again = make()
+    assert go_on(again, keras_ssl.Checkpoint(folder, every=3)).history == {}  # a finished run stays as it is
+    assert_same(weights, state(again))
+
+
+def test_a_run_goes_on_between_epochs_with_its_loss_scale(tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+
+    def model():
+        optimizer = keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.Adam(0.01), initial_scale=2.0**7, dynamic_growth_steps=3
+        )
+        return make("SimCLR", optimizer=optimizer)
+
+    whole, parts = model(), model()
+    whole.fit(data(), epochs=2, verbose=0)
+    go_on(parts, keras_ssl.Checkpoint(tmp_path), epochs=1)
+    parts = model()
+    go_on(parts, keras_ssl.Checkpoint(tmp_path), epochs=2)
+    assert float(parts.optimizer.dynamic_scale) > 2.0**7
+    assert_same(state(whole), state(parts))
+
+
+def test_what_callbacks_do_at_the_beginning_of_an_epoch_is_not_done_twice(tmp_path):
+    class Shift(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            for weight in self.model.trainable_variables:
+                weight.assign(weight * 1.01)
+
+    whole = make()
+    whole.fit(data(), epochs=2, callbacks=[Shift()], verbose=0)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(make(), keras_ssl.Checkpoint(tmp_path, every=2), Shift(), StopAt(3))
+    parts = make()
+    go_on(parts, keras_ssl.Checkpoint(tmp_path, every=2), Shift(), epochs=2)
+    assert_same(state(whole), state(parts))
+
+
+def test_a_checkpoint_is_a_file_for_load(straight, tmp_path):
+    checkpoint = keras_ssl.Checkpoint(tmp_path)
+    go_on(make(), checkpoint, epochs=EPOCHS)
+    assert_same(straight[0], state(keras_ssl.load(checkpoint.files()[-1])))
+
+
+def test_nothing_in_a_file_is_executed(tmp_path):
+    """A model with a Lambda, which Keras's safe mode refuses to load, is restored: only numbers are read."""
+
+    def model():
+        keras.utils.set_random_seed(0)
+        images = keras.Input((8, 8, 3))
+        outputs = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(lambda x: x + 1)(images))
+        made = keras_ssl.SimCLR(keras.Model(images, keras.layers.Dense(4)(outputs)), make().augment, hidden=4, dim=3)
+        made.compile(optimizer="sgd")
+        return made
+
+    first, second = model(), model()
+    go_on(first, keras_ssl.Checkpoint(tmp_path), epochs=1)
+    checkpoint = keras_ssl.Checkpoint(tmp_path)
+    assert checkpoint.restore(second) == (1, 0)
+    assert_same(state(first), state(second))
+    with pytest.raises(ValueError, match="(?i)unsafe|lambda"):
+        keras_ssl.load(checkpoint.files()[-1])
+
+
+# Which files stay
+
+
+def test_the_last_and_the_best_stay(tmp_path):
+    class Score(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["score"] = [1.0, 3.0, 2.0, 0.0][epoch]
+
+    checkpoint = keras_ssl.Checkpoint(tmp_path, keep=1, best="score", mode="max")
+    go_on(make(), checkpoint, Score(), epochs=3)
+    assert names(tmp_path) == [f"step-000000{step}.{end}" for step in (10, 15) for end in ("json", "keras")]
+    later = keras_ssl.Checkpoint(tmp_path, keep=1, best="score", mode="max")
+    go_on(make(), later, Score())
+    assert later.best_file() == tmp_path / "step-00000010.keras"
+    assert [path.stem[-2:] for path in later.files()] == ["10", "20"]
+
+
+def test_a_write_that_was_interrupted_leaves_nothing(tmp_path, monkeypatch):
+    """At whichever call on the disk it stops, the run goes on from the checkpoint before or from the new one."""
+    go_on(make(), keras_ssl.Checkpoint(tmp_path), epochs=1)
+    calls, model, expected = [], make(), {}
+    for name in ("replace", "fsync"):
+        def counted(*arguments, real=getattr(os, name)):
+            calls.append(name)
+            if len(calls) == counted.limit:
+                raise KeyboardInterrupt  # no `except` of ours sees it, as none sees a SIGKILL
+            return real(*arguments)
+
+        expected[name] = counted
+        monkeypatch.setattr(os, name, counted)
+    seen = set()
+    for limit in range(1, 8):
+        calls.clear()
+        for counted in expected.values():
+            counted.limit = limit
+        checkpoint = keras_ssl.Checkpoint(tmp_path, keep=9)
+        checkpoint.set_model(model)
+        position = checkpoint.restore(model)
+        seen.add(position)
+        if position != (1, 0):
+            break
+        checkpoint.step, checkpoint.epoch = 10, 2
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.save(2, 0)
+    assert limit == 7 and seen == {(1, 0), (2, 0)}  # three flushes, two renames, the last flush
+
+
+@pytest.mark.parametrize("file", ["keras", "json"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "missing"])
+def test_a_damaged_checkpoint_is_recognised(tmp_path, file, damage):
+    folder = tmp_path / "run"
+    write(folder)
+    path = folder / f"step-00000010.{file}"
+    content = path.read_bytes()
+    if damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        place = content.index(b'"epoch": 2') + 9 if file == "json" else len(content) // 2
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+    checkpoint = keras_ssl.Checkpoint(folder)
+    if (file, damage) == ("json", "missing"):  # that is a write which did not come to its end
+        assert checkpoint.restore(MODELS["same"]()) == (1, 0)
+    else:
+        with pytest.warns(UserWarning, match="step-00000010.keras' is damaged. The one before it is used, of step 5"):
+            assert checkpoint.restore(MODELS["same"]()) == (1, 0)
+        assert keras_ssl.Checkpoint(folder).restore(MODELS["same"]()) == (1, 0)  # without a warning
+    (folder / "step-00000005.keras").write_bytes(b"PK")
+    with pytest.raises(ValueError, match="All checkpoints in .* are damaged: step-00000005"):
+        keras_ssl.Checkpoint(folder).restore(MODELS["same"]())
+
+
+def write(folder):
+    """Two checkpoints, of the steps 5 and 10, without a training."""
+    model = MODELS["same"]()
+    checkpoint = keras_ssl.Checkpoint(folder)
+    checkpoint.set_model(model)
+    checkpoint.restore(model)
+    for checkpoint.step, epoch in ((5, 1), (10, 2)):
+        checkpoint.steps_per_epoch = LENGTH
+        checkpoint.save(epoch, 0)
+
+
+# What does not fit
+
+
+MODELS = {
+    "same": lambda: make("SimCLR"),
+    "method": lambda: make("MoCoV2"),
+    "shapes": lambda: make("SimCLR", width=7),
+    "optimizer": lambda: make("SimCLR", optimizer=keras.optimizers.Adam()),
+}
+
+
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        ("method", "is of the method SimCLR, the model is MoCoV2. Use another folder"),
+        ("shapes", r"with other weights .* conv2d.*: \[\[3, 3, 3, 6\].* in the checkpoint, \[\[3, 3, 3, 7\]"),
+        ("optimizer", "other weights or another optimizer.* variables in the checkpoint"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, model, message):
+    write(tmp_path)
+    other = MODELS[model]()
+    before = state(other)
+    with pytest.raises(ValueError, match=message) as raised:
+        keras_ssl.Checkpoint(tmp_path).restore(other)
+    assert len(str(raised.value).splitlines()) == 1
+    assert_same(before, state(other)[: len(before)])
+
+
+def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
+    write(tmp_path)
+    monkeypatch.setattr(keras_ssl, "__version__", "9.9.9")
+    with pytest.raises(ValueError, match="written with keras_ssl 0.*here is keras_ssl 9.9.9.*other_versions=True"):
+        keras_ssl.Checkpoint(tmp_path).restore(MODELS["same"]())
+    assert keras_ssl.Checkpoint(tmp_path).restore(MODELS["same"](), other_versions=True) == (2, 0)
+
+
+def test_a_fit_that_does_not_go_on_where_the_run_stands_is_refused(tmp_path):
+    model = make()
+    with pytest.raises(ValueError, match="Call `epoch, start = checkpoint.restore"):
+        model.fit(data(), callbacks=[keras_ssl.Checkpoint(tmp_path)], verbose=0)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(model, keras_ssl.Checkpoint(tmp_path, every=3), StopAt(8))
+    checkpoint = keras_ssl.Checkpoint(tmp_path)
+    assert checkpoint.restore(model) == (1, 1)
+    with pytest.raises(ValueError, match="stands at batch 1 of epoch 1, but the data has 5 batches.*epoch=1, start=1"):
+        model.fit(data(1), epochs=3, initial_epoch=1, callbacks=[checkpoint], verbose=0)
+    with pytest.raises(ValueError, match="fit begins with epoch 0, .* pass initial_epoch=1"):
+        model.fit(data(1, 1), epochs=3, callbacks=[checkpoint], verbose=0)
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="ended after 4 of its 5 batches"):
+        warnings.simplefilter("ignore")  # Keras's own
+        model.fit(data(1, 2), epochs=3, initial_epoch=1, callbacks=[checkpoint], verbose=0)
+    go_on(model, keras_ssl.Checkpoint(tmp_path), epochs=2)
+    with pytest.raises(ValueError, match="4 batches in an epoch, but .* of a run with 5"):
+        go_on(model, keras_ssl.Checkpoint(tmp_path), batch=10)
+
+
+def test_wrong_arguments_are_refused(tmp_path):
+    for options, name in (({"every": 0}, "every"), ({"every": "step"}, "every"), ({"keep": 0}, "keep")):
+        with pytest.raises(ValueError, match=f"{name} must be .*Received: {name}="):
+            keras_ssl.Checkpoint(tmp_path, **options)
+    with pytest.raises(ValueError, match="mode must be"):
+        keras_ssl.Checkpoint(tmp_path, best="loss", mode="most")
+    with pytest.raises(TypeError, match="must be a keras_ssl.Method"):
+        keras_ssl.Checkpoint(tmp_path).restore(encoder())
+    with pytest.raises(TypeError, match="not compiled"):
+        keras_ssl.Checkpoint(tmp_path).restore(keras_ssl.SimCLR(encoder(), hidden=4, dim=3))
+
+
+# What goes wrong on the way
+
+
+class Break(keras.callbacks.Callback):
+    """Makes the weights, or only the loss, not a number before a step."""
+
+    def __init__(self, step, after=False):
+        super().__init__()
+        self.step, self.after = step, after
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.step -= 1
+        if self.step == 0 and not self.after:
+            self.spoil()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.step == 0 and self.after:
+            self.spoil()
+
+    def spoil(self):
+        weight = self.model.trainable_variables[0]
+        weight.assign(weight * np.nan)
+
+
+def test_nan_stops_the_run_before_it_is_saved(tmp_path):
+    model = make("VICReg")
+    checkpoint = keras_ssl.Checkpoint(tmp_path, every=1)
+    match = (
+        r"stops at step 7 \(batch 2 of epoch 1.*loss is not finite: .*loss=nan.*One step before: .*invariance=\d.*last "
+        r"checkpoint is .*step-00000006.keras'. To try: a lower learning rate .now 0.0\d+. .*clipped gradients"
+    )
+    with pytest.raises(FloatingPointError, match=match):
+        go_on(model, checkpoint, Break(7))
+    again = make("VICReg")
+    assert keras_ssl.Checkpoint(tmp_path).restore(again) == (1, 1)
+    assert all(np.isfinite(value).all() for value in state(again))
+    # The loss of a step is that of the weights before it: they may break where it is finite.
+    with pytest.raises(FloatingPointError, match="step 8 .*loss is finite, but weights are not: .*kernel"):
+        go_on(again, keras_ssl.Checkpoint(tmp_path, every=1), Break(2, after=True))
+    assert checkpoint.files()[-1].stem == "step-00000007"
+
+
+def test_nan_stops_a_run_without_checkpoints():
+    with pytest.raises(FloatingPointError, match=r"step 2 \(batch 2 of epoch 0.*There is no checkpoint"):
+        make("SimCLR").fit(data(), callbacks=[Break(2), keras_ssl.StopOnNaN()], verbose=0)
+
+
+def test_a_full_disk_loses_nothing(straight, tmp_path):
+    """The system refuses to make files larger than a limit, as it does where there is no room."""
+    class Full(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            soft = 16384 if epoch in (1, 2) else resource.RLIM_INFINITY
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    model, checkpoint = make(), keras_ssl.Checkpoint(tmp_path, keep=2)
+    try:
+        with pytest.warns(UserWarning, match="could not be written.*last checkpoint is .*step-00000005.keras'") as seen:
+            go_on(model, checkpoint, Full())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert sum("could not be written" in str(warning.message) for warning in seen) == 2
+    assert_same(straight[0], state(model))
+    assert names(tmp_path) == [f"step-000000{step}.{end}" for step in ("05", "20") for end in ("json", "keras")]
+    assert keras_ssl.Checkpoint(tmp_path).restore(make()) == (EPOCHS, 0)
+
+
+def test_a_manifest_says_what_it_is_of(tmp_path):
+    write(tmp_path)
+    content = json.loads((tmp_path / "step-00000010.json").read_text())
+    run = content["run"]
+    assert (run["method"], run["step"], run["epoch"], run["start"]) == ("SimCLR", 10, 2, 0)
+    assert run["versions"]["keras_ssl"] == keras_ssl.__version__ and run["versions"] == module.versions()
+    assert content["sha256"] == module.seal(tmp_path / "step-00000010.keras", run)
