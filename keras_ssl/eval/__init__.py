@@ -1,22 +1,52 @@
 """Evaluation: what the features of an encoder are worth, measured on labelled sets and on their geometry."""
 
-from keras_ssl.eval.callbacks import KNN, CollapseMonitor, LinearProbe
+from keras_ssl.eval.callbacks import KNN, CollapseMonitor, LinearProbe, Monitor
+from keras_ssl.eval.clusters import clustering, clustering_features
+from keras_ssl.eval.episodes import few_shot, few_shot_features
 from keras_ssl.eval.extraction import features
-from keras_ssl.eval.geometry import alignment, collapse
+from keras_ssl.eval.few_labels import labelled_part, semi_supervised
+from keras_ssl.eval.fine_tuning import fine_tune
+from keras_ssl.eval.geometry import alignment, collapse, uniformity
+from keras_ssl.eval.label_free import align_uniform, lidar, lidar_features, rank_me
+from keras_ssl.eval.layers import layer_encoder, layer_probes
+from keras_ssl.eval.mlp import mlp_probe, mlp_probe_features
 from keras_ssl.eval.nearest import knn, knn_features
 from keras_ssl.eval.probe import linear, linear_features
+from keras_ssl.eval.ranking import retrieval, retrieval_features
+from keras_ssl.eval.result import Measure, Result
 from keras_ssl.eval.score import Score
 
 __all__ = [
     "KNN",
     "CollapseMonitor",
     "LinearProbe",
+    "Measure",
+    "Monitor",
+    "Result",
     "Score",
+    "align_uniform",
     "alignment",
+    "clustering",
+    "clustering_features",
     "collapse",
     "features",
+    "few_shot",
+    "few_shot_features",
+    "fine_tune",
     "knn",
     "knn_features",
+    "labelled_part",
+    "layer_encoder",
+    "layer_probes",
+    "lidar",
+    "lidar_features",
     "linear",
     "linear_features",
+    "mlp_probe",
+    "mlp_probe_features",
+    "rank_me",
+    "retrieval",
+    "retrieval_features",
+    "semi_supervised",
+    "uniformity",
 ]

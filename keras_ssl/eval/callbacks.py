@@ -1,14 +1,16 @@
 """Callbacks: the evaluations as numbers of every epoch, in the logs of `fit`."""
 
+import re
 import warnings
 
 import keras
 import numpy as np
 
 from keras_ssl.eval.extraction import chunks, elements, encode, labelled
-from keras_ssl.eval.geometry import alignment, collapse
+from keras_ssl.eval.geometry import Diverged, alignment, collapse
 from keras_ssl.eval.nearest import knn_features
 from keras_ssl.eval.probe import linear_features
+from keras_ssl.eval.result import Result
 
 
 class Evaluation(keras.callbacks.Callback):
@@ -126,6 +128,51 @@ class LinearProbe(Labelled):
             *sets, epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
             weight_decay=self.weight_decay, seed=self.seed,
         )
+
+
+class Monitor(Evaluation):
+    """Logs the numbers of any evaluation at the end of the epochs.
+
+    The keys are `name` and, of a `Result`, the names of its measures, in small letters: `clustering_nmi`.
+
+    Args:
+        measure: function of the encoder that returns a `Result`, a `Score` or a number; all of `keras_ssl.eval` do,
+            with their other arguments filled in.
+        name: string, the start of the keys in the logs.
+        every: positive int, epochs between two measurements.
+
+    Attributes:
+        result: what the last call returned.
+
+    Raises:
+        TypeError: `measure` is no function.
+        ValueError: a bad `every`.
+
+    Example:
+        >>> labelled = np.zeros((4, 8, 8, 3), "uint8"), np.array([0, 1, 0, 1])
+        >>> callback = Monitor(lambda encoder: retrieval(encoder, labelled), "retrieval", every=5)
+    """
+
+    def __init__(self, measure, name, every=1):
+        super().__init__(every)
+        if not callable(measure):
+            raise TypeError(f"measure must be a function of the encoder. Received: measure={measure!r}")
+        self.function, self.name, self.names = measure, name, ()
+        self.result = None
+
+    def measure(self, encoder):
+        try:
+            self.result = self.function(encoder)
+        except Diverged as error:
+            warnings.warn(f"{self.name}: {error}")
+            return dict.fromkeys(self.names or (self.name,), float("nan"))
+        if isinstance(self.result, Result):
+            numbers = {f"{self.name}_{key}": found.mean for key, found in self.result.measures.items()}
+        else:
+            numbers = {self.name: float(self.result)}
+        numbers = {re.sub(r"\W+", "_", key).lower(): number for key, number in numbers.items()}
+        self.names = tuple(numbers)
+        return numbers
 
 
 class CollapseMonitor(Evaluation):

@@ -48,12 +48,16 @@ def features(encoder, data, batch_size=256):
 def labelled(encoder, data, batch_size, name):
     """`features` of a data set that must have labels; `name` names it in the error."""
     rows, labels = features(encoder, data, batch_size)
+    check_labels(labels, name)
+    return rows, labels
+
+
+def check_labels(labels, name):
     if labels is None:
         raise ValueError(
             f"The {name} set has no labels: give a pair of arrays (images, labels) or a tf.data.Dataset of dicts with "
             f'"image" and "label".'
         )
-    return rows, labels
 
 
 def encode(encoder, images, batch_size):
@@ -65,13 +69,17 @@ def encode(encoder, images, batch_size):
     missing = -n % size
     images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing else images
     outputs = encoder.predict(images.astype("float32"), batch_size=size, verbose=0)
+    check_features(outputs)
+    return np.asarray(outputs[:n]).astype("float32")
+
+
+def check_features(outputs):
     if not hasattr(outputs, "shape") or len(outputs.shape) != 2:
         shape = getattr(outputs, "shape", type(outputs).__name__)
         raise ValueError(
             f"The encoder must return features of shape (batch, dim): pool its feature maps or tokens first. "
             f"Received outputs: {shape}"
         )
-    return np.asarray(outputs[:n]).astype("float32")
 
 
 def chunks(data, batch_size):

@@ -10,6 +10,10 @@ import numpy as np
 from keras_ssl.eval.extraction import matrix
 
 
+class Diverged(ValueError):
+    """The features hold NaN or infinite numbers."""
+
+
 def collapse(features):
     """How far the features have collapsed, in four numbers.
 
@@ -82,7 +86,25 @@ def rank(f):
     return float(np.exp(-np.sum(p * np.log(p))))
 
 
-def uniformity(x, rows=1024):
+def uniformity(features, rows=1024):
+    """`log mean exp(-2 ||x_i - x_j||^2)` over all pairs `i < j` of the unit features.
+
+    0: all images alike; the lower, the more uniform on the sphere, about -4 the least.
+
+    Args:
+        features: array `(n, dim)`, n >= 2.
+        rows: int, rows of the distances held at once.
+
+    Returns:
+        float of at most 0.
+
+    Example:
+        >>> uniformity([[1.0, 0.0], [-2.0, 0.0]])
+        -8.0
+    """
+    x = unit(finite(features, "features"))
+    if len(x) < 2:
+        raise ValueError(f"uniformity needs the features of two images at least. Received: shape={x.shape}")
     n, total, squares = len(x), 0.0, np.sum(x * x, axis=1)
     for start in range(0, n, rows):  # memory grows with n, not with n * n
         block = np.arange(start, min(start + rows, n))
@@ -101,5 +123,5 @@ def finite(features, name):
     """Check features: float64 array `(n, dim)`, as small differences decide."""
     f = matrix(features, name).astype("float64")
     if not np.all(np.isfinite(f)):
-        raise ValueError(f"{name} hold NaN or infinite numbers: the encoder has diverged.")
+        raise Diverged(f"{name} hold NaN or infinite numbers: the encoder has diverged.")
     return f

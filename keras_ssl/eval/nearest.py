@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_ssl.eval.extraction import integers, labelled, matrix
+from keras_ssl.eval.geometry import Diverged
 from keras_ssl.eval.score import score
 
 # Similarities held at once: 128 MiB of float32, whatever the sizes of the two sets.
@@ -112,7 +113,7 @@ def checked(train_features, train_labels, test_features, test_labels, classes):
         if len(rows) != len(labels):
             raise ValueError(f"Expected one label a row. Received: {len(rows)} {name} features, {len(labels)} labels")
         if not np.all(np.isfinite(rows)):
-            raise ValueError(f"The {name} features hold NaN or infinite numbers: the encoder has diverged.")
+            raise Diverged(f"The {name} features hold NaN or infinite numbers: the encoder has diverged.")
     if classes is None:
         classes = int(train_labels.max()) + 1
     elif not isinstance(classes, (int, np.integer)) or classes <= train_labels.max():

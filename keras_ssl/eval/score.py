@@ -1,7 +1,11 @@
 """Score: an accuracy with the number of samples behind it."""
 
+import csv
 import dataclasses
+import json
 import math
+import os
+import pathlib
 
 import numpy as np
 
@@ -47,6 +51,10 @@ class Score:
             "name": self.name, "accuracy": self.accuracy, "low": low, "high": high, "top5": self.top5, "n": self.n,
         }
 
+    def save(self, path):
+        """Write the numbers of `to_dict` as JSON or CSV, by the ending of the path."""
+        return write(path, self.to_dict(), [self.to_dict()])
+
     def __float__(self):
         return self.accuracy
 
@@ -82,3 +90,18 @@ def score(votes, labels, name):
         top5=float(np.mean((rank < 5) & voted)) if classes >= 5 else None,
         name=name,
     )
+
+
+def write(path, document, rows):
+    """Write `document` as JSON, or `rows`, dicts with the same keys, as CSV, by the ending of the path."""
+    path = pathlib.Path(os.fspath(path))
+    if path.suffix not in (".json", ".csv"):
+        raise ValueError(f"path must end in .json or .csv. Received: path={str(path)!r}")
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        if path.suffix == ".json":
+            file.write(json.dumps(document, indent=2) + "\n")
+        else:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    return path

@@ -2,7 +2,8 @@
 
 from keras_ssl.optimizers.adamw import AdamW
 from keras_ssl.optimizers.lars import LARS
+from keras_ssl.optimizers.layer_decay import layer_decay
 from keras_ssl.optimizers.schedules import cosine, scale, warmup_cosine
 from keras_ssl.optimizers.sgd import SGD
 
-__all__ = ["AdamW", "LARS", "SGD", "cosine", "scale", "warmup_cosine"]
+__all__ = ["AdamW", "LARS", "SGD", "cosine", "layer_decay", "scale", "warmup_cosine"]

@@ -26,6 +26,8 @@ class AdamW(Exclusion, keras.optimizers.AdamW):
             `"class_token"` or `"position"`.
         exclude_vectors: whether variables of rank 0 and 1 (biases, scales and offsets of normalisation) have no
             weight decay either. True as in these papers' code.
+        rates: list of floats >= 0, one for each trainable variable of the model in their order, by which its learning
+            rate is multiplied, or None; see `layer_decay`.
         **kwargs: arguments of every `keras.optimizers.Optimizer`.
 
     Raises:
@@ -39,7 +41,7 @@ class AdamW(Exclusion, keras.optimizers.AdamW):
     """
 
     def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False,
-                 exclude=None, exclude_vectors=True, name="adamw", **kwargs):
+                 exclude=None, exclude_vectors=True, rates=None, name="adamw", **kwargs):
         if not isinstance(weight_decay, schedules.LearningRateSchedule):
             check_not_negative(weight_decay=weight_decay)
         super().__init__(
@@ -47,15 +49,30 @@ class AdamW(Exclusion, keras.optimizers.AdamW):
             name=name, **kwargs
         )
         self._set_exclusion(exclude, exclude_vectors)
+        if rates is not None:
+            if not isinstance(rates, (list, tuple)):
+                raise ValueError(f"rates must be a list of floats, one a variable, or None. Received: rates={rates!r}")
+            check_not_negative(**{f"rates[{i}]": rate for i, rate in enumerate(rates)})
+        self.rates = rates
+
+    def build(self, variables):
+        if not self.built and self.rates is not None and len(self.rates) != len(variables):
+            raise ValueError(
+                "rates must hold one factor for each trainable variable: take them of the whole model that is trained, "
+                f"after freezing. Received: {len(self.rates)} rates and {len(variables)} variables"
+            )
+        super().build(variables)
 
     def update_step(self, gradient, variable, learning_rate):
+        if self.rates is not None:
+            learning_rate = learning_rate * self.rates[self._get_variable_index(variable)]
         if not self._excludes(variable):
             rate = ops.cast(learning_rate, variable.dtype) * ops.cast(self._current_decay(), variable.dtype)
             self.assign_sub(variable, rate * variable)
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self):
-        config = super().get_config()
+        config = {**super().get_config(), "rates": None if self.rates is None else [float(x) for x in self.rates]}
         if isinstance(self.weight_decay, schedules.LearningRateSchedule):
             config["weight_decay"] = schedules.serialize(self.weight_decay)
         return config

@@ -1,0 +1,222 @@
+"""Fine-tuning: Masked Autoencoders Are Scalable Vision Learners (He et al., 2021), https://arxiv.org/abs/2111.06377.
+
+The protocol of BEiT (Bao et al., 2021), https://arxiv.org/abs/2106.08254, and of most papers on masked images since.
+"""
+
+import keras
+import numpy as np
+
+from keras_ssl import augment as augmentations
+from keras_ssl import encoders, optimizers
+from keras_ssl.eval.extraction import check_features, check_labels, chunks, features, integers
+from keras_ssl.eval.score import score
+
+
+def fine_tune(
+    encoder, train, test, epochs=100, batch_size=256, learning_rate=1e-3, weight_decay=0.05, layer_decay=0.75,
+    warmup=None, drop_path=None, label_smoothing=0.1, augment=None, seed=0, verbose=0, return_model=False,
+):
+    """Accuracy of a copy of the encoder that is trained on, with a new linear layer, on labelled images.
+
+    AdamW, with a rate that falls from layer to layer (`keras_ssl.optimizers.layer_decay`), warms up and then follows
+    half a cosine to 0. All of the copy trains, also what was frozen; the given encoder stays as it is. The head starts
+    near 0. Vectors, class token and tables of positions are not decayed. Of the papers' recipe, mixup and cutmix are
+    left out, and their RandAugment is an `augment`. Both sets are read into memory. A fresh encoder instead of a
+    trained one gives the number to compare with, better with `layer_decay=1`. Under `tf.distribute`, call it inside
+    `strategy.scope()`.
+
+    Args:
+        encoder: `keras.Model` from images to features `(batch, dim)`, which are all that the head sees: papers take
+            the mean of the tokens (`pooling="mean"`).
+        train: labelled images to fit: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
+        test: labelled images to score, of the encoder's size. They are not augmented.
+        epochs: positive int, passes over the training images; 100 for a ViT-B in MAE and BEiT.
+        batch_size: positive int, images a step; 1024 in MAE. A smaller training set is one batch.
+        learning_rate: positive float, the rate at 256 images a step: the highest rate is
+            `learning_rate * batch_size / 256`. 1e-3 in MAE, whose code has 5e-4 for a ViT-B.
+        weight_decay: float >= 0; 0.05 in both papers.
+        layer_decay: float in (0, 1]; 0.75 in MAE, 0.65 in BEiT-B and in MAE's code for a ViT-B; 1 is none.
+        warmup: float >= 0 and less than `epochs`, epochs of linear warm-up: 5 in MAE, 20 in BEiT-B. None is a
+            twentieth of the epochs.
+        drop_path: float in [0, 1), stochastic depth of a `vit`, `swin` or `conv_vit`, see
+            `keras_ssl.encoders.with_drop_path`; 0.1 in both papers. None leaves the encoder's own.
+        label_smoothing: float in [0, 1); 0.1 in both papers.
+        augment: layer from uint8 images to one view each of the encoder's size, such as
+            `keras_ssl.augment.View([...])`; False for none. None is a crop and a flip: up to 64 pixels of a random
+            place with a margin of an eighth of the side, above of random size.
+        seed: int, of the order, the views, dropout and the head: on one machine, same seed, same score. Layers of the
+            augmentation that are not of this package have a seed of their own.
+        verbose: 0, 1 or 2, as in `fit`.
+        return_model: whether to return the trained model, too.
+
+    Returns:
+        `Score`, or with `return_model` a pair of it and the `keras.Model` from images to logits `(batch, classes)`.
+
+    Raises:
+        TypeError: the encoder is no `keras.Model`, or cannot be copied, or the augmentation is no layer.
+        ValueError: no labels, a bad number, images of another size than the encoder's, an encoder without a drop path,
+            or the training has diverged.
+
+    Example:
+    ```python
+    score = keras_ssl.eval.fine_tune(encoder, (images, labels), (test_images, test_labels), drop_path=0.1)
+    ```
+    """
+    if not isinstance(encoder, keras.Model):
+        raise TypeError(f"encoder must be a keras.Model from images to features. Received: {encoder!r}")
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name} must be a positive int. Received: {name}={value!r}")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate must be positive. Received: learning_rate={learning_rate!r}")
+    if not weight_decay >= 0:
+        raise ValueError(f"weight_decay must be >= 0. Received: weight_decay={weight_decay!r}")
+    if not 0 < layer_decay <= 1:
+        raise ValueError(f"layer_decay must be in (0, 1]. Received: layer_decay={layer_decay!r}")
+    warmup = epochs / 20 if warmup is None else warmup
+    if not 0 <= warmup < epochs:
+        raise ValueError(f"warmup must be in [0, epochs), in epochs. Received: warmup={warmup!r}, epochs={epochs}")
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must be in [0, 1). Received: label_smoothing={label_smoothing!r}")
+    images, labels = in_memory(train, batch_size, "train")
+    test = in_memory(test, batch_size, "test")
+    check_size(encoder, test[0], "test")
+    augment = view(augment, encoder, images)
+    views = images[:2] if augment is None else augmented(augment, images[:2])
+    check_size(encoder, views, "train")
+
+    classifier = with_head(copied(encoder, drop_path, views), views, int(labels.max()) + 1, seed)
+    batches = Batches(images, labels, min(batch_size, len(images)), epochs, seed)
+    rates = optimizers.layer_decay(classifier, layer_decay)
+    peak = optimizers.scale(learning_rate, batches.size)
+    optimizer = optimizers.AdamW(
+        optimizers.warmup_cosine(peak, len(batches), min(round(warmup * batches.steps), len(batches) - 1)),
+        weight_decay, rates=rates, exclude=["class_token/", "table/"],
+    )
+    if any(layer.compute_dtype == "float16" for layer in classifier._flatten_layers()):
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model = Augmented(classifier, augment)
+    model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing))
+    model.fit(batches, shuffle=False, verbose=verbose)
+
+    logits, labels = features(classifier, test, batch_size)
+    if not np.all(np.isfinite(logits)):
+        raise ValueError(
+            "The fine-tuning has diverged: try a smaller learning_rate or a longer warmup. "
+            f"Received: learning_rate={learning_rate}, warmup={warmup}"
+        )
+    found = score(logits, labels, name="fine-tuning")
+    return (found, classifier) if return_model else found
+
+
+class Augmented(keras.Model):
+    """The classifier behind its augmentation, which acts in training only."""
+
+    def __init__(self, classifier, augment):
+        super().__init__(dtype="float32")
+        self.classifier, self.augment = classifier, augment
+
+    def call(self, inputs, training=False):
+        images = self.augment(inputs) if training and self.augment is not None else inputs["image"]
+        return self.classifier(keras.ops.cast(images, "float32"), training=training)
+
+
+class Batches(keras.utils.PyDataset):
+    """The batches of all epochs, each a pure function of the seed and its number."""
+
+    def __init__(self, images, labels, size, epochs, seed):
+        super().__init__()
+        self.images, self.labels, self.size, self.epochs, self.seed = images, labels, size, epochs, seed
+        self.steps = len(images) // size
+        self.targets = np.eye(labels.max() + 1, dtype="float32")
+        self.epoch = None
+
+    def __len__(self):
+        return self.steps * self.epochs
+
+    def __getitem__(self, number):
+        epoch, step = divmod(number, self.steps)
+        if epoch != self.epoch:
+            generator = np.random.default_rng([self.seed, epoch])
+            self.epoch, self.order = epoch, generator.permutation(len(self.images)).astype("int32")
+            self.start = generator.integers(2**31, dtype="int32")
+        chosen = self.order[step * self.size:(step + 1) * self.size]
+        seeds = np.stack([np.full_like(chosen, self.start), chosen], axis=1)  # (batch, 2)
+        return {"image": self.images[chosen], "seed": seeds}, self.targets[self.labels[chosen]]
+
+
+def in_memory(data, batch_size, name):
+    """All images and labels of a data set that must have labels; `name` names it in the error."""
+    parts = list(chunks(data, batch_size))
+    if not parts:
+        raise ValueError("The data has no images.")
+    images, labels = zip(*parts)
+    check_labels(labels[0], name)
+    return np.concatenate(images), integers(np.concatenate(labels))
+
+
+def view(augment, encoder, images):
+    """The augmentation as a layer that takes seeds, or None."""
+    if augment is False:
+        return None
+    if augment is None:
+        sides = [own or side for own, side in zip(size(encoder) or images.shape[1:], images.shape[1:])][:2]
+        if min(sides) > 64:
+            return augmentations.RandomResizedCrop(sides, flip=0.5)
+        return augmentations.RandomCrop(sides, padding=min(sides) // 8, flip=0.5)
+    if not isinstance(augment, keras.layers.Layer):
+        raise TypeError(f"augment must be a layer from images to one view each, False or None. Received: {augment!r}")
+    return augment if isinstance(augment, augmentations.Augmentation) else augmentations.View([augment])
+
+
+def augmented(augment, images):
+    views = augment({"image": images, "seed": np.zeros((len(images), 2), "int32")})
+    if not hasattr(views, "shape"):
+        raise ValueError(f"augment must return one view of each image. Received: {len(views)} of them")
+    return views
+
+
+def check_size(encoder, images, name):
+    shape, expected = tuple(images.shape[1:]), size(encoder) or (None,) * 3
+    if len(shape) != 3 or any(own not in (None, side) for own, side in zip(expected, shape)):
+        raise ValueError(
+            f"The encoder takes images of shape {expected}, height, width and channels: resize them, or augment to "
+            f"that size in training. Received: {name} images of shape {shape}"
+        )
+
+
+def size(encoder):
+    """The shape of the images of an encoder, or None where it is not known."""
+    shape = getattr(encoder, "input_shape", None)
+    return shape[1:] if isinstance(shape, tuple) and len(shape) == 4 else None
+
+
+def copied(encoder, drop_path, images):
+    if drop_path is not None:
+        copy = encoders.with_drop_path(encoder, drop_path)
+    else:
+        try:
+            copy = type(encoder).from_config(encoder.get_config())
+            copy(keras.ops.cast(images, "float32"), training=False)  # builds a subclass
+            copy.set_weights(encoder.get_weights())
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise TypeError(
+                "fine_tune trains a copy: the encoder must be built, and have a get_config from which its class can "
+                f"make it again. Received: encoder={encoder}"
+            ) from error
+    copy.trainable = False
+    copy.trainable = True  # where it is True already, setting it again frees no frozen part
+    return copy
+
+
+def with_head(encoder, images, classes, seed):
+    """Images to logits; all random states are set by the seed."""
+    check_features(encoder(keras.ops.cast(images, "float32"), training=False))
+    draw = keras.initializers.TruncatedNormal(stddev=2e-5, seed=seed)  # as in MAE
+    head = keras.layers.Dense(classes, kernel_initializer=draw, dtype="float32", name="head")
+    model = keras.Sequential([encoder, head], name="classifier")
+    model.build((None, *images.shape[1:]))
+    states = [v for v in encoder.variables if v.path.endswith("seed_generator_state")]
+    for state, start in zip(states, np.random.default_rng(seed).integers(2**32, size=len(states)), strict=True):
+        state.assign(np.array([start, 0], "uint32"))  # the second number counts the draws
+    return model
