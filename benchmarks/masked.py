@@ -25,7 +25,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import ops  # noqa: E402
 from quality import Save, load, scores, write  # noqa: E402
-from recipes import RECIPES, mean_vit  # noqa: E402
+from small_recipes import RECIPES, mean_vit  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import augment, data, encoders, eval, losses, optimizers, visualize  # noqa: E402
@@ -137,7 +137,9 @@ def train(options):
 
 def tune(encoder, images, test, decay, epochs):
     return float(
-        eval.fine_tune(encoder, images, test, epochs=epochs, batch_size=BATCH, layer_decay=decay, drop_path=0.1)
+        eval.fine_tune(
+            encoder, images, test, epochs, BATCH, learning_rate=2e-3, layer_decay=decay, drop_path=0.1
+        )
     )
 
 

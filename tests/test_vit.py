@@ -237,6 +237,7 @@ def test_the_patch_projection_freezes():
     wrapped = keras_ssl.heads.attach(small(), keras_ssl.heads.mlp(WIDTH, 4, 4))
     assert encoders.freeze_patches(wrapped) is True and not wrapped.layers[1].get_layer("patches").trainable
     assert encoders.freeze_patches(encoders.resnet18((32, 32, 3), width=2)) is False
+    assert encoders.freeze_patches(model, False) is True and len(model.trainable_variables) == count
 
 
 # Copies, files, precision

@@ -206,16 +206,18 @@ def attention_maps(encoder, block=-1):
     return keras.Model(images, maps, name="attention_maps")
 
 
-def freeze_patches(encoder):
+def freeze_patches(encoder, frozen=True):
     """Leaves the patch projection of a `vit` as it is, which steadies the training (MoCo v3, section 4).
 
-    Do so before the model is compiled. `encoder.trainable = True` undoes it, for fine-tuning.
+    Do so before the model is compiled.
 
     Args:
         encoder: `keras.Model` from `vit`, or one that holds a `vit`. It is changed in place.
+        frozen: False undoes it, for training of your own; `keras_ssl.eval.fine_tune` does so itself. (Keras skips
+            `encoder.trainable = True` where the encoder as a whole is trainable already.)
 
     Returns:
-        whether there was a patch projection to freeze.
+        whether there was a patch projection.
 
     Example:
     ```python
@@ -225,7 +227,7 @@ def freeze_patches(encoder):
     """
     found = [x for x in encoder._flatten_layers() if x.name == "patches" and isinstance(x, layers.Conv2D)]
     for layer in found:
-        layer.trainable = False
+        layer.trainable = not frozen
     return bool(found)
 
 

@@ -30,8 +30,7 @@ class MoCoV3(Method):
         momentum: float in [0, 1], how slowly the key encoder follows at the start (m, 0.99).
         steps: int, optimizer steps of the whole run, over which the momentum rises to 1; None keeps it constant.
         freeze_patches: whether the patch projection of a `keras_ssl.encoders.vit` stays at its random start. It has
-            no part with another encoder; freeze that of another library's ViT yourself. `encoder.trainable = True`
-            frees it, for fine-tuning.
+            no part with another encoder; freeze that of another library's ViT yourself.
 
     Example:
 
