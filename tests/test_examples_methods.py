@@ -53,6 +53,14 @@ def test_semi_supervised(example, tmp_path):
     assert network.predict(np.zeros((2, 16, 16, 1), "uint8"), verbose=0).shape == (2, 10)
 
 
+def test_masked_autoencoder(example, tmp_path):
+    sizes = ("--width", 12, "--depth", 1, "--batch", 32, "--images", 200)
+    example("masked_autoencoder", "--out", tmp_path, "--steps", 2, "--tune-epochs", 1, *sizes)
+    assert all(0 < score <= 1 for found in scores(tmp_path)["scores"].values() for score in found.values())
+    assert keras.saving.load_model(tmp_path / "encoder.keras").output_shape == (None, 12)
+    assert (tmp_path / "reconstruction.png").stat().st_size > 1000
+
+
 def test_image_text(example, tmp_path, capsys):
     example("image_text", "--out", tmp_path, "--steps", 2, "--width", 4, "--batch", 32, "--images", 64)
     assert set(scores(tmp_path)["scores"]["trained"]) == {"captions", "unseen"}

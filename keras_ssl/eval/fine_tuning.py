@@ -117,7 +117,7 @@ class Augmented(keras.Model):
         self.classifier, self.augment = classifier, augment
 
     def call(self, inputs, training=False):
-        images = self.augment(inputs) if training and self.augment is not None else inputs["image"]
+        images = one(self.augment(inputs)) if training and self.augment is not None else inputs["image"]
         return self.classifier(keras.ops.cast(images, "float32"), training=training)
 
 
@@ -170,10 +170,15 @@ def view(augment, encoder, images):
 
 
 def augmented(augment, images):
-    views = augment({"image": images, "seed": np.zeros((len(images), 2), "int32")})
+    views = one(augment({"image": images, "seed": np.zeros((len(images), 2), "int32")}))
     if not hasattr(views, "shape"):
         raise ValueError(f"augment must return one view of each image. Received: {len(views)} of them")
     return views
+
+
+def one(views):
+    """The view of a recipe that makes a single one, such as MAE's."""
+    return views[0] if isinstance(views, (list, tuple)) and len(views) == 1 else views
 
 
 def check_size(encoder, images, name):
