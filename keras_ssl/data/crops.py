@@ -120,8 +120,7 @@ def files_views(
 
     Args:
         paths, labels: see `files`.
-        augment, batch_size, shuffle, seed, index, drop_remainder, channels, scaled_decode, on_error, epoch, start,
-            parallel_calls, jit_compile: see `image_folder_views`.
+        others: see `image_folder_views`.
 
     Returns:
         `tf.data.Dataset` of dicts, see `image_folder_views`.

@@ -112,8 +112,7 @@ def files(
     Args:
         paths: the files, local or whatever `tf.io.read_file` reads (such as `gs://`).
         labels: None, or as many ints as paths, which are added as `"label"`.
-        size, batch_size, shuffle, seed, index, drop_remainder, channels, upscale, on_error, epoch, start,
-            parallel_calls: see `image_folder`. With `on_error="skip"`, `"index"` counts the files that are left, which
+        others: see `image_folder`. With `on_error="skip"`, `"index"` counts the files that are left, which
             are the attribute `file_paths`.
 
     Returns:

@@ -1,0 +1,86 @@
+"""Generate: a page for each method and for each part, from their docstrings, when the site is built."""
+
+import importlib
+
+from mkdocs.structure.files import File
+
+import keras_ssl
+
+FAMILIES = {
+    "contrastive": "Contrastive",
+    "clustering": "Clustering",
+    "distillation": "Distillation",
+    "redundancy": "Redundancy reduction",
+    "masked": "Masked image modelling",
+}
+
+
+def on_config(config):
+    """MkDocs calls this first: the pages get their places in the navigation."""
+    for title, folder in (("Methods", "methods"), ("Reference", "reference")):
+        found = sorted((path for path, _ in pages() if path.startswith(folder)), key=lambda path: "index" not in path)
+        config.nav.append({title: found})
+    return config
+
+
+def on_files(files, config):
+    """MkDocs calls this then: it adds the pages."""
+    for path, text in pages():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def pages():
+    """Path and text of each page."""
+    methods = {}
+    for name, module in keras_ssl.METHODS.items():
+        methods.setdefault(module.split(".")[1], []).append((name, module))
+    assert set(methods) == set(FAMILIES), "a family of methods has no title here"
+    lines = ["# Methods", ""]
+    for family, title in FAMILIES.items():
+        lines += [f"## {title}", "", "| Method | Idea |", "|---|---|"]
+        for name, module in methods[family]:
+            lines.append(f"| [{name}]({name}.md) | {idea(module, name)} |")
+            yield f"methods/{name}.md", page(name, module)
+        lines.append("")
+    yield "methods/index.md", "\n".join(lines)
+
+    lines = ["# Reference", "", "| Part | What it is |", "|---|---|"]
+    for part in keras_ssl.PARTS:
+        first = importlib.import_module(f"keras_ssl.{part}").__doc__.splitlines()[0]
+        lines.append(f"| [keras_ssl.{part}]({part}.md) | {first.split(': ', 1)[-1]} |")
+        yield f"reference/{part}.md", f"# keras_ssl.{part}\n\n{reference(part)}\n"
+    lines.append("| [keras_ssl](keras_ssl.md) | the base class, checkpoints, saving and loading |")
+    others = [name for name in keras_ssl.NAMES if name not in keras_ssl.METHODS]
+    blocks = "\n\n".join(f"::: keras_ssl.{keras_ssl.NAMES[name]}.{name}" for name in others)
+    yield "reference/keras_ssl.md", f"# keras_ssl\n\n{blocks}\n"
+    yield "reference/index.md", "\n".join(lines) + "\n"
+
+
+def page(name, module):
+    source = f"keras_ssl/{module.replace('.', '/')}.py"
+    lines = [f"# {name}", "", f"`keras_ssl.{name}`, in `{source}`.", ""]
+    lines += [f"::: keras_ssl.{module}.{name}", "    options:", "      show_root_heading: false"]
+    lines += ["      members: false", ""]
+    return "\n".join(lines)
+
+
+def idea(module, name):
+    """The first sentence of a method's docstring."""
+    text = getattr(keras_ssl, name).__doc__.strip().split("\n\n")[0]
+    text = " ".join(text.split())
+    return text.split(": ", 1)[-1].replace("|", "\\|")
+
+
+def reference(part):
+    module = importlib.import_module(f"keras_ssl.{part}")
+    names = getattr(module, "__all__", None)
+    options = "    options:\n      show_root_heading: false\n"
+    if names is None:
+        return f"::: keras_ssl.{part}\n{options}"
+    found = {name: getattr(module, name) for name in names}
+    blocks = [
+        f"::: {thing.__module__}.{name}" for name, thing in found.items() if hasattr(thing, "__module__")
+    ]
+    return "\n\n".join(blocks)
+
