@@ -83,4 +83,3 @@ def reference(part):
         f"::: {thing.__module__}.{name}" for name, thing in found.items() if hasattr(thing, "__module__")
     ]
     return "\n\n".join(blocks)
-
