@@ -1,4 +1,7 @@
-"""Docstrings: our `Example:` is what the site's parser calls `Examples:`."""
+"""Docstrings: our `Example:` is what the site's parser calls `Examples:`, and it wants it indented."""
+
+import re
+import textwrap
 
 import griffe
 
@@ -6,4 +9,11 @@ import griffe
 class Examples(griffe.Extension):
     def on_object(self, *, obj, **kwargs):
         if obj.docstring is not None:
-            obj.docstring.value = obj.docstring.value.replace("\nExample:\n", "\nExamples:\n")
+            obj.docstring.value = EXAMPLE.sub(indented, obj.docstring.value)
+
+
+EXAMPLE = re.compile(r"\nExample:\n+(.*)\Z", re.DOTALL)  # it is the last section
+
+
+def indented(match):
+    return "\nExamples:\n" + textwrap.indent(textwrap.dedent(match[1]), "    ")

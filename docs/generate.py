@@ -1,11 +1,14 @@
 """Generate: a page for each method and for each part, from their docstrings, when the site is built."""
 
 import importlib
+import re
+from pathlib import Path
 
 from mkdocs.structure.files import File
 
 import keras_ssl
 
+README = Path(__file__).parents[1] / "README.md"
 FAMILIES = {
     "contrastive": "Contrastive",
     "clustering": "Clustering",
@@ -59,10 +62,25 @@ def pages():
 
 def page(name, module):
     source = f"keras_ssl/{module.replace('.', '/')}.py"
-    lines = [f"# {name}", "", f"`keras_ssl.{name}`, in `{source}`.", ""]
-    lines += [f"::: keras_ssl.{module}.{name}", "    options:", "      show_root_heading: false"]
-    lines += ["      members: false", ""]
+    lines = [f"::: keras_ssl.{module}.{name}", "    options: {heading_level: 1, members: false}", ""]
+    paper = re.search(rf"^\| `{name}` \| (.*?) \|", README.read_text(), re.MULTILINE)[1]
+    lines += [f"Its paper: {paper}. Its file: `{source}`.", ""]
+    if results := measured(name):
+        lines += ["## Measured here", "", "From the tables of the [README](../index.md#methods), which say how.", ""]
+        lines += results
     return "\n".join(lines)
+
+
+def measured(name):
+    """The method's rows of the README's tables of numbers, each under its header."""
+    lines, found, header = README.read_text().splitlines(), [], None
+    for number, line in enumerate(lines):
+        if line.startswith("|---"):
+            header = lines[number - 1]
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and re.fullmatch(rf"{name}(, .*)?", cells[0]):
+            found += [header, "|" + "---|" * len(cells), line, ""]
+    return found
 
 
 def idea(module, name):
