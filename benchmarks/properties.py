@@ -1,0 +1,61 @@
+"""Properties: a table of every method against what the tests show of it, from a report of the tests.
+
+    python -m pytest -n 2 --dist loadgroup --junitxml=runs/tests.xml
+    python benchmarks/properties.py runs/tests.xml > docs/properties.md
+
+A mark is a test that ran and passed, for that method by itself; an empty cell is a test that was not made for it, or
+was skipped. A test that failed fails this script.
+"""
+
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import keras_ssl
+
+# Title of a column, and the test whose parameters hold the method's name.
+COLUMNS = {
+    "gradients": "test_every_trainable_weight_gets_a_gradient",
+    "eager = graph = XLA": "test_eager_equals_graph_equals_xla",
+    "bfloat16": "test_half_precision[mixed_bfloat16",
+    "float16": "test_half_precision[mixed_float16",
+    "overflow": "test_an_overflow_moves_nothing",
+    "accumulation": "test_gradient_accumulation_moves_the_teacher_once_an_update",
+    "resume": "test_resumed_run_equals_the_uninterrupted",
+    "1 = 2 replicas": "test_one_replica_equals_two",
+    "1 = 4 replicas": "test_one_replica_equals_four",
+    "2 processes": "test_two_workers_equal_one",
+    "JAX": "test_training_equals_tensorflow[jax",
+    "NaN is seen": "test_a_run_that_diverged_is_seen_in_its_loss",
+}
+HEAD = """# What is tested of every method
+
+Made from a report of the tests by `benchmarks/properties.py`. Each mark is one test of that method by itself; an empty
+cell is a test that is made for representative methods only. All of them compare numbers: losses, weights, teachers,
+queues, banks, prototypes and centres.
+"""
+
+
+def main(path):
+    cases = list(ElementTree.parse(path).iter("testcase"))
+    failed = [case.get("name") for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    if failed:
+        raise SystemExit(f"{len(failed)} tests failed: {', '.join(failed[:5])}")
+    passed = [case.get("name") for case in cases if case.find("skipped") is None]
+    found = {title: {name for name in keras_ssl.METHODS if any(is_of(case, test, name) for case in passed)}
+             for title, test in COLUMNS.items()}
+    shown = [title for title in COLUMNS if found[title]]
+    print(HEAD)
+    print(f"| | {' | '.join(shown)} |")
+    print("|---|" + ":-:|" * len(shown))
+    for name in keras_ssl.METHODS:
+        print(f"| {name} | " + " | ".join("✓" if name in found[title] else "" for title in shown) + " |")
+    print("| methods | " + " | ".join(str(len(found[title])) for title in shown) + " |")
+
+
+def is_of(case, test, name):
+    return case.startswith(test) and re.search(rf"[\[-]{name}[\]-]", case) is not None
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
