@@ -21,7 +21,7 @@ FAMILIES = {
 def on_config(config):
     """MkDocs calls this first: the pages get their places in the navigation."""
     for title, folder in (("Methods", "methods"), ("Reference", "reference")):
-        found = sorted((path for path, _ in pages() if path.startswith(folder)), key=lambda path: "index" not in path)
+        found = sorted((path for path, _ in pages() if path.startswith(f"{folder}/")), key=lambda path: "index" not in path)
         config.nav.append({title: found})
     return config
 
@@ -35,6 +35,7 @@ def on_files(files, config):
 
 def pages():
     """Path and text of each page."""
+    yield "index.md", README.read_text().replace("](docs/", "](")
     methods = {}
     for name, module in keras_ssl.METHODS.items():
         methods.setdefault(module.split(".")[1], []).append((name, module))
