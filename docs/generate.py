@@ -21,7 +21,8 @@ FAMILIES = {
 def on_config(config):
     """MkDocs calls this first: the pages get their places in the navigation."""
     for title, folder in (("Methods", "methods"), ("Reference", "reference")):
-        found = sorted((path for path, _ in pages() if path.startswith(f"{folder}/")), key=lambda path: "index" not in path)
+        found = [path for path, _ in pages() if path.startswith(f"{folder}/")]
+        found.sort(key=lambda path: "index" not in path)
         config.nav.append({title: found})
     return config
 
