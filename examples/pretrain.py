@@ -1,6 +1,6 @@
 """Pretrain: a method of the package with its paper's recipe, on your images; stops and goes on at any epoch.
 
-    python examples/pretrain.py SimCLR --quick                                    # scikit-learn's digits, QUICK_TIME
+    python examples/pretrain.py SimCLR --quick                                    # scikit-learn's digits, 2 minutes
     python examples/pretrain.py BYOL --data photos/ --size 96 --epochs 300        # any folder of images
     python examples/pretrain.py MoCoV2 --tfds cifar10 --size 32 --epochs 200 --batch 256
     python examples/pretrain.py DINO --data photos/ --size 224 --encoder vit_small --patch 16
@@ -16,7 +16,7 @@ folders, with train/ and test/ above them or not; a data set with labels), besid
 
 Expected: see the docstring of each recipe. Papers train for hundreds of epochs, on ImageNet with ResNet-50.
 
-Got with --quick on 2 CPU cores, k-NN: GOT_QUICK
+Got with --quick on 2 CPU cores, k-NN: SimCLR 98.2 % (untrained encoder 56.2 %).
 """
 
 import argparse
