@@ -9,7 +9,8 @@ at a random time, which is mostly while Keras traces. All bits of its weights, t
 random state, and the mean loss of its last epoch, must be those of the first run, or the script fails. Processes are
 forked from this one, which has imported TensorFlow but not used it; with `--fresh` they import it themselves.
 
-Got on 2 CPU cores: GOT
+Got on 2 CPU cores, in 5 minutes: 80 kills, 9 before a first step, 30 between writes, 41 in a write. All runs ended the
+same.
 """
 
 import argparse
