@@ -98,8 +98,7 @@ def reference(part):
     options = "    options:\n      show_root_heading: false\n"
     if names is None:
         return f"::: keras_ssl.{part}\n{options}"
-    found = {name: getattr(module, name) for name in names}
-    blocks = [
-        f"::: {thing.__module__}.{name}" for name, thing in found.items() if hasattr(thing, "__module__")
-    ]
+    things = [getattr(module, name) for name in names]
+    # Where a thing is defined, it may have another name: `pretrained.list` must not hide Python's.
+    blocks = [f"::: {thing.__module__}.{thing.__name__}" for thing in things if hasattr(thing, "__module__")]
     return "\n\n".join(blocks)

@@ -1,8 +1,8 @@
 """keras_ssl: self-supervised learning for Keras 3.
 
 Every method is a `keras.Model`: `keras_ssl.SimCLR`, `keras_ssl.BYOL`, `keras_ssl.DINO` and the others of `METHODS`. The
-rest stands in the parts `augment`, `data`, `encoders`, `eval`, `heads`, `losses`, `memory`, `optimizers`, `teacher`,
-`visualize` and `distribute`. Nothing is imported before it is used.
+rest stands in the parts `augment`, `data`, `encoders`, `eval`, `heads`, `losses`, `memory`, `optimizers`, `pretrained`,
+`teacher`, `visualize` and `distribute`. Nothing is imported before it is used.
 """
 
 import importlib
@@ -71,6 +71,7 @@ PARTS = (
     "losses",
     "memory",
     "optimizers",
+    "pretrained",
     "teacher",
     "visualize",
 )

@@ -21,6 +21,7 @@ ALLOWED = {leaf: {"distribute"} for leaf in LEAVES} | {
     "eval": {"augment", "data", "encoders", "optimizers"},  # fine-tuning trains
     "visualize": {"eval", "encoders"},
     "saving": {"encoders"},
+    "pretrained": {"encoders"},
     "checkpoint": {"method"},
     "__init__": set(),
 }

@@ -36,7 +36,8 @@ def resnet18(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", z
             identity (https://arxiv.org/abs/1706.02677).
         batch_norm_momentum: float in [0, 1), weight of the old moving statistics; 0.9 in the paper's code.
         preprocessing: whether the first layer maps 0..255 to `(x / 255 - mean) / std`, with ImageNet's mean and
-            standard deviation for 3 channels, 0.5 and 0.25 for any other number. False: the caller does it.
+            standard deviation for 3 channels, 0.5 and 0.25 for any other number. False: the caller does it. A pair
+            `(mean, std)` of tuples, one number a channel: with these.
         batch_norm_groups: positive int, number of slices of the batch that are normalised apart, see
             `GroupedBatchNormalization`. 1 is plain batch normalisation.
         synchronized: whether batch statistics are shared between replicas (TensorFlow only).
@@ -112,7 +113,8 @@ def resnet152(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", 
 
 def _resnet(depths, block, expansion, input_shape, width, stem, pooling, zero_init_residual, batch_norm_momentum,
             preprocessing, batch_norm_groups, synchronized, name, default_name, selective_kernel=False):
-    input_shape = tuple(input_shape)
+    input_shape = _shape(input_shape)
+    _check_flags(zero_init_residual=zero_init_residual, synchronized=synchronized, selective_kernel=selective_kernel)
     _check(input_shape, width, stem, pooling, batch_norm_momentum, batch_norm_groups, synchronized)
     if stem is None:
         stem = "cifar" if min(input_shape[:2]) <= 64 else "imagenet"
@@ -124,7 +126,7 @@ def _resnet(depths, block, expansion, input_shape, width, stem, pooling, zero_in
         return layers.BatchNormalization(synchronized=synchronized, **options)(x)
 
     images = keras.Input(input_shape, name="images")
-    x = _normalise(images, input_shape[-1]) if preprocessing else images
+    x = _normalise(images, input_shape[-1], preprocessing) if preprocessing else images
     if stem == "imagenet" and selective_kernel:
         for i, filters in enumerate((width // 2, width // 2, width)):
             x = _conv(x, filters, 3, 1 if i else 2, name=f"stem_conv{i + 1}")
@@ -211,8 +213,19 @@ def _conv(x, filters, size, stride, name):
     )(x)
 
 
-def _normalise(images, channels):
-    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ([OTHER_MEAN] * channels, [OTHER_STD] * channels)
+def _normalise(images, channels, statistics=True):
+    if statistics is not True:
+        pair = tuple(statistics) if isinstance(statistics, (tuple, list)) and len(statistics) == 2 else ((), ())
+        mean, std = (tuple(one) if isinstance(one, (tuple, list)) else () for one in pair)
+        if len(mean) != channels or len(std) != channels or not all(map(_is_number, mean + std)) or not min(std) > 0:
+            raise ValueError(
+                "preprocessing must be True, False or a pair (mean, std) with one number a channel, std above 0. "
+                f"Received: preprocessing={statistics!r} for {channels} channels"
+            )
+    elif channels == 3:
+        mean, std = IMAGENET_MEAN, IMAGENET_STD
+    else:
+        mean, std = [OTHER_MEAN] * channels, [OTHER_STD] * channels
     # Full precision under a mixed policy too: bfloat16 has 8 bits, and a pixel alone has as many.
     dtype = keras.backend.result_type(keras.config.dtype_policy().variable_dtype, "float32")
     return layers.Rescaling(
@@ -224,29 +237,56 @@ def _normalise(images, channels):
 
 
 def _check(input_shape, width, stem, pooling, batch_norm_momentum, batch_norm_groups, synchronized):
-    if len(input_shape) != 3 or not isinstance(input_shape[-1], int):
-        raise ValueError(
-            f"input_shape must be (height, width, channels) without the batch. Received: input_shape={input_shape}"
-        )
     if stem is None and None in input_shape:
         raise ValueError(
             "stem=None chooses by the size of the images: with an unknown height or width pass stem='imagenet' or "
             f"stem='cifar'. Received: input_shape={input_shape}"
         )
-    if not isinstance(width, int) or width < 1:
+    if not _is_int(width, 1):
         raise ValueError(f"width must be a positive int, the channels of the first stage. Received: width={width}")
     if stem not in (None, "imagenet", "cifar"):
         raise ValueError(f"stem must be 'imagenet', 'cifar' or None. Received: stem={stem!r}")
     if pooling not in (None, "avg", "max"):
         raise ValueError(f"pooling must be 'avg', 'max' or None. Received: pooling={pooling!r}")
-    if not 0 <= batch_norm_momentum < 1:
+    if not _is_number(batch_norm_momentum) or not 0 <= batch_norm_momentum < 1:
         raise ValueError(
             f"batch_norm_momentum must be in [0, 1). Received: batch_norm_momentum={batch_norm_momentum}"
         )
-    if not isinstance(batch_norm_groups, int) or batch_norm_groups < 1:
+    if not _is_int(batch_norm_groups, 1):
         raise ValueError(f"batch_norm_groups must be a positive int. Received: batch_norm_groups={batch_norm_groups}")
     if batch_norm_groups > 1 and synchronized:
         raise ValueError(
             "batch_norm_groups normalises less than a replica's batch, synchronized more: use one of them. "
             f"Received: batch_norm_groups={batch_norm_groups}, synchronized={synchronized}"
         )
+
+
+def _shape(input_shape):
+    """`input_shape` as a tuple, if it is one of images."""
+    sides = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else ()
+    if len(sides) != 3 or not all(_is_int(side, 1) for side in sides if side is not None) or sides[-1] is None:
+        raise ValueError(
+            "input_shape must be (height, width, channels), positive ints without the batch; height and width may be "
+            f"None. Received: input_shape={input_shape!r}"
+        )
+    return sides
+
+
+def _is_int(value, least):
+    """Whether it is an int from `least` that fits into 32 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2.0**127
+
+
+def _check_ratio(mlp_ratio):
+    if not _is_number(mlp_ratio) or not 0 < mlp_ratio <= 1000:
+        raise ValueError(f"mlp_ratio must be positive, and at most 1000. Received: mlp_ratio={mlp_ratio!r}")
+
+
+def _check_flags(**arguments):
+    for name, value in arguments.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be True or False. Received: {name}={value!r}")

@@ -17,12 +17,12 @@ import keras
 import numpy as np
 from keras import initializers, layers, ops
 
-from keras_ssl.encoders.resnet import _normalise
+from keras_ssl.encoders.resnet import _check_flags, _check_ratio, _is_int, _is_number, _normalise, _shape
 
 
 def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, mlp_ratio=4, pooling="token",
         class_token=True, positions="sincos", grid=None, drop_path=0.0, dropout=0.0, initializer="xavier",
-        preprocessing=True, name="vit"):
+        preprocessing=True, registers=0, activation="gelu", first_norm=False, epsilon=1e-6, name="vit"):
     """Vision transformer: images as a sequence of patches that attend to each other.
 
     The model takes images of 0..255 in any dtype. It consists of plain Keras layers, so that a saved file loads with
@@ -53,7 +53,13 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
         initializer: `"xavier"`: uniform, the patch projection too, class token N(0, 1e-6), as in MoCo v3;
             `"truncated_normal"`: sigma 0.02, the patch projection uniform in +- 1 / sqrt(fan in), as in DINO.
         preprocessing: whether the first layer maps 0..255 to `(x / 255 - mean) / std`, with ImageNet's mean and
-            standard deviation for 3 channels, 0.5 and 0.25 for any other number. False: the caller does it.
+            standard deviation for 3 channels, 0.5 and 0.25 for any other number. False: the caller does it. A pair
+            `(mean, std)` of tuples, one number a channel: with these.
+        registers: int >= 0, learned tokens that take part in the blocks and are dropped after them
+            (https://arxiv.org/abs/2309.16588); 4 in DINOv2. They are inside the stage "blocks" alone.
+        activation: `"gelu"`, or `"quick_gelu"`: x * sigmoid(1.702 x), as in CLIP.
+        first_norm: whether there is a layer normalisation before the first block, as in CLIP.
+        epsilon: float > 0, what the layer normalisations add to the variance. 1e-5 in CLIP.
         name: str, name of the model.
 
     Returns:
@@ -70,19 +76,24 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
     features = encoder(np.zeros((4, 16, 16, 3), "uint8"))  # (4, 96)
     ```
     """
-    input_shape = tuple(input_shape)
+    input_shape = _shape(input_shape)
     _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, class_token, positions, drop_path, dropout,
            initializer)
+    _check_blocks(registers, activation, epsilon)
+    _check_flags(class_token=class_token, first_norm=first_norm)
     draw = _initializers(initializer)
     images = keras.Input(input_shape, name="images")
-    x = _normalise(images, input_shape[-1]) if preprocessing else images
+    x = _normalise(images, input_shape[-1], preprocessing) if preprocessing else images
     x = layers.Conv2D(
         width, patch, patch, kernel_initializer=draw["patches"](x.shape[-1] * patch**2, width),
         bias_initializer=draw["patches_bias"](x.shape[-1] * patch**2), name="patches",
     )(x)  # (batch, rows, columns, width)
     grid = _grid(grid, x.shape[1:3], positions)
     x = _positions(width, positions, grid, draw["token"]() if class_token else None, draw["dense"])(x)
-    x = _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw["dense"])(x)
+    x = _blocks(
+        width, depth, heads, mlp_ratio, drop_path, dropout, draw["dense"],
+        registers=registers, activation=activation, first_norm=first_norm, epsilon=epsilon,
+    )(x)
     if pooling == "token":
         x = x[:, 0]
     elif pooling == "mean":
@@ -283,9 +294,16 @@ def _cubic(distance):
     return weights / ops.sum(weights, axis=-1, keepdims=True)
 
 
-def _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw):
+def _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw, registers=0, activation="gelu",
+            first_norm=False, epsilon=1e-6):
     """From tokens to as many tokens."""
     tokens = x = keras.Input((None, width), name="tokens")
+    if first_norm:
+        x = layers.LayerNormalization(epsilon=epsilon, name="first_norm")(x)
+    if registers:  # the last ones here and the second to fifth in DINOv2, which is the same: no token has an order
+        one = ops.ones_like(x[:, 0, :1])
+        new = layers.Dense(registers * width, use_bias=False, kernel_initializer=draw(), name="registers")(one)
+        x = ops.concatenate([x, layers.Reshape((registers, width))(new)], axis=1)
     for i in range(depth):
         name, rate = f"block{i + 1}", drop_path * i / max(depth - 1, 1)
 
@@ -294,23 +312,26 @@ def _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw):
                 x = layers.Dropout(rate, noise_shape=(None, 1, 1), name=f"{name}_drop_path{part}")(x)
             return x
 
-        y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm1")(x)
+        y = layers.LayerNormalization(epsilon=epsilon, name=f"{name}_norm1")(x)
         y = _attention(y, width, heads, draw, name)
         if dropout:
             y = layers.Dropout(dropout, name=f"{name}_dropout1")(y)
         x = ops.add(x, branch(y, 1))
 
-        y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm2")(x)
+        y = layers.LayerNormalization(epsilon=epsilon, name=f"{name}_norm2")(x)
         y = layers.Dense(int(width * mlp_ratio), kernel_initializer=draw(), name=f"{name}_hidden")(y)
-        y = layers.Activation("gelu", name=f"{name}_gelu")(y)  # Keras's default is the exact one
+        if activation == "gelu":
+            y = layers.Activation("gelu", name=f"{name}_gelu")(y)  # Keras's default is the exact one
+        else:
+            y = y * ops.sigmoid(1.702 * y)
         if dropout:
             y = layers.Dropout(dropout, name=f"{name}_dropout2")(y)
         y = layers.Dense(width, kernel_initializer=draw(), name=f"{name}_output")(y)
         if dropout:
             y = layers.Dropout(dropout, name=f"{name}_dropout3")(y)
         x = ops.add(x, branch(y, 2))
-    x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
-    return keras.Model(tokens, x, name="blocks")
+    x = layers.LayerNormalization(epsilon=epsilon, name="norm")(x)
+    return keras.Model(tokens, x[:, :-registers] if registers else x, name="blocks")
 
 
 def _attention(x, width, heads, draw, name):
@@ -366,10 +387,6 @@ def _grid(grid, size, positions):
 
 def _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, class_token, positions, drop_path, dropout,
            initializer):
-    if len(input_shape) != 3 or not isinstance(input_shape[-1], int):
-        raise ValueError(
-            f"input_shape must be (height, width, channels) without the batch. Received: input_shape={input_shape}"
-        )
     for argument, value in {"patch": patch, "width": width, "depth": depth, "heads": heads}.items():
         if not _is_positive(value):
             raise ValueError(f"{argument} must be a positive int. Received: {argument}={value}")
@@ -384,18 +401,26 @@ def _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, class_to
         raise ValueError(f"positions must be 'sincos', 'learned' or None. Received: positions={positions!r}")
     if positions == "sincos" and width % 4:
         raise ValueError(f"width must be a multiple of 4 for positions='sincos'. Received: width={width}")
-    if not mlp_ratio > 0:
-        raise ValueError(f"mlp_ratio must be positive. Received: mlp_ratio={mlp_ratio}")
+    _check_ratio(mlp_ratio)
     if pooling not in (None, "token", "mean"):
         raise ValueError(f"pooling must be 'token', 'mean' or None. Received: pooling={pooling!r}")
     if pooling == "token" and not class_token:
         raise ValueError("pooling='token' needs class_token=True. Received: class_token=False")
     for argument, value in {"drop_path": drop_path, "dropout": dropout}.items():
-        if not 0 <= value < 1:
+        if not _is_number(value) or not 0 <= value < 1:
             raise ValueError(f"{argument} must be in [0, 1). Received: {argument}={value}")
     if initializer not in ("xavier", "truncated_normal"):
         raise ValueError(f"initializer must be 'xavier' or 'truncated_normal'. Received: initializer={initializer!r}")
 
 
+def _check_blocks(registers, activation, epsilon):
+    if not _is_int(registers, 0):
+        raise ValueError(f"registers must be an int of at least 0. Received: registers={registers!r}")
+    if activation not in ("gelu", "quick_gelu"):
+        raise ValueError(f"activation must be 'gelu' or 'quick_gelu'. Received: activation={activation!r}")
+    if not _is_number(epsilon) or epsilon <= 0:
+        raise ValueError(f"epsilon must be positive. Received: epsilon={epsilon}")
+
+
 def _is_positive(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return _is_int(value, 1)
