@@ -1,13 +1,14 @@
 """Kills: runs that are killed again and again, at random moments, end with the weights of one that was not.
 
-    python benchmarks/kills.py                                    # every method of the table, 10 kills each
+    python benchmarks/kills.py                                    # every method, 10 kills each
     python benchmarks/kills.py MoCoV2 --kills 4 --fresh           # every start is a new interpreter
 
 A small run of each method is trained once to its end. Then the same run is killed (SIGKILL) and started again, until
 it ends, and another one, until there were `--kills`: after a random number of steps, while a checkpoint is written, or
 at a random time, which is mostly while Keras traces. All bits of its weights, teacher, queue, bank, optimizer and
-random state, and the mean loss of its last epoch, must be those of the first run, or the script fails. Processes are
-forked from this one, which has imported TensorFlow but not used it; with `--fresh` they import it themselves.
+random state, and the mean loss of its last epoch, must be those of the first run, or the script fails. The runs are
+those of `tests/test_every_method.py`, so it needs `pip install -e ".[tests]"`. Processes are forked from this one,
+which has imported TensorFlow but not used it; with `--fresh` they import it themselves.
 
 Got on 2 CPU cores, in 5 minutes: 80 kills, 9 before a first step, 30 between writes, 41 in a write. All runs ended the
 same.
@@ -30,28 +31,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # a driver that is in use does not survive a fork
 
 import keras  # noqa: E402
-import numpy as np  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import keras_ssl  # noqa: E402
+from tests import test_every_method as every  # noqa: E402
 
-COUNT, BATCH, EPOCHS, EVERY, SIZE = 40, 8, 8, 4, 8  # 40 steps; checkpoints inside epochs and at their ends
-MOCO = {"dim": 8, "hidden": 16, "queue_size": 20, "momentum": 0.9}
-METHODS = {
-    "SimCLR": {"hidden": 16, "dim": 8},
-    "MoCoV2": MOCO | {"symmetric": True},
-    "BYOL": {"hidden": 16, "dim": 8, "momentum": 0.9, "steps": 40},
-    "InstDisc": {"samples": COUNT, "dim": 8, "negatives": 5},
-    "SwAV": {"hidden": 16, "dim": 8, "prototype_count": 6, "queue_size": 20, "queue_start": 1},
-    "DINO": {"hidden": 16, "bottleneck": 8, "dim": 12, "warmup": 6, "momentum": 0.9, "steps": 40},
-    "VICReg": {"hidden": 16, "dim": 8},
-    "PCL": MOCO | {"samples": COUNT, "clusters": (4, 6), "negatives": 2},
-}
+EPOCHS, EVERY = 10, 3  # of 4 steps; checkpoints inside epochs and at their ends
+METHODS = tuple(every.METHODS)
 FLOAT16 = ("MoCoV2", "VICReg")  # with a loss scale
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("methods", nargs="*", help=f"of {', '.join(METHODS)}; default all")
+    parser.add_argument("methods", nargs="*", help="names of methods; default all")
     parser.add_argument("--kills", type=int, default=10, help="kills of each method")
     parser.add_argument("--seed", type=int, default=None, help="of the moments of the kills; default: the time")
     parser.add_argument("--fresh", action="store_true", help="start new interpreters instead of forking")
@@ -172,16 +165,14 @@ def train(name, folder):
     keras.utils.set_random_seed(0)
     if name in FLOAT16:
         keras.config.set_dtype_policy("mixed_float16")
-    images = np.random.default_rng(0).integers(0, 256, (COUNT, 4, 4, 3), "uint8").repeat(2, axis=1).repeat(2, axis=2)
-    crop = keras_ssl.augment.RandomResizedCrop(SIZE, (0.3, 1.0), flip=0.5)
-    views = keras_ssl.augment.Views(crop, 1 if name == "InstDisc" else 2)
-    model = getattr(keras_ssl, name)(encoder(), views, **METHODS[name])
-    rate = keras.optimizers.schedules.CosineDecay(0.05, 40)
-    model.compile(optimizer=keras.optimizers.AdamW(rate) if name == "VICReg" else keras.optimizers.SGD(rate, 0.9))
+    model = getattr(keras_ssl, name)(encoder(name), every.views(name), **every.options(name))
+    rate = keras.optimizers.schedules.CosineDecay(0.05, every.STEPS * EPOCHS)
+    adam = name == "VICReg" or name in every.ENCODERS  # transformers, most of them
+    model.compile(optimizer=keras.optimizers.AdamW(rate) if adam else keras.optimizers.SGD(rate, 0.9))
     checkpoint = keras_ssl.Checkpoint(folder / "checkpoints", every=EVERY, keep=2, best="loss")
     epoch, first = checkpoint.restore(model)
-    data = keras_ssl.data.arrays(images, BATCH, index=True, epoch=epoch, start=first)
-    callbacks = [Steps(folder / "steps"), *clusters(name, images), checkpoint]
+    data = every.pipeline(epoch=epoch, start=first)
+    callbacks = [Steps(folder / "steps"), *clusters(name), checkpoint]
     history = model.fit(data, epochs=EPOCHS, initial_epoch=epoch, callbacks=callbacks, verbose=0).history
     metrics = {id(variable) for variable in model.metrics_variables}
     variables = [v for v in model.variables if id(v) not in metrics] + list(model.optimizer.variables)
@@ -212,23 +203,20 @@ class Steps(keras.callbacks.Callback):
         os.replace(part, self.path.with_name("loss.json"))
 
 
-def encoder():
-    images = x = keras.Input((None, None, 3))
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(x)
-    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
-    x = keras.layers.BatchNormalization(momentum=0.9)(x)
-    x = keras.layers.ReLU()(x)
-    x = keras.layers.Conv2D(16, 3, padding="same")(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    return keras.Model(images, keras.layers.Dropout(0.1)(x))
+def encoder(name):
+    """With dropout, which draws from the random state that a checkpoint holds, where the method takes any encoder."""
+    if name in every.ENCODERS:
+        return every.ENCODERS[name]()
+    made = every.small_encoder()
+    return keras.Model(made.inputs, keras.layers.Dropout(0.1)(made.output))
 
 
-def clusters(name, images):
+def clusters(name):
     if name != "PCL":
         return []
     from keras_ssl.methods.contrastive.pcl import PCLClusters
 
-    return [PCLClusters(images, warmup=1, iterations=5, restarts=1)]
+    return [PCLClusters(every.images(), warmup=1, iterations=5, restarts=1)]
 
 
 if __name__ == "__main__":

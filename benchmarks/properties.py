@@ -1,7 +1,10 @@
-"""Properties: a table of every method against what the tests show of it, from a report of the tests.
+"""Properties: a table of every method against what the tests show of it, from reports of the tests.
 
     python -m pytest -n 2 --dist loadgroup --junitxml=runs/tests.xml
-    python benchmarks/properties.py runs/tests.xml > docs/properties.md
+    KERAS_SSL_TEST_ALL=1 python -m pytest tests/test_multi_worker.py tests/test_replicas.py --junitxml=runs/workers.xml
+    python benchmarks/properties.py runs/tests.xml runs/workers.xml > docs/properties.md
+
+The second command trains every method under several processes and on four replicas, of which the first takes some.
 
 A mark is a test that ran and passed, for that method by itself; an empty cell is a test that was not made for it, or
 was skipped. A test that failed fails this script.
@@ -23,21 +26,21 @@ COLUMNS = {
     "accumulation": "test_gradient_accumulation_moves_the_teacher_once_an_update",
     "resume": "test_resumed_run_equals_the_uninterrupted",
     "1 = 2 replicas": "test_one_replica_equals_two",
-    "1 = 4 replicas": "test_one_replica_equals_four",
-    "2 processes": "test_two_workers_equal_one",
+    "1 = 4 replicas": "test_four_replicas_equal_one",
+    "1 = 2 processes": "test_workers_equal_one_process[two",
     "JAX": "test_training_equals_tensorflow[jax",
     "NaN is seen": "test_a_run_that_diverged_is_seen_in_its_loss",
 }
 HEAD = """# What is tested of every method
 
-Made from a report of the tests by `benchmarks/properties.py`. Each mark is one test of that method by itself; an empty
+Made from reports of the tests by `benchmarks/properties.py`. Each mark is one test of that method by itself; an empty
 cell is a test that is made for representative methods only. All of them compare numbers: losses, weights, teachers,
 queues, banks, prototypes and centres.
 """
 
 
-def main(path):
-    cases = list(ElementTree.parse(path).iter("testcase"))
+def main(*paths):
+    cases = [case for path in paths for case in ElementTree.parse(path).iter("testcase")]
     failed = [case.get("name") for case in cases if case.find("failure") is not None or case.find("error") is not None]
     if failed:
         raise SystemExit(f"{len(failed)} tests failed: {', '.join(failed[:5])}")

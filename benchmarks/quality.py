@@ -118,11 +118,11 @@ def run(name, seed, images, options):
 NOT_IN_THE_RECIPE = ("encoder", "encoders", "text_encoder", "tokenizer", "augment", "name", "dtype")
 
 
-def pipeline(model, train, classes, seed, epoch):
+def pipeline(model, train, classes, seed, epoch, batch=BATCH):
     """Batches of views, made on the host, with the columns that the method asks for."""
     images, labels = train
     columns = {"labels": labels if "label" in model.needs else None, "index": True}
-    dataset = data.arrays(images, BATCH, seed=seed, epoch=epoch, **columns)
+    dataset = data.arrays(images, batch, seed=seed, epoch=epoch, **columns)
     if "text" in model.needs:
         captions = [f"a photo of a {classes[label]}" for label in labels]
         tokens = tf.constant(encoders.byte_tokens(captions, model.text_encoder.input_shape[1]))

@@ -13,6 +13,8 @@ import numpy as np
 from keras import ops
 
 import keras_ssl
+from keras_ssl import distribute
+from keras_ssl.checks import is_int
 from keras_ssl.method import Method
 
 # What `stop_training` is set to at the end of an epoch that must not stop the run: other callbacks set it to True.
@@ -75,6 +77,9 @@ class Checkpoint(StopOnNaN):
     numbers that layers of your own draw without a `keras.random.SeedGenerator`. Bit-identical weights need the same
     command on the same versions and the same kind of device.
 
+    On several hosts (`tf.distribute.MultiWorkerMirroredStrategy`) each host runs the same script with the same folder,
+    which all of them must see. The first one writes, all restore; after any of them was killed, start all again.
+
     A loss or weights that are not finite stop the run before they are saved, see `StopOnNaN`. A checkpoint that cannot
     be written, as on a full disk, is a warning: the run goes on, those before stay, and the next one is tried again.
 
@@ -101,13 +106,14 @@ class Checkpoint(StopOnNaN):
 
     def __init__(self, folder, every="epoch", keep=3, best=None, mode="min"):
         super().__init__()
-        if every != "epoch" and not is_positive(every):
+        if every != "epoch" and not is_int(every, 1):
             raise ValueError(f'every must be "epoch" or a positive int, a number of steps. Received: every={every!r}')
-        if not is_positive(keep):
+        if not is_int(keep, 1):
             raise ValueError(f"keep must be a positive int. Received: keep={keep!r}")
         if mode not in ("min", "max"):
             raise ValueError(f'mode must be "min" or "max". Received: mode={mode!r}')
         self.folder, self.every, self.keep, self.best, self.mode = Path(folder), every, keep, best, mode
+        self.writes = True
         self.ready = False  # whether the model is where this callback thinks it is
         self.begin({"step": 0, "epoch": 0, "start": 0, "steps_per_epoch": None, "best": None})
 
@@ -128,17 +134,22 @@ class Checkpoint(StopOnNaN):
 
         Raises:
             TypeError: the model is no method, or not compiled.
-            ValueError: the checkpoint is of another method, of other shapes or versions, or all are damaged.
+            ValueError: the checkpoint is of another method, of other shapes or versions, or all are damaged; or several
+                hosts do not see the same folder.
         """
         check_model(model)
         build(model.optimizer, model)
-        shutil.rmtree(self.folder / "part", ignore_errors=True)
+        strategy = getattr(model, "distribute_strategy", None)
+        self.writes = distribute.is_chief(strategy)
+        if self.writes:
+            shutil.rmtree(self.folder / "part", ignore_errors=True)
         run = self.newest()
         if run is not None:
             check_versions(run, self.folder, other_versions)
             check_state(run, model, self.folder)
             self.begin(run)
             self.load(model)
+        check_steps(distribute.of_all_workers(strategy, self.step), self.folder)
         self.ready = True
         return self.epoch, self.start
 
@@ -173,7 +184,8 @@ class Checkpoint(StopOnNaN):
                 f"with {known}. Use the same data and batch size, or another folder."
             )
         self.steps_per_epoch = known or (None if steps is None else int(steps))
-        (self.folder / "part").mkdir(parents=True, exist_ok=True)  # a folder that cannot be written fails here
+        if self.writes:
+            (self.folder / "part").mkdir(parents=True, exist_ok=True)  # a folder that cannot be written fails here
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch != self.epoch:
@@ -219,7 +231,8 @@ class Checkpoint(StopOnNaN):
             self.save(self.epoch, self.start, better)
 
     def on_train_end(self, logs=None):
-        shutil.rmtree(self.folder / "part", ignore_errors=True)
+        if self.writes:
+            shutil.rmtree(self.folder / "part", ignore_errors=True)
 
     # The files
 
@@ -228,7 +241,7 @@ class Checkpoint(StopOnNaN):
         self.step, self.epoch, self.start, self.steps_per_epoch, self.record = (
             run[name] for name in ("step", "epoch", "start", "steps_per_epoch", "best")
         )
-        self.saved = self.step
+        self.saved = self.tried = self.step
         self.metrics = run.get("metrics", [])
         self.cut = self.start > 0
 
@@ -236,6 +249,12 @@ class Checkpoint(StopOnNaN):
         broken = not_finite(self.model)
         if broken:
             self.stop(f"The loss is finite, but weights are not: {', '.join(broken[:5])}.")
+        self.tried = self.step
+        # Every replica has metrics of its own: to read them is to sum them, and all hosts must take part.
+        metrics = [v.numpy().tolist() for v in self.model.metrics_variables] if start else []
+        if not self.writes:
+            self.saved, self.record = self.step, record or self.record
+            return
         part, target = self.folder / "part", self.path(self.step)
         run = {
             "method": type(self.model).__name__,
@@ -245,7 +264,7 @@ class Checkpoint(StopOnNaN):
             "start": start,
             "steps_per_epoch": self.steps_per_epoch,
             "best": record or self.record,
-            "metrics": [v.numpy().tolist() for v in self.model.metrics_variables] if start else [],
+            "metrics": metrics,
             "state": state(self.model),
         }
         try:
@@ -288,7 +307,7 @@ class Checkpoint(StopOnNaN):
         for path in reversed(self.manifests()):
             run = read(path)
             if run is not None:
-                for other in damaged:
+                for other in damaged if self.writes else ():
                     warnings.warn(
                         f"The checkpoint {str(other.with_suffix('.keras'))!r} is damaged. The one before it is used, "
                         f"of step {run['step']}; the damaged files end with '.damaged' now.",
@@ -316,7 +335,7 @@ class Checkpoint(StopOnNaN):
         return self.folder / f"step-{step:08d}.keras"
 
     def is_due(self):
-        return self.every != "epoch" and self.step // self.every > self.saved // self.every
+        return self.every != "epoch" and self.step // self.every > self.tried // self.every
 
     def judge(self, logs):
         """The new record, or None."""
@@ -383,6 +402,14 @@ def check_state(run, model, folder):
         )
 
 
+def check_steps(steps, folder):
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"The workers do not go on from the same checkpoint: their steps are {steps}. All hosts must see the same "
+            f"folder. Received: folder={str(folder)!r}"
+        )
+
+
 def build(optimizer, model):
     if not optimizer.built:
         if hasattr(model, "distribute_strategy"):
@@ -406,7 +433,8 @@ def not_finite(model):
 
 def advice(model):
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    tries = [f"a lower learning rate (now {float(optimizer.learning_rate):.3g}) or a longer warm-up"]
+    rate = float(ops.convert_to_numpy(optimizer.learning_rate))
+    tries = [f"a lower learning rate (now {rate:.3g}) or a longer warm-up"]
     if not (optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue):
         tries.append("clipped gradients (global_clipnorm=1.0 of the optimizer)")
     if "float16" == model.compute_dtype or keras.config.dtype_policy().name == "mixed_float16":
@@ -453,7 +481,3 @@ def flush(path):
         os.fsync(number)
     finally:
         os.close(number)
-
-
-def is_positive(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0

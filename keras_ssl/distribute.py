@@ -4,6 +4,10 @@ Under `tf.distribute` every replica is a Python thread that sees its own slice o
 compares samples with each other (negatives, a queue, prototypes) must see the slices of all replicas, or it
 trains well and wrong. On JAX under `keras.distribution` the step is compiled for the global batch, so there
 is nothing to gather.
+
+On several hosts (`tf.distribute.MultiWorkerMirroredStrategy`) every host runs the same script. The pipelines of
+`keras_ssl.data` are written as on one host, with the global batch size: each host takes its rows of each global batch,
+with the seeds and indices that they have there.
 """
 
 import keras
@@ -27,6 +31,74 @@ def context():
     import tensorflow as tf
 
     return tf.distribute.get_replica_context()
+
+
+def check_strategy():
+    """Raises a ValueError under a strategy that cannot train a method."""
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    if isinstance(tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy):
+        raise ValueError(
+            "tf.distribute.ParameterServerStrategy cannot train a self-supervised method: its workers do not train in "
+            "sync, so that there is no global batch, and `fit` of Keras 3 does not know it. Use "
+            "tf.distribute.MultiWorkerMirroredStrategy."
+        )
+
+
+def is_multi_worker(strategy):
+    """Whether several processes, mostly on several hosts, train together under this strategy, which may be None."""
+    if strategy is None:
+        return False
+    import tensorflow as tf
+
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def is_chief(strategy):
+    """Whether this process writes what a run leaves behind: the first of several workers, or the only one.
+
+    Args:
+        strategy: the strategy of the model, `model.distribute_strategy`, or None.
+
+    Example:
+        >>> if keras_ssl.distribute.is_chief(strategy):
+        ...     keras_ssl.export(model, "encoder.keras")
+    """
+    return not is_multi_worker(strategy) or strategy.extended.should_checkpoint
+
+
+def of_all_workers(strategy, number):
+    """What every worker says. All workers must call it; each waits for the others.
+
+    Args:
+        strategy: the strategy of the model, or None.
+        number: int, what this worker says.
+
+    Returns:
+        list of ints, one a replica; `[number]` where there is one worker.
+    """
+    if not is_multi_worker(strategy):
+        return [number]
+    import tensorflow as tf
+
+    def gathered():
+        return tf.distribute.get_replica_context().all_gather(tf.constant([number], tf.int64), axis=0)
+
+    return strategy.experimental_local_results(strategy.run(tf.function(gathered)))[0].numpy().tolist()
+
+
+def wait_for_workers(strategy):
+    """Waits, at the end of a script, until all workers are there: one that leaves stops those that still train."""
+    if not is_multi_worker(strategy):
+        return
+    import tensorflow as tf
+
+    try:
+        of_all_workers(strategy, 0)
+    except tf.errors.UnavailableError:  # the others were here, and have left before they could say so
+        pass
 
 
 def replicas():

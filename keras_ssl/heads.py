@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_ssl import distribute
+from keras_ssl.checks import check_flags, check_ints
 
 
 def mlp(
@@ -43,6 +44,10 @@ def mlp(
     >>> projector.output_shape
     (None, 128)
     """
+    check_ints(depth=depth, inputs=inputs, dim=dim)
+    if depth > 1:
+        check_ints(hidden=hidden)
+    check_flags(batch_norm=batch_norm, hidden_bias=hidden_bias, output_bias=output_bias)
     layers = [keras.Input((inputs,))]
 
     def dense(units, bias):
@@ -124,9 +129,8 @@ class Prototypes(keras.layers.Layer):
 
     def __init__(self, dim, count, constrained=False, name=None, **kwargs):
         super().__init__(name=name, dtype="float32")
-        for argument, value in {"dim": dim, "count": count}.items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{argument} must be a positive int. Received: {argument}={value!r}")
+        check_ints(dim=dim, count=count)
+        check_flags(constrained=constrained)
         self.dim, self.count, self.constrained = dim, count, constrained
         self.build((None, dim))  # so that a twin can be copied; PyTorch knows no weights but those of `build`
 

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_ssl import distribute
+from keras_ssl.checks import check_ints, is_number
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -21,7 +22,7 @@ class Queue(keras.layers.Layer):
 
     def __init__(self, size, dim, name=None, **kwargs):
         super().__init__(name=name, dtype="float32", trainable=False)
-        check_positive(size=size, dim=dim)
+        check_ints(size=size, dim=dim)
         self.size, self.dim = size, dim
         self.entries = self.add_weight(
             shape=(size, dim), initializer=unit_vectors, trainable=False, autocast=False, name="entries"
@@ -68,9 +69,9 @@ class Bank(keras.layers.Layer):
 
     def __init__(self, size, dim, momentum=0.5, name=None, **kwargs):
         super().__init__(name=name, dtype="float32", trainable=False)
-        check_positive(size=size, dim=dim)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1). Received: momentum={momentum}")
+        check_ints(size=size, dim=dim)
+        if not is_number(momentum) or not 0 <= momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1). Received: momentum={momentum!r}")
         self.size, self.dim, self.momentum = size, dim, momentum
         self.entries = self.add_weight(
             shape=(size, dim), initializer=unit_vectors, trainable=False, autocast=False, name="entries"
@@ -95,9 +96,3 @@ class Bank(keras.layers.Layer):
 
 def unit_vectors(shape, dtype=None):
     return ops.normalize(keras.random.normal(shape, dtype=dtype), axis=-1)
-
-
-def check_positive(**arguments):
-    for name, value in arguments.items():
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a positive int. Received: {name}={value!r}")

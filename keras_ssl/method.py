@@ -1,6 +1,7 @@
 """Method: the base class of every self-supervised method."""
 
 import inspect
+import warnings
 
 import keras
 import numpy as np
@@ -29,6 +30,8 @@ class Method(keras.Model):
     Class attributes:
         terms: names of the entries of the objective's dict that are logged beside the loss.
         needs: names of further columns of the data (`"label"`, `"index"`) that `objective` gets after the views.
+        view_counts: the least and the largest number of views that `objective` takes; None where there is no largest.
+        least_batch: the least number of images, of all replicas together, that the loss or its statistics need.
 
     Args:
         encoder: built `keras.Model` from images to features `(batch, dim)`; it keeps its preprocessing inside. See
@@ -43,8 +46,11 @@ class Method(keras.Model):
 
     terms = ()
     needs = ()
+    view_counts = (1, None)
+    least_batch = 1
 
     def __init__(self, encoder, augment=None, name=None, dtype=None):
+        distribute.check_strategy()
         super().__init__(name=name, dtype=dtype, autocast=False)  # the encoder casts; the views stay as they are
         self.encoder = check_encoder(encoder)
         self.augment = augment
@@ -59,15 +65,18 @@ class Method(keras.Model):
 
     def call(self, inputs, training=False):
         if not training:
-            return self.encoder(inputs["image"] if isinstance(inputs, dict) else inputs, training=False)
-        outputs = self.objective(self.views(inputs), *(self.column(inputs, name) for name in self.needs))
+            return self.encoder(images_of(inputs, self.encoder), training=False)
+        views = self.views(inputs)
+        self.check_views(views)
+        outputs = self.objective(views, *(self.column(inputs, name) for name in self.needs))
         return outputs if isinstance(outputs, dict) else {"loss": outputs}
 
     def views(self, inputs):
         if isinstance(inputs, dict) and "views" in inputs:
             return list(inputs["views"])
         if self.augment is not None:
-            return self.augment(inputs, training=True)
+            made = self.augment(inputs, training=True)
+            return list(made) if isinstance(made, (list, tuple)) else [made]
         if isinstance(inputs, (list, tuple)):
             return list(inputs)
         raise ValueError(
@@ -76,8 +85,18 @@ class Method(keras.Model):
             "keras_ssl.augment.simclr(size), or map the views with keras_ssl.data.views."
         )
 
+    def check_views(self, views):
+        """Raises where the number or the static shapes of the views do not fit. It costs the compiled step nothing."""
+        check_counts(self, views)
+        check_images(views[0], self.encoder, "The first view")
+
+    def limits(self):
+        """For columns of the data that number something, how many there are."""
+        return {}
+
     def column(self, inputs, name):
         if isinstance(inputs, dict) and name in inputs:
+            check_column(name, inputs[name])
             return inputs[name]
         raise ValueError(
             f"{type(self).__name__} needs the column '{name}' of the data, next to 'image'. Received: "
@@ -119,6 +138,8 @@ class Method(keras.Model):
     def fit(self, x=None, *args, **kwargs):
         if hasattr(x, "element_spec"):  # a tf.data pipeline shuffles itself; Keras warns unless told
             kwargs.setdefault("shuffle", False)
+            x = inspected(x, self)
+        check_accumulation(self)
         return super().fit(x, *args, **kwargs)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
@@ -177,7 +198,7 @@ def step_tensorflow(self, data):
     else:
         self.after_step(outputs)
     logs = self.log(outputs, rows(inputs))
-    if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+    if distribute.is_multi_worker(self.distribute_strategy):
         logs = {name: tf.reshape(value, (1,)) for name, value in logs.items()}  # Keras reduces them along axis 0
     return logs
 
@@ -293,3 +314,135 @@ def describe(inputs):
     if isinstance(inputs, dict):
         return f"a dict with {sorted(inputs)}"
     return f"{type(inputs).__name__} of shape {getattr(inputs, 'shape', None)}"
+
+
+def check_accumulation(model):
+    """Not in `compile`: Keras would not compile a loaded model whose `compile` is not its own."""
+    replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    steps = getattr(optimizer, "gradient_accumulation_steps", None)
+    if steps and replicas > 1:
+        raise ValueError(
+            "Keras cannot accumulate gradients on several replicas of tf.distribute. Received: "
+            f"gradient_accumulation_steps={steps} under {replicas} replicas. Leave it None, and use more replicas or "
+            "mixed precision for a larger batch."
+        )
+
+
+# What the data may be, as far as shapes tell.
+
+
+def images_of(inputs, encoder):
+    """The images that `predict` is called on."""
+    if isinstance(inputs, dict) and "image" not in inputs:
+        raise ValueError(f"predict needs the column 'image' of the data. Received: {describe(inputs)}")
+    images = inputs["image"] if isinstance(inputs, dict) else inputs
+    check_images(images, encoder, "The data")
+    return images
+
+
+def check_images(images, encoder, what):
+    expected, found = getattr(encoder, "input_shape", None), static_shape(images)
+    if not isinstance(expected, tuple) or len(expected) != 4 or found is None:
+        return
+    if len(found) == 3 and expected[-1] == 1:  # grey images without an axis for it, which Keras adds
+        return
+    if len(found) != 4 or any(None not in pair and pair[0] != pair[1] for pair in zip(expected[1:], found[1:])):
+        raise ValueError(
+            f"{what} must fit the encoder '{encoder.name}', which takes images of shape (batch, "
+            f"{', '.join(map(str, expected[1:]))}): height, width, channels. Received: shape={tuple(found)}."
+        )
+
+
+def static_shape(x):
+    """The shape as far as it is known when a step is compiled, or None where not even the rank is."""
+    shape = getattr(x, "shape", ())
+    return None if getattr(shape, "rank", 0) is None else tuple(shape)
+
+
+def check_counts(method, views):
+    """The number of views, and of the images in them."""
+    least, most = method.view_counts
+    if len(views) < least or most is not None and len(views) > most:
+        wanted = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
+        raise ValueError(
+            f"{type(method).__name__} takes {wanted} view{'' if least == most == 1 else 's'} of each image. Received: "
+            f"{len(views)}, by augment={method.augment}"
+        )
+    shape = static_shape(keras.tree.flatten(views[0])[0])
+    rows = shape[0] if shape else None
+    if isinstance(rows, int) and rows * distribute.replicas() < method.least_batch:
+        raise ValueError(
+            f"{type(method).__name__} needs {method.least_batch} images in a batch, or more"
+            f"{', to compare them with each other' if method.least_batch > 1 else ''}. Received: a batch of {rows}. "
+            "Is it the last of an epoch? Drop it with drop_remainder=True, or raise batch_size."
+        )
+
+
+def check_column(name, values):
+    """`"label"` and `"index"` are one int for each image, `"text"` is the ints of its tokens."""
+    rank = {"label": 1, "index": 1, "text": 2}.get(name)
+    shape, dtype = static_shape(values), str(getattr(values, "dtype", type(values).__name__))
+    if rank is not None and (shape is not None and len(shape) != rank or "int" not in dtype):
+        raise ValueError(
+            f"The column '{name}' must be ints of shape {'(batch,)' if rank == 1 else '(batch, length)'}. Received: "
+            f"shape={shape}, dtype={dtype}"
+        )
+
+
+# What the data may be, as far as the host sees it at little cost.
+
+
+def inspected(dataset, method):
+    """A `tf.data` pipeline that ends with an error where an index, label or token is out of the method's range, or
+    where the first images of an epoch are not finite, and warns where these look like 0..1 in the place of 0..255.
+
+    All on the host, beside the training step. Without it, an index out of range is an error inside of TensorFlow on a
+    CPU, and is not seen at all on a GPU.
+    """
+    import tensorflow as tf
+
+    spec = dataset.element_spec
+    if not isinstance(dataset, tf.data.Dataset) or not isinstance(spec, dict):
+        return dataset
+    dense = {name for name, one in spec.items() if isinstance(one, tf.TensorSpec)}
+    limits = {name: limit for name, limit in method.limits().items() if name in dense and spec[name].dtype.is_integer}
+    floats = "image" in dense and spec["image"].dtype.is_floating
+    told = []
+
+    def check(number, batch):
+        for name, limit in limits.items():
+            column = tf.cast(batch[name], tf.int64)
+            fine = tf.reduce_all((column >= 0) & (column < limit))
+            tf.cond(fine, lambda: True, lambda: tf.numpy_function(refuse, [name, column, limit], tf.bool))
+        if floats:
+            tf.cond(number > 0, lambda: True, lambda: tf.numpy_function(look, [batch["image"]], tf.bool))
+        return batch
+
+    def refuse(name, column, limit):
+        first = column[(column < 0) | (column >= limit)][0]
+        raise ValueError(
+            f"The column '{name.decode()}' of the data must be from 0 to {limit - 1}, as {type(method).__name__} was "
+            f"made. Received: {first}"
+        )
+
+    def look(images):
+        check_pixels(images, told)
+        return True
+
+    return dataset.enumerate().map(check) if limits or floats else dataset
+
+
+def check_pixels(images, told):
+    """Raises where an image of a batch is not finite; warns once, by the list `told`, where pixels look like 0..1."""
+    broken = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
+    if broken.size:
+        raise ValueError(f"Image {broken[0]} of the first batch holds NaN or infinite pixels. They must be 0..255.")
+    low, high = images.min(initial=0), images.max(initial=0)
+    if not told and 0 < high <= 1 and low >= -1:
+        told.append(True)
+        warnings.warn(
+            f"The images of the first batch go from {low:.3g} to {high:.3g}. Pixels are expected in 0..255, by "
+            "augmentations and encoders alike: multiply them.",
+            stacklevel=2,
+        )

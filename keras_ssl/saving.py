@@ -17,8 +17,13 @@ def load(path, compile=True):
         compile: whether the optimizer comes back too, so that `fit` goes on where it stopped.
 
     Returns:
-        `keras_ssl.Method`.
+        `keras_ssl.Method`; or an encoder, where the file holds one.
+
+    Raises:
+        ValueError: the path does not end in `.keras`, or there is no such file. Older formats of Keras are not read:
+            they can hold code.
     """
+    check_path(path)
     keras_ssl.register()
     return keras.saving.load_model(path, compile=compile)
 
@@ -39,8 +44,7 @@ def export(model, path):
     Raises:
         ValueError: the encoder holds a layer that is not Keras's own, or the path does not end in `.keras`.
     """
-    if not str(path).endswith(".keras"):
-        raise ValueError(f"path must end in '.keras'. Received: path={str(path)!r}")
+    check_path(path)
     encoder = encoders.with_plain_batch_norm(model.encoder if isinstance(model, keras_ssl.Method) else model)
     foreign = sorted({type(layer).__name__ for layer in encoder._flatten_layers() if not is_of_keras(layer)})
     if foreign:
@@ -50,6 +54,11 @@ def export(model, path):
         )
     encoder.save(path)
     return encoder
+
+
+def check_path(path):
+    if not str(path).endswith(".keras"):
+        raise ValueError(f"path must end in '.keras'. Received: path={str(path)!r}")
 
 
 def is_of_keras(layer):

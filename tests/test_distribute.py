@@ -37,6 +37,14 @@ def test_without_a_strategy_all_is_the_identity():
     assert tape.gradient(loss, x) is None
 
 
+def test_one_process_is_its_own_chief(two_replicas):
+    for strategy in (None, tf.distribute.get_strategy(), two_replicas):
+        assert distribute.is_chief(strategy) and not distribute.is_multi_worker(strategy)
+        assert distribute.of_all_workers(strategy, 7) == [7]
+        distribute.wait_for_workers(strategy)
+    distribute.check_strategy()
+
+
 def test_replicas_are_counted_and_numbered(two_replicas):
     with two_replicas.scope():
         assert distribute.replicas() == 2 and distribute.strategy() is two_replicas

@@ -14,15 +14,16 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_ssl"
 LEAVES = {"heads", "teacher", "memory", "losses", "augment", "encoders", "optimizers", "distribute"}
 # Who may import whom inside the package. Every part may import itself.
-ALLOWED = {leaf: {"distribute"} for leaf in LEAVES} | {
-    "method": {"distribute"},
-    "methods": LEAVES | {"method"},
+ALLOWED = {leaf: {"checks", "distribute"} for leaf in LEAVES} | {
+    "checks": set(),
+    "method": {"checks", "distribute"},
+    "methods": LEAVES | {"checks", "method"},
     "data": set(),
-    "eval": {"augment", "data", "encoders", "optimizers"},  # fine-tuning trains
+    "eval": {"augment", "checks", "data", "encoders", "optimizers"},  # fine-tuning trains
     "visualize": {"eval", "encoders"},
     "saving": {"encoders"},
     "pretrained": {"encoders"},
-    "checkpoint": {"method"},
+    "checkpoint": {"checks", "distribute", "method"},
     "__init__": set(),
 }
 # Where tensorflow may be named.

@@ -7,6 +7,7 @@ from keras import ops
 from keras_ssl.augment.crop import block_rows, resample
 from keras_ssl.augment.layer import Augmentation, change, check_probability, check_range
 from keras_ssl.augment.random import uniform
+from keras_ssl.checks import is_int
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -26,7 +27,7 @@ class GaussianBlur(Augmentation):
 
     def __init__(self, kernel=None, sigma=(0.1, 2.0), p=0.5, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
-        if kernel is not None and not (isinstance(kernel, int) and kernel > 0 and kernel % 2):
+        if kernel is not None and not (is_int(kernel, 1) and kernel % 2):
             raise ValueError(f"kernel must be an odd positive int or None. Received: kernel={kernel}")
         check_probability("p", p)
         self.kernel = kernel

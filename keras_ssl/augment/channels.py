@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_ssl.augment.filters import Filter
+from keras_ssl.checks import check_flags, is_int
 
 # CIE XYZ of the primaries of sRGB (ITU-R BT.709) in rows, and of its white, D65 seen at 2 degrees.
 XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
@@ -36,6 +37,7 @@ class ToLab(Filter):
 
     def __init__(self, pixels=False, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
+        check_flags(pixels=pixels)
         self.pixels = pixels
 
     def transform(self, images):
@@ -87,7 +89,7 @@ class SplitChannels(Filter):
 
     def __init__(self, sizes, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
-        if not isinstance(sizes, (list, tuple)) or not all(isinstance(x, int) and x > 0 for x in sizes) or not sizes:
+        if not isinstance(sizes, (list, tuple)) or not all(is_int(x, 1) for x in sizes) or not sizes:
             raise ValueError(f"sizes must be a list of positive ints. Received: sizes={sizes}")
         self.sizes = tuple(sizes)
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_ssl.augment.layer import Augmentation, change, check_probability
 from keras_ssl.augment.random import uniform
+from keras_ssl.checks import is_number
 
 HUE = 3  # the number of the hue among the operations
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, with torchvision's digits
@@ -36,9 +37,9 @@ class ColorJitter(Augmentation):
     def __init__(self, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, p=0.8, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
         for what, value in [("brightness", brightness), ("contrast", contrast), ("saturation", saturation)]:
-            if value < 0:
-                raise ValueError(f"{what} must not be negative. Received: {what}={value}")
-        if not 0 <= hue <= 0.5:
+            if not is_number(value, 0):
+                raise ValueError(f"{what} must not be negative. Received: {what}={value!r}")
+        if not is_number(hue) or not 0 <= hue <= 0.5:
             raise ValueError(f"hue must be from 0 to 0.5 turns. Received: hue={hue}")
         check_probability("p", p)
         self.brightness, self.contrast, self.saturation, self.hue, self.p = brightness, contrast, saturation, hue, p
@@ -112,7 +113,7 @@ class Solarize(Augmentation):
     def __init__(self, threshold=128, p=0.2, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
         check_probability("p", p)
-        if not 0 <= threshold <= 255:
+        if not is_number(threshold) or not 0 <= threshold <= 255:
             raise ValueError(f"threshold must be a pixel value from 0 to 255. Received: threshold={threshold}")
         self.threshold, self.p = threshold, p
 

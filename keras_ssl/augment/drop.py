@@ -5,8 +5,9 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl.augment.layer import Augmentation, change, check_probability, check_range
+from keras_ssl.augment.layer import Augmentation, change, check_fill, check_probability, check_range
 from keras_ssl.augment.random import GOLDEN, fold, scramble, shift, signed, uniform
+from keras_ssl.checks import is_int
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -39,7 +40,7 @@ class RandomErasing(Augmentation):
         self.ratio = check_range("ratio", ratio)
         if self.scale[1] > 1:
             raise ValueError(f"scale is a part of the image's area, at most 1. Received: scale={scale}")
-        self.fill = tuple(fill) if isinstance(fill, list) else fill
+        self.fill = check_fill(fill, none=True)
         self.p = p
 
     def draw(self, seeds, size):
@@ -86,10 +87,10 @@ class ChannelDrop(Augmentation):
     def __init__(self, keep=1, fill=None, p=1.0, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
         check_probability("p", p)
-        if not isinstance(keep, int) or keep < 1:
-            raise ValueError(f"keep must be a positive int. Received: keep={keep}")
+        if not is_int(keep, 1):
+            raise ValueError(f"keep must be a positive int. Received: keep={keep!r}")
         self.keep, self.p = keep, p
-        self.fill = tuple(fill) if isinstance(fill, list) else fill
+        self.fill = check_fill(fill, none=True)
 
     def transform(self, images, seeds):
         channels = images.shape[-1]

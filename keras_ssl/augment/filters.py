@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_ssl.augment.layer import Augmentation
+from keras_ssl.checks import check_flags, is_number
 
 
 class Filter(Augmentation):
@@ -53,6 +54,9 @@ class Sobel(Filter):
 
     def __init__(self, fill=None, keep=False, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
+        if fill is not None and not is_number(fill):
+            raise ValueError(f"fill must be a number or None. Received: fill={fill!r}")
+        check_flags(keep=keep)
         self.fill, self.keep = fill, keep
 
     def transform(self, images):

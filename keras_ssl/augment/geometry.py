@@ -8,8 +8,9 @@ from keras import ops
 
 from keras_ssl.augment.crop import resample, resampling
 from keras_ssl.augment.filters import Filter
-from keras_ssl.augment.layer import Augmentation, check_probability, check_size, per_image
+from keras_ssl.augment.layer import Augmentation, check_fill, check_probability, check_size, per_image
 from keras_ssl.augment.random import uniform
+from keras_ssl.checks import check_flags, is_int, is_number
 
 RIGHT_ANGLES = (0, 90, 180, 270)
 
@@ -41,10 +42,11 @@ class RandomCrop(Augmentation):
         super().__init__(seed=seed, name=name, **kwargs)
         check_size("size", size)
         check_probability("flip", flip)
-        if not isinstance(padding, int) or padding < 0:
-            raise ValueError(f"padding must be an int, 0 or more. Received: padding={padding}")
+        if not is_int(padding, 0):
+            raise ValueError(f"padding must be an int, 0 or more. Received: padding={padding!r}")
         self.size = tuple(size) if isinstance(size, list) else size
-        self.padding, self.reflect, self.fill, self.flip = padding, reflect, fill, flip
+        check_flags(reflect=reflect)
+        self.padding, self.reflect, self.fill, self.flip = padding, reflect, check_fill(fill), flip
 
     def draw(self, seeds, size):
         draws = uniform(seeds, 3)
@@ -128,8 +130,8 @@ class CenterCrop(Filter):
     def __init__(self, size, part=1.0, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
         check_size("size", size)
-        if not 0 < part <= 1:
-            raise ValueError(f"part must be above 0 and at most 1. Received: part={part}")
+        if not is_number(part) or not 0 < part <= 1:
+            raise ValueError(f"part must be above 0 and at most 1. Received: part={part!r}")
         self.size = tuple(size) if isinstance(size, list) else size
         self.part = part
 
@@ -208,6 +210,7 @@ class RandomRotate(Augmentation):
     def __init__(self, degrees=RIGHT_ANGLES, label=False, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
         self.degrees = check_degrees(degrees)
+        check_flags(label=label)
         self.label = label
 
     @property
@@ -242,7 +245,7 @@ class RandomRotate(Augmentation):
 
 def check_degrees(degrees):
     valid = isinstance(degrees, (list, tuple)) and len(degrees) > 0
-    if not valid or not all(isinstance(x, int) and x % 45 == 0 for x in degrees):
+    if not valid or not all(is_int(x, -(2**31)) and x % 45 == 0 for x in degrees):
         raise ValueError(f"degrees must be a list of multiples of 45. Received: degrees={degrees}")
     return tuple(degrees)
 

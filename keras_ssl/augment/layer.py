@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_ssl import distribute
 from keras_ssl.augment.random import fold
+from keras_ssl.checks import is_int, is_number
 
 
 class Augmentation(keras.layers.Layer):
@@ -35,18 +36,24 @@ class Augmentation(keras.layers.Layer):
 
     def __init__(self, seed=None, name=None, **kwargs):
         super().__init__(name=name, dtype="float32", autocast=False, **kwargs)
+        if seed is not None and not is_int(seed, -(2**31)):
+            raise ValueError(f"seed must be an int of 32 bits or None. Received: seed={seed!r}")
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
         self.built = True
 
     def call(self, images, seeds=None):
         if isinstance(images, dict):
+            check_column(self, images)
             images, seeds = images["image"], images.get("seed", seeds)
+        check_dtype(self, images)
         if len(images.shape) != 4:
             raise ValueError(
                 f"{type(self).__name__} expects a batch of images of shape (batch, height, width, channels). "
                 f"Received: images.shape={tuple(images.shape)}"
             )
+        if images.shape[0] == 0:
+            raise ValueError(f"{type(self).__name__} got a batch without images. Received: images.shape={images.shape}")
         images = ops.cast(images, "float32")
         seeds = self.own_seeds(ops.shape(images)[0]) if seeds is None else ops.cast(seeds, "int32")
         return self.transform(images, **self.draw(seeds, ops.shape(images)[1:3]))
@@ -107,22 +114,43 @@ def change(images, chosen, how):
     return ops.where(per_image(chosen), how(images), images)
 
 
+def check_column(layer, columns):
+    if "image" not in columns:
+        raise ValueError(f"{type(layer).__name__} needs the column 'image'. Received: a dict with {sorted(columns)}")
+
+
+def check_dtype(layer, images):
+    kind = getattr(images, "dtype", type(images).__name__)
+    kind = str(getattr(kind, "name", kind)).removeprefix("torch.")
+    if not kind.startswith(("uint", "int", "float", "bfloat", "bool")) or not hasattr(images, "shape"):
+        raise TypeError(f"{type(layer).__name__} expects images, numbers from 0 to 255. Received: {kind}")
+
+
 def check_probability(name, value):
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a probability from 0 to 1. Received: {name}={value}")
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a probability from 0 to 1. Received: {name}={value!r}")
 
 
 def check_range(name, value, least=0.0):
     """The pair of numbers `value` as a tuple; an error where it is none, is not increasing or starts below `least`."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else ()
-    if len(pair) != 2 or not least < pair[0] <= pair[1]:
-        raise ValueError(f"{name} must be a pair (low, high) with {least:g} < low <= high. Received: {name}={value}")
+    if len(pair) != 2 or not all(map(is_number, pair)) or not least < pair[0] <= pair[1]:
+        raise ValueError(f"{name} must be a pair (low, high) with {least:g} < low <= high. Received: {name}={value!r}")
     return pair
 
 
 def check_size(name, value):
     """The size `value`, an int or a pair (height, width), as a pair."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-        raise ValueError(f"{name} must be a positive int or a pair of them. Received: {name}={value}")
+    if len(pair) != 2 or not all(is_int(side, 1) for side in pair):
+        raise ValueError(f"{name} must be a positive int or a pair of them. Received: {name}={value!r}")
     return pair
+
+
+def check_fill(value, none=False):
+    """The value of new pixels, a number or one a channel, as a number or a tuple."""
+    numbers = value if isinstance(value, (tuple, list)) else (value,)
+    if not (none and value is None) and not (numbers and all(map(is_number, numbers))):
+        kinds = "a number, one a channel or None" if none else "a number or one a channel"
+        raise ValueError(f"fill must be {kinds}. Received: fill={value!r}")
+    return tuple(value) if isinstance(value, list) else value

@@ -14,6 +14,7 @@ from keras import ops
 from keras_ssl.augment.crop import choose
 from keras_ssl.augment.layer import Augmentation, check_probability, check_range, check_size
 from keras_ssl.augment.random import uniform
+from keras_ssl.checks import check_flags, is_int, is_number
 
 TRIES = 40  # blocks tried for a mask; BEiT's loop ends earlier (of 4000 masks of 75 patches of 196, all by 36)
 FAILURES = 10  # tries in a row that add nothing, after which BEiT's loop gives up
@@ -89,7 +90,7 @@ class CountedMask(Mask):
         self.ratio = check_ratio(ratio)
         self.count = count
         self.p = p
-        if count is not None and not (isinstance(count, int) and 0 <= count <= self.cells):
+        if count is not None and not (is_int(count, 0) and count <= self.cells):
             raise ValueError(f"count must be an int from 0 to {self.cells}, the patches. Received: count={count}")
 
     @property
@@ -156,7 +157,7 @@ class RandomMask(CountedMask):
     """
 
     def __init__(self, grid, ratio=0.75, count=None, unit=1, p=1.0, seed=None, name=None, **kwargs):
-        if not isinstance(unit, int) or unit < 1 or any(side % unit for side in check_size("grid", grid)):
+        if not is_int(unit, 1) or any(side % unit for side in check_size("grid", grid)):
             raise ValueError(f"unit must be a positive int that divides the grid. Received: unit={unit}, grid={grid}")
         self.unit = unit
         super().__init__(grid, ratio, count, p, seed=seed, name=name, **kwargs)
@@ -224,9 +225,9 @@ class BlockMask(CountedMask):
         super().__init__(grid, ratio, count, p, seed=seed, name=name, **kwargs)
         if min(self.sides) < 2:
             raise ValueError(f"grid must have at least 2 rows and 2 columns for blocks. Received: grid={grid}")
-        if least is not None and least < 1:
+        if least is not None and not is_number(least, 1):
             raise ValueError(f"least must be an area of at least 1 patch, or None. Received: least={least}")
-        if most is not None and most < (1 if least is None else least):
+        if most is not None and not is_number(most, 1 if least is None else least):
             raise ValueError(f"most must be an area of at least `least` patches, or None. Received: most={most}")
         self.least, self.most = least, most
         self.aspect = check_range("aspect", aspect)
@@ -301,7 +302,7 @@ class RegionMask(CountedMask):
         self, grid, ratio=(0.2, 0.3), count=None, cell=1 / 0.06, p=1.0, seed=None, name=None, **kwargs
     ):  # fmt: skip
         super().__init__(grid, ratio, count, p, seed=seed, name=name, **kwargs)
-        if cell < 1:
+        if not is_number(cell, 1):
             raise ValueError(f"cell must be a number of pixels of at least 1. Received: cell={cell}")
         self.cell = cell
 
@@ -353,9 +354,10 @@ class HoleMask(Mask):
         super().__init__(grid, seed=seed, name=name, **kwargs)
         if any(hole > side for hole, side in zip(check_size("size", size), self.sides)):
             raise ValueError(f"size must not be larger than the grid. Received: size={size}, grid={grid}")
-        if not isinstance(step, int) or step < 1:
+        if not is_int(step, 1):
             raise ValueError(f"step must be a positive int. Received: step={step}")
         self.size = tuple(size) if isinstance(size, list) else size
+        check_flags(center=center, inverse=inverse)
         self.center, self.step, self.inverse = center, step, inverse
 
     @property
@@ -433,7 +435,7 @@ class MultiBlockMask(Mask):
         name=None, **kwargs,
     ):  # fmt: skip
         super().__init__(grid, seed=seed, name=name, **kwargs)
-        if not isinstance(targets, int) or targets < 1:
+        if not is_int(targets, 1):
             raise ValueError(f"targets must be a positive int. Received: targets={targets}")
         self.targets, self.keep = targets, keep
         self.scale, self.context = check_range("scale", scale), check_range("context", context)
@@ -447,7 +449,7 @@ class MultiBlockMask(Mask):
                 f"the {targets} targets of {self.masked} patches may leave no context of the {math.prod(self.sides)} "
                 f"patches: take fewer or smaller targets. Received: targets={targets}, scale={scale}, grid={grid}"
             )
-        if keep is not None and not (isinstance(keep, int) and 1 <= keep <= most):
+        if keep is not None and not (is_int(keep, 1) and keep <= most):
             raise ValueError(f"keep must be an int from 1 to {most}, what the targets leave. Received: keep={keep}")
 
     @property
@@ -662,7 +664,7 @@ def flat(mask):
 
 def check_ratio(value):
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(x, (int, float)) for x in pair) or not 0 <= pair[0] <= pair[1] <= 1:
+    if len(pair) != 2 or not all(map(is_number, pair)) or not 0 <= pair[0] <= pair[1] <= 1:
         raise ValueError(
             f"ratio must be a number from 0 to 1, or a pair (low, high) with 0 <= low <= high <= 1. "
             f"Received: ratio={value}"

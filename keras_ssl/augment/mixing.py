@@ -14,6 +14,7 @@ from keras_ssl.augment.crop import choose
 from keras_ssl.augment.layer import Augmentation, per_image
 from keras_ssl.augment.masks import box
 from keras_ssl.augment.random import fold, uniform
+from keras_ssl.checks import check_flags, is_number
 
 NODES = 1024  # of the table from which beta-distributed numbers are read
 
@@ -45,8 +46,9 @@ class Mixing(Augmentation):
         self, alpha=1.0, per_batch=False, dominant=False, across=True, seed=None, name=None, **kwargs
     ):  # fmt: skip
         super().__init__(seed=seed, name=name, **kwargs)
-        if alpha < 0:
-            raise ValueError(f"alpha must not be negative. Received: alpha={alpha}")
+        if not is_number(alpha, 0):
+            raise ValueError(f"alpha must not be negative. Received: alpha={alpha!r}")
+        check_flags(per_batch=per_batch, dominant=dominant, across=across)
         self.alpha, self.per_batch, self.dominant, self.across = alpha, per_batch, dominant, across
 
     @property

@@ -6,6 +6,7 @@ stand behind `PatchGrid` in a `View`.
 
 import itertools
 import math
+import operator
 
 import keras
 import numpy as np
@@ -19,6 +20,7 @@ from keras_ssl.augment.layer import Augmentation, change, check_probability, che
 from keras_ssl.augment.masks import lowest, select
 from keras_ssl.augment.mixing import partners
 from keras_ssl.augment.random import split, uniform
+from keras_ssl.checks import check_flags, is_int, is_number
 
 
 def patchify(images, size):
@@ -123,16 +125,19 @@ class PatchGrid(Augmentation):
         super().__init__(seed=seed, name=name, **kwargs)
         check_size("grid", grid)
         check_size("size", size)
-        if stride is not None and not (isinstance(stride, int) and stride > 0):
-            raise ValueError(f"stride must be a positive int or None. Received: stride={stride}")
-        if not isinstance(gap, int) or gap < 0 or (gap and stride is not None):
-            raise ValueError(f"gap must be an int from 0, and goes without a stride. Received: gap={gap}")
+        if stride is not None and not is_int(stride, 1):
+            raise ValueError(f"stride must be a positive int or None. Received: stride={stride!r}")
+        if not is_int(gap, 0) or (gap and stride is not None):
+            raise ValueError(f"gap must be an int from 0, and goes without a stride. Received: gap={gap!r}")
         self.grid = tuple(grid) if isinstance(grid, list) else grid
         self.size = tuple(size) if isinstance(size, list) else size
         self.stride, self.gap = stride, gap
         self.jitter = tuple(jitter) if isinstance(jitter, list) else jitter
-        if not all(isinstance(pixels, int) for pixels in self.moves) or self.moves[0] > self.moves[1]:
-            raise ValueError(f"jitter must be an int from 0, or a pair of ints low <= high. Received: jitter={jitter}")
+        pair = self.jitter if isinstance(self.jitter, tuple) else (0, self.jitter)
+        if len(pair) != 2 or not all(is_int(pixels, -(2**31)) for pixels in pair) or pair[0] > pair[1]:
+            raise ValueError(
+                f"jitter must be an int from 0, or a pair of ints low <= high. Received: jitter={jitter!r}"
+            )
 
     @property
     def moves(self):
@@ -269,7 +274,10 @@ class ShufflePatches(PatchAugmentation):
 
     def __init__(self, orders=None, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
-        self.orders = None if orders is None else [[int(place) for place in order] for order in orders]
+        try:
+            self.orders = None if orders is None else [[operator.index(place) for place in order] for order in orders]
+        except TypeError:
+            self.orders = []
         if orders is not None and (
             not self.orders or any(sorted(order) != list(range(len(self.orders[0]))) for order in self.orders)
         ):
@@ -317,8 +325,8 @@ class ReplacePatches(PatchAugmentation):
 
     def __init__(self, most=2, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
-        if not isinstance(most, int) or most < 0:
-            raise ValueError(f"most must be an int from 0. Received: most={most}")
+        if not is_int(most, 0):
+            raise ValueError(f"most must be an int from 0. Received: most={most!r}")
         self.most = most
 
     def transform(self, patches, seeds):
@@ -448,8 +456,8 @@ class ShiftChannels(Augmentation):
 
     def __init__(self, pixels=2, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
-        if not isinstance(pixels, int) or pixels < 0:
-            raise ValueError(f"pixels must be an int from 0. Received: pixels={pixels}")
+        if not is_int(pixels, 0):
+            raise ValueError(f"pixels must be an int from 0. Received: pixels={pixels!r}")
         self.pixels = pixels
 
     def transform(self, images, seeds):
@@ -502,8 +510,11 @@ class Standardize(Filter):
 
     def __init__(self, mean=127.5, deviation=50.0, per_channel=True, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
-        if deviation <= 0:
-            raise ValueError(f"deviation must be positive. Received: deviation={deviation}")
+        if not is_number(mean):
+            raise ValueError(f"mean must be a finite number. Received: mean={mean!r}")
+        if not is_number(deviation, 0) or deviation == 0:
+            raise ValueError(f"deviation must be positive. Received: deviation={deviation!r}")
+        check_flags(per_channel=per_channel)
         self.mean, self.deviation, self.per_channel = mean, deviation, per_channel
 
     def transform(self, images):
@@ -583,8 +594,8 @@ class Downsample(Augmentation):
 
     def __init__(self, factor=2, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
-        if not isinstance(factor, int) or factor < 1:
-            raise ValueError(f"factor must be a positive int. Received: factor={factor}")
+        if not is_int(factor, 1):
+            raise ValueError(f"factor must be a positive int. Received: factor={factor!r}")
         self.factor = factor
 
     def draw(self, seeds, size):
@@ -631,9 +642,9 @@ def permutations(tiles, count, average=False):
         >>> permutations(3, 2).tolist()
         [[1, 2, 0], [2, 0, 1]]
     """
-    if not isinstance(tiles, int) or not 2 <= tiles <= 10:
+    if not is_int(tiles, 2) or tiles > 10:
         raise ValueError(f"tiles must be an int from 2 to 10: all their orders are compared. Received: tiles={tiles}")
-    if not isinstance(count, int) or not 1 <= count < math.factorial(tiles):
+    if not is_int(count, 1) or count >= math.factorial(tiles):
         raise ValueError(
             f"count must be an int from 1 to {math.factorial(tiles) - 1}, the orders of {tiles} tiles but the first. "
             f"Received: count={count}"

@@ -13,8 +13,9 @@ from keras import ops
 
 from keras_ssl.augment.colour import luma
 from keras_ssl.augment.geometry import pick
-from keras_ssl.augment.layer import Augmentation, check_probability, per_image
+from keras_ssl.augment.layer import Augmentation, check_fill, check_probability, per_image
 from keras_ssl.augment.random import uniform
+from keras_ssl.checks import is_int, is_number
 
 GRAY = 128.0
 # The best policy found on ImageNet, arXiv:1805.09501, table 9: pairs of (operation, probability, magnitude of 0 to 9).
@@ -67,7 +68,7 @@ class Policy(Augmentation):
         if not isinstance(operations, (list, tuple)) or not operations or not set(operations) <= set(OPERATIONS):
             raise ValueError(f"operations must be a list of some of {OPERATIONS}. Received: operations={operations}")
         self.operations = tuple(operations)
-        self.fill = tuple(fill) if isinstance(fill, list) else fill
+        self.fill = check_fill(fill)
 
     def transform(self, images, operation, amount):
         if "color" in self.operations and images.shape[-1] != 3:
@@ -126,11 +127,11 @@ class RandAugment(Policy):
     ):  # fmt: skip
         super().__init__(operations, fill, seed=seed, name=name, **kwargs)
         check_probability("p", p)
-        if not isinstance(count, int) or count < 1:
+        if not is_int(count, 1):
             raise ValueError(f"count must be a positive int. Received: count={count}")
-        if not 0 <= magnitude <= 10:
+        if not is_number(magnitude) or not 0 <= magnitude <= 10:
             raise ValueError(f"magnitude must be from 0 to 10. Received: magnitude={magnitude}")
-        if deviation < 0:
+        if not is_number(deviation, 0):
             raise ValueError(f"deviation must not be negative. Received: deviation={deviation}")
         self.count, self.magnitude, self.deviation, self.p = count, magnitude, deviation, p
 
@@ -171,12 +172,16 @@ class AutoAugment(Policy):
     """
 
     def __init__(self, policy=IMAGENET, fill=GRAY, seed=None, name=None, **kwargs):
+        received = policy
         try:
             policy = tuple(tuple((str(what), float(p), float(level)) for what, p, level in pair) for pair in policy)
         except (TypeError, ValueError):
             policy = ()
         if not policy or len({len(pair) for pair in policy}) != 1:
-            raise ValueError("policy must be a list of pairs of (operation, probability, magnitude).")
+            raise ValueError(
+                "policy must be a list of pairs of (operation, probability, magnitude). "
+                f"Received: policy={received!r}"
+            )
         for what, p, level in sum(policy, ()):
             check_probability(f"The probability of '{what}' in policy", p)
             if not 0 <= level <= 9:

@@ -18,9 +18,11 @@ from keras_ssl.augment.crop import RandomFlip, RandomResizedCrop
 from keras_ssl.augment.drop import RandomErasing
 from keras_ssl.augment.filters import Sobel
 from keras_ssl.augment.geometry import RIGHT_ANGLES, RandomCrop, Resize, Rotations
+from keras_ssl.augment.layer import check_probability
 from keras_ssl.augment.policies import AutoAugment, RandAugment
 from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.view import View, Views
+from keras_ssl.checks import check_flags, is_int, is_number
 
 __all__ = [
     "barlow_twins",
@@ -116,7 +118,7 @@ def simclr(
     """
     view = present(
         RandomResizedCrop(size, scale, ratio, flip),
-        ColorJitter(*[strength * amount for amount in jitter], p=jitter_p),
+        ColorJitter(*scaled(jitter, strength), p=jitter_p),
         Grayscale(grayscale_p),
         GaussianBlur(kernel, sigma, blur_p),
     )
@@ -235,7 +237,7 @@ def infomin(
     """
     view = present(
         RandomResizedCrop(size, scale, ratio, flip),
-        ColorJitter(*jitter, p=jitter_p),
+        ColorJitter(*scaled(jitter), p=jitter_p),
         GaussianBlur(kernel, sigma, blur_p),
         RandAugment(count=2, magnitude=10, deviation=0.5, p=0.5) if policy is None else policy,
         Grayscale(grayscale_p),
@@ -270,7 +272,7 @@ def moco_v1(
     view = present(
         RandomResizedCrop(size, scale, ratio, flip),
         Grayscale(grayscale_p),
-        ColorJitter(*jitter, p=jitter_p),
+        ColorJitter(*scaled(jitter), p=jitter_p),
     )
     return Views(view, count, seed=seed)
 
@@ -441,12 +443,12 @@ def byol(
     views = [
         present(
             RandomResizedCrop(size, scale, ratio, flip),
-            ColorJitter(*jitter, p=jitter_p),
+            ColorJitter(*scaled(jitter), p=jitter_p),
             Grayscale(grayscale_p),
             GaussianBlur(kernel, sigma, blur),
             Solarize(threshold, solarize),
         )
-        for blur, solarize in zip(blur_p, solarize_p, strict=True)
+        for blur, solarize in chances(2, blur_p=blur_p, solarize_p=solarize_p)
     ]
     return Views(views, seed=seed)
 
@@ -617,12 +619,13 @@ def swav(
     large, small = (
         present(
             RandomResizedCrop(side, area, ratio, flip),
-            ColorJitter(*[strength * amount for amount in jitter], p=jitter_p),
+            ColorJitter(*scaled(jitter, strength), p=jitter_p),
             Grayscale(grayscale_p),
             GaussianBlur(kernel, sigma, blur_p),
         )
         for side, area in [(size, scale), (local_size, local_scale)]
     )
+    check_counts(count=count, local_count=local_count)
     return Views([large] * count + [small] * local_count, seed=seed)
 
 
@@ -711,13 +714,14 @@ def dino(
     first, second, local = (
         present(
             RandomResizedCrop(side, area, ratio, flip),
-            ColorJitter(*jitter, p=jitter_p),
+            ColorJitter(*scaled(jitter), p=jitter_p),
             Grayscale(grayscale_p),
             GaussianBlur(kernel, sigma, blur),
             Solarize(threshold, solarize),
         )
-        for (side, area), blur, solarize in zip(sizes, blur_p, solarize_p, strict=True)
+        for (side, area), (blur, solarize) in zip(sizes, chances(3, blur_p=blur_p, solarize_p=solarize_p))
     )
+    check_counts(local_count=local_count)
     return Views([first, second] + [local] * local_count, seed=seed)
 
 
@@ -843,7 +847,7 @@ def beit(
         A layer that gives two views.
     """
     crops = SharedViews([RandomResizedCrop(side, scale, ratio, flip) for side in (size, token_size)])
-    return present(ColorJitter(*jitter, p=jitter_p), crops, seed=seed)
+    return present(ColorJitter(*scaled(jitter), p=jitter_p), crops, seed=seed)
 
 
 # Clusters, channels and pretexts.
@@ -860,6 +864,7 @@ def deepcluster(size, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, sobel=T
     Returns:
         `Views` of one view.
     """
+    check_flags(sobel=sobel)
     crop = RandomResizedCrop(size, scale, ratio, flip)
     return Views(View([crop, Sobel(fill=115)] if sobel else [crop]), 1, seed=seed)
 
@@ -930,3 +935,30 @@ def spcl(size=(256, 128), padding=10, flip=0.5, erase_p=0.5, fill=(124, 116, 104
 def present(*layers, seed=None):
     """A view of the layers that can happen."""
     return View([layer for layer in layers if getattr(layer, "p", 1)], seed=seed)
+
+
+def scaled(jitter, strength=1.0):
+    """The four strengths of `ColorJitter`, each times `strength`."""
+    if not isinstance(jitter, (tuple, list)) or len(jitter) != 4 or not all(is_number(amount, 0) for amount in jitter):
+        raise ValueError(
+            f"jitter must be four numbers from 0: brightness, contrast, saturation, hue. Received: jitter={jitter!r}"
+        )
+    if not is_number(strength, 0):
+        raise ValueError(f"strength must be a number from 0. Received: strength={strength!r}")
+    return [strength * amount for amount in jitter]
+
+
+def chances(count, **arguments):
+    """The probabilities of each of `count` views, one of each argument."""
+    for name, values in arguments.items():
+        if not isinstance(values, (tuple, list)) or len(values) != count:
+            raise ValueError(f"{name} must be {count} probabilities, one for each kind of view. Received: {values!r}")
+        for value in values:
+            check_probability(name, value)
+    return zip(*arguments.values(), strict=True)
+
+
+def check_counts(**arguments):
+    for name, value in arguments.items():
+        if not is_int(value, 0):
+            raise ValueError(f"{name} must be an int from 0. Received: {name}={value!r}")

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_ssl.augment.layer import Augmentation
 from keras_ssl.augment.random import split
+from keras_ssl.checks import is_int
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -95,7 +96,7 @@ class Views(Augmentation):
     def __init__(self, views, count=None, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
         if isinstance(views, Augmentation):
-            if not isinstance(count, int) or count < 1:
+            if not is_int(count, 1):
                 raise ValueError(f"count must be a positive int beside a single view. Received: count={count}")
         elif not is_list_of(views, Augmentation):
             raise ValueError(f"views must be a list of augmentation layers, or one of them. Received: views={views}")

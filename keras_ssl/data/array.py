@@ -1,11 +1,13 @@
 """Array: images in memory, or memory-mapped -> batches."""
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
 from keras_ssl.data.decode import fit, pair
 from keras_ssl.data.folder import hold, label_array
-from keras_ssl.data.order import Order, columns
+from keras_ssl.data.order import Order, calls, columns, flag
 from keras_ssl.data.progress import Progress
 
 
@@ -42,8 +44,8 @@ def arrays(
 
     Raises:
         TypeError: if the array does not hold numbers.
-        ValueError: if its shape is no shape of images, its pixels are not in 0..255 (such as 0..1), it is empty, or
-            smaller than `size`.
+        ValueError: if its shape is no shape of images, its pixels are not finite or not in 0..255 (such as 0..1), it is
+            empty, or smaller than `size`. Bytes of 0 and 1 only are a warning.
 
     Example:
         ```python
@@ -51,6 +53,8 @@ def arrays(
         dataset = keras_ssl.data.arrays(images, 64)
         ```
     """
+    flag("index", index)
+    flag("upscale", upscale)
     images = checked(images)
     count, *shape = images.shape
     if labels is not None:
@@ -88,7 +92,7 @@ def arrays(
         return columns(order, epoch[0], fit(image, size, upscale), number, label, index)
 
     dataset = order.samples().batch(order.batch_size, drop_remainder=order.drop_remainder)
-    return order.finish(dataset.map(take, num_parallel_calls=parallel_calls))
+    return order.finish(dataset.map(take, num_parallel_calls=calls(parallel_calls)))
 
 
 def pixels(images):
@@ -98,7 +102,13 @@ def pixels(images):
 
 def checked(images):
     """`images` as an array of rank 4 whose values are pixels."""
-    images = images if isinstance(images, np.ndarray) else np.asarray(images)
+    try:
+        images = images if isinstance(images, np.ndarray) else np.asarray(images)
+    except ValueError as error:
+        raise TypeError(
+            f"images must be an array of numbers. Received: a {type(images).__name__}, of which NumPy says: {error}. "
+            "Images of unequal sizes do not make an array: resize them first, or use keras_ssl.data.files."
+        ) from None
     if not np.issubdtype(images.dtype, np.number) or np.issubdtype(images.dtype, np.complexfloating):
         raise TypeError(
             f"images must be an array of numbers, best uint8. Received: dtype={images.dtype}, shape={images.shape}. "
@@ -115,22 +125,39 @@ def checked(images):
         raise ValueError(f"images is empty. Received: shape={images.shape}")
     if images.dtype != np.uint8:
         in_range(images)
+    elif images[:256].max() == 1:
+        warnings.warn(
+            "images look like 0..1 in the place of 0..255: the largest pixel of the first ones is 1. Floats of 0..1 "
+            'become pixels by (images * 255).round().astype("uint8").',
+            stacklevel=3,
+        )
     return images
 
 
 def in_range(images):
-    """Raises unless all values are in 0..255, and some above 1 where they are floats."""
+    """Raises unless all values are finite, in 0..255, and some above 1 where they are floats."""
     low, high = np.inf, -np.inf
     progress = Progress("Checking pixels", len(images))
     for begin in range(0, len(images), 256):  # in pieces, for arrays larger than the memory
         piece = images[begin : begin + 256]
         low, high = np.minimum(low, piece.min()), np.maximum(high, piece.max())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            broken = np.flatnonzero(~np.isfinite(piece).reshape(len(piece), -1).all(axis=1))
+            raise ValueError(
+                f"images must have finite pixels in 0..255. Received: NaN or infinity in images[{begin + broken[0]}], "
+                "the first such image."
+            )
         progress.update(begin)
     progress.close()
     if np.issubdtype(images.dtype, np.floating) and low >= 0 and high <= 1:
         raise ValueError(
             f"images must have pixels in 0..255. Received: {images.dtype} from {low} to {high}, which looks like 0..1. "
             'Multiply by 255: (images * 255).round().astype("uint8").'
+        )
+    if np.issubdtype(images.dtype, np.floating) and low >= -1 and high <= 1:
+        raise ValueError(
+            f"images must have pixels in 0..255. Received: {images.dtype} from {low} to {high}, which looks like "
+            '-1..1. Map it back: ((images + 1) * 127.5).round().astype("uint8").'
         )
     if not (low >= 0 and high <= 255):
         raise ValueError(f"images must have pixels in 0..255. Received: {images.dtype} from {low} to {high}.")

@@ -5,14 +5,12 @@ file's header; then one decoding gives the smallest rectangle with all boxes of 
 from it. No image of a common size comes between the file and the views: the crops see all the pixels that there are.
 """
 
-import os
-
 import keras
 import tensorflow as tf
 
 from keras_ssl.data.decode import colours, decode, pair
-from keras_ssl.data.folder import classes, find, loaded, problem_of_file, usable
-from keras_ssl.data.order import Order
+from keras_ssl.data.folder import classes, find, loaded, one_path, problem_of_file, usable
+from keras_ssl.data.order import Order, flag
 from keras_ssl.data.view import compile_where, in_order, loop, together, views
 
 # A decoder that interpolates colours needs the neighbours of a pixel: with this many, the decoded part of an image is
@@ -73,8 +71,9 @@ def image_folder_views(
         model.fit(pairs, epochs=100, shuffle=False)
         ```
     """
-    path = os.fspath(path)
-    paths = find(path)
+    path = one_path(path)
+    flag("labels", labels)
+    paths = find(path, on_error)
     numbers, names = classes(path, paths) if labels else (None, None)
     dataset = files_views(
         paths,
@@ -135,6 +134,7 @@ def files_views(
     """
     branches = Branches(augment)
     channels = colours(channels)
+    flag("scaled_decode", scaled_decode)
     paths, labels = usable(paths, labels, on_error, None, channels, True)
     order = Order(
         len(paths),

@@ -14,7 +14,10 @@ def pair(size):
     else:
         values = (size, size)
     try:
-        return tuple(whole("size", value, 1) for value in values)
+        sides = tuple(whole("size", value, 1) for value in values)
+        if max(sides) > 2**16:  # no format of an image has more pixels along a side
+            raise ValueError
+        return sides
     except (TypeError, ValueError):
         kind = TypeError if any(not isinstance(v, int) or isinstance(v, bool) for v in values) else ValueError
         raise kind(
@@ -66,7 +69,8 @@ def fit(image, size, upscale=False):
 def problem(name, data, channels, size, upscale):
     """What keeps the bytes `data` (or the exception met while reading them) from being an image: text, or None."""
     if isinstance(data, Exception):
-        return f"{name} cannot be read: {data}. Was it moved or deleted, or is it not readable for this user?"
+        reason = str(getattr(data, "message", data)).split(" [Op:")[0].split("; ")[-1]
+        return f"{name} cannot be read: {reason}. Was it moved or deleted, or is it not readable for this user?"
     if len(data) == 0:
         return f"{name} is empty (0 bytes)."
     try:
@@ -74,7 +78,7 @@ def problem(name, data, channels, size, upscale):
     except (tf.errors.OpError, ValueError) as error:
         return (
             f"{name} ({len(data)} bytes) is not an image that can be decoded to {channels} channel(s): it is broken, "
-            f"or none of JPEG, PNG, GIF, BMP, WebP. The decoder said: {brief(error)}"
+            f"or none of JPEG, PNG, GIF, BMP, WebP. The decoder said: {brief(error)}{hint(error, channels)}"
         )
     height, width = image.shape[:2]
     if size is not None and not upscale and (height < size[0] or width < size[1]):
@@ -83,6 +87,11 @@ def problem(name, data, channels, size, upscale):
             "Pass a smaller size, or upscale=True."
         )
     return None
+
+
+def hint(error, channels):
+    animated = "WebP Animation" in str(error) and channels != 4
+    return ". It is animated: save its first frame as an image, or pass channels=4." if animated else ""
 
 
 def brief(error):

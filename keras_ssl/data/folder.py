@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_ssl.data.decode import EXTENSIONS, colours, decode, fit, pair, problem
 from keras_ssl.data.guard import guarded
-from keras_ssl.data.order import Order
+from keras_ssl.data.order import Order, flag
 from keras_ssl.data.progress import Progress
 
 
@@ -47,7 +47,8 @@ def image_folder(
         channels: 1 (grey), 3 (RGB) or 4 (RGBA), into which every file is converted.
         upscale: whether images smaller than `size` are enlarged; otherwise they are errors.
         on_error: "raise": the first file that cannot be used stops the pipeline with an error that names it. "skip":
-            all files are decoded once beforehand, and the bad ones are left out, with one warning.
+            all files are decoded once beforehand, and the bad ones are left out, with one warning; folders that cannot
+            be listed are too.
         epoch: number of the first pass. A new pipeline with `epoch=k` goes on where another one had finished k passes.
         start: batches of the first pass to leave out, to resume inside an epoch.
         parallel_calls: images decoded at once. The result does not depend on it.
@@ -58,7 +59,8 @@ def image_folder(
 
     Raises:
         FileNotFoundError: if the folder does not exist.
-        ValueError: if it holds no images, or no class folders where labels are asked for.
+        ValueError: if it holds no images, a folder that cannot be listed, or no class folders where labels are
+            asked for.
 
     Example:
         ```python
@@ -66,8 +68,9 @@ def image_folder(
         model.fit(images, epochs=100, shuffle=False)
         ```
     """
-    path = os.fspath(path)
-    paths = find(path)
+    path = one_path(path)
+    flag("labels", labels)
+    paths = find(path, on_error)
     numbers, names = classes(path, paths) if labels else (None, None)
     dataset = files(
         paths,
@@ -128,6 +131,7 @@ def files(
     """
     size = pair(size)
     channels = colours(channels)
+    flag("upscale", upscale)
     paths, labels = usable(paths, labels, on_error, size, channels, upscale)
     order = Order(
         len(paths),
@@ -174,7 +178,7 @@ def check(paths, size=None, *, channels=3, upscale=False):
         ```
     """
     if isinstance(paths, (str, os.PathLike)):
-        paths = find(os.fspath(paths))
+        paths = find(os.fspath(paths))  # a folder that cannot be listed hides files, and is an error here
     paths = listed(paths)
     bad = failures(paths, None if size is None else pair(size), colours(channels), upscale)
     good = [path for number, path in enumerate(paths) if number not in bad]
@@ -211,7 +215,7 @@ def loaded(order, samples, paths, labels, pixels, problem, *, spec, index, paral
         pixels: `pixels(data, *anything)`, from the bytes of a file to what `spec` says.
         problem: `problem(path)` -> what is wrong with a file, or None.
     """
-    held = hold(paths)
+    held = hold_paths(paths)
     held_labels = None if labels is None else hold(labels)
 
     def load(number, *anything):
@@ -236,7 +240,7 @@ def loaded(order, samples, paths, labels, pixels, problem, *, spec, index, paral
 
 def failures(paths, size, channels, upscale):
     """The numbers of the files that cannot be used, in order, each with the reason: a dict."""
-    held = hold(paths)
+    held = hold_paths(paths)
 
     def load(number):
         image = fit(decode(tf.io.read_file(held[number]), channels), size, upscale)
@@ -256,21 +260,21 @@ def failures(paths, size, channels, upscale):
 
 def problem_of_file(path, channels, size, upscale):
     try:
-        data = tf.io.read_file(path).numpy()
+        data = tf.io.read_file(os.fsencode(path)).numpy()
     except tf.errors.OpError as error:
         data = error
     return problem(f"The image file {path!r}", data, channels, size, upscale)
 
 
-def find(path):
-    """All image files below a folder, sorted by their parts."""
+def find(path, on_error="raise"):
+    """All image files below a folder, sorted by their parts; an error where a folder cannot be listed, or a warning."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no folder {path!r}.")
     if not os.path.isdir(path):
         raise ValueError(f"path must be a folder. Received the file {path!r}. For single files: keras_ssl.data.files.")
-    found, others, seen = [], {}, set()
+    found, others, seen, unlisted = [], {}, set(), []
     progress = Progress(f"Listing {path}")
-    for folder, folders, names in os.walk(path, followlinks=True):
+    for folder, folders, names in os.walk(path, followlinks=True, onerror=unlisted.append):
         real = os.path.realpath(folder)
         folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
         if real in seen:
@@ -286,6 +290,11 @@ def find(path):
                 others[extension] = others.get(extension, 0) + 1
         progress.update(len(found))
     progress.close()
+    if unlisted:
+        text = f"The folder {unlisted[0].filename!r} cannot be listed: {unlisted[0].strerror}."
+        if on_error != "skip":
+            raise ValueError(f"{text} Make it readable for this user, or pass on_error='skip' to leave it out.")
+        warnings.warn(f"{len(unlisted)} folders are skipped, with all their images. {text}", stacklevel=3)
     if not found:
         kinds = ", ".join(f"{number} x {kind or 'no extension'}" for kind, number in sorted(others.items())[:10])
         raise ValueError(
@@ -315,7 +324,20 @@ def listed(paths):
         raise TypeError(
             f"paths must be a list of files. Received: paths={paths!r}. For a folder: keras_ssl.data.image_folder."
         )
-    return [os.fspath(path) for path in paths]
+    try:
+        paths = list(paths)
+    except TypeError:
+        raise TypeError(f"paths must be a list of files. Received: paths={paths!r}") from None
+    for path in paths:
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            raise TypeError(f"paths must be a list of files, each a str or a path. Received: {path!r} among them")
+    return [os.fsdecode(path) for path in paths]
+
+
+def one_path(path):
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(f"path must be that of a folder, a str or a path. Received: path={path!r}")
+    return os.fsdecode(path)
 
 
 def label_array(labels, count, of):
@@ -328,7 +350,15 @@ def label_array(labels, count, of):
         )
     if len(labels) != count:
         raise ValueError(f"labels must be as many as {of}. Received: {len(labels)} labels for {count} {of}.")
+    limits = np.iinfo("int32")
+    if labels.size and (labels.min() < limits.min or labels.max() > limits.max):
+        raise ValueError(f"labels must fit into 32 bits. Received: from {labels.min()} to {labels.max()}")
     return labels.astype("int32")
+
+
+def hold_paths(paths):
+    """Paths as the bytes that the file system knows: a name need not be text."""
+    return hold([os.fsencode(path) for path in paths])
 
 
 def hold(values):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_ssl.data.order import columns
+from keras_ssl.data.order import calls, columns, flag
 
 
 def guarded(order, samples, load, describe, *, spec, labels, index, parallel_calls):
@@ -22,6 +22,8 @@ def guarded(order, samples, load, describe, *, spec, labels, index, parallel_cal
     Returns:
         `tf.data.Dataset` of batched dicts.
     """
+
+    flag("index", index)
 
     def take(epoch, position, number, *anything):
         def real():
@@ -60,7 +62,7 @@ def guarded(order, samples, load, describe, *, spec, labels, index, parallel_cal
     def fail(epoch, lost):
         raise ValueError(describe(tf.constant(epoch), tf.constant(lost)))
 
-    dataset = samples.map(take, num_parallel_calls=parallel_calls).ignore_errors()
+    dataset = samples.map(take, num_parallel_calls=calls(parallel_calls)).ignore_errors()
     dataset = dataset.batch(order.batch_size).enumerate()
     dataset = dataset.take_while(lambda rank, batch: order.skipped(batch[0][0]) + rank * order.batch_size < order.used)
     return dataset.map(verify)

@@ -7,6 +7,7 @@ of epoch e is sample `index_shuffle(p)` under a key drawn from (seed, e), so any
 import operator
 import threading
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -29,12 +30,10 @@ class Order:
     def __init__(self, count, batch_size, *, shuffle=True, seed=0, epoch=0, start=0, drop_remainder=None):
         self.count = whole("count", count, 1)
         self.batch_size = whole("batch_size", batch_size, 1)
-        self.shuffle = bool(shuffle)
+        self.shuffle = flag("shuffle", shuffle)
         self.seed = whole("seed", seed, None)
-        if not -(2**63) <= self.seed < 2**63:
-            raise ValueError(f"seed must fit into 64 bits. Received: seed={seed}")
         self.first = whole("epoch", epoch, 0)
-        self.drop_remainder = self.shuffle if drop_remainder is None else bool(drop_remainder)
+        self.drop_remainder = self.shuffle if drop_remainder is None else flag("drop_remainder", drop_remainder)
         if self.drop_remainder and self.batch_size > self.count:
             raise ValueError(
                 f"batch_size={batch_size} is larger than the number of samples ({self.count}), so there is no full "
@@ -132,7 +131,23 @@ def whole(name, value, least):
         raise TypeError(f"{name} must be an int. Received: {name}={value!r}")
     if least is not None and number < least:
         raise ValueError(f"{name} must be an int of at least {least}. Received: {name}={value!r}")
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{name} must fit into 64 bits. Received: {name}={value!r}")
     return number
+
+
+def flag(name, value):
+    """`value` as a bool, if it is one."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False. Received: {name}={value!r}")
+    return bool(value)
+
+
+def calls(parallel_calls):
+    """`parallel_calls`, if it is a number of them, `tf.data.AUTOTUNE` or None."""
+    if parallel_calls is not None and parallel_calls != tf.data.AUTOTUNE:
+        whole("parallel_calls", parallel_calls, 1)
+    return parallel_calls
 
 
 def counter(value):

@@ -10,6 +10,8 @@ import math
 import keras
 from keras import layers, ops
 
+from keras_ssl.checks import is_int
+
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class GroupedBatchNormalization(layers.BatchNormalization):
@@ -36,7 +38,7 @@ class GroupedBatchNormalization(layers.BatchNormalization):
 
     def __init__(self, groups, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
+        if not is_int(groups, 1):
             raise ValueError(f"groups must be a positive int. Received: groups={groups}")
         if self.synchronized or self.renorm:
             raise ValueError(

@@ -9,7 +9,8 @@ import math
 import keras
 from keras import layers, ops
 
-from keras_ssl.encoders.resnet import _normalise
+from keras_ssl.checks import is_int, is_number
+from keras_ssl.encoders.resnet import _check_ratio, _normalise, _shape
 from keras_ssl.encoders.vit import VitStages, _blocks, _grid, _initializers, _positions
 
 
@@ -50,7 +51,8 @@ def conv_vit(input_shape=(224, 224, 3), patch=(4, 2, 2), *, width=(256, 384, 768
     features = encoder(np.zeros((2, 32, 32, 3), "uint8"))  # (2, 128)
     ```
     """
-    input_shape, patch, width, depth = (tuple(x) for x in (input_shape, patch, width, depth))
+    input_shape = _shape(input_shape)
+    patch, width, depth = (tuple(x) if isinstance(x, list) else x for x in (patch, width, depth))
     _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, drop_path)
     draw, side = _initializers("xavier")["dense"], math.prod(patch)
     images = keras.Input(input_shape, name="images")
@@ -156,13 +158,9 @@ def _fused_blocks(width, depth, heads, mlp_ratio, drop_path, draw):
 
 
 def _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, drop_path):
-    if len(input_shape) != 3 or not isinstance(input_shape[-1], int):
-        raise ValueError(
-            f"input_shape must be (height, width, channels) without the batch. Received: input_shape={input_shape}"
-        )
     for argument, values, least in (("patch", patch, 1), ("width", width, 1), ("depth", depth, 0)):
-        if len(values) != 3 or not all(isinstance(value, int) and value >= least for value in values):
-            raise ValueError(f"{argument} must be three ints from {least}. Received: {argument}={values}")
+        if not isinstance(values, tuple) or len(values) != 3 or not all(is_int(value, least) for value in values):
+            raise ValueError(f"{argument} must be three ints from {least}. Received: {argument}={values!r}")
     if depth[-1] < 1:
         raise ValueError(f"depth must give the transformer at least 1 block. Received: depth={depth}")
     if any(size is not None and (size < math.prod(patch) or size % math.prod(patch)) for size in input_shape[:2]):
@@ -170,11 +168,10 @@ def _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, drop_pat
             "height and width must be multiples of the product of the patches, in pixels. "
             f"Received: input_shape={input_shape}, patch={patch}"
         )
-    if not isinstance(heads, int) or heads < 1 or width[-1] % heads or width[-1] % 4:
+    if not is_int(heads, 1) or width[-1] % heads or width[-1] % 4:
         raise ValueError(f"the last width must be a multiple of heads and of 4. Received: width={width}, heads={heads}")
-    if not mlp_ratio > 0:
-        raise ValueError(f"mlp_ratio must be positive. Received: mlp_ratio={mlp_ratio}")
+    _check_ratio(mlp_ratio)
     if pooling not in (None, "mean"):
         raise ValueError(f"pooling must be 'mean' or None: there is no class token. Received: pooling={pooling!r}")
-    if not 0 <= drop_path < 1:
+    if not is_number(drop_path) or not 0 <= drop_path < 1:
         raise ValueError(f"drop_path must be in [0, 1). Received: drop_path={drop_path}")

@@ -6,6 +6,8 @@ As in MAE: Masked Autoencoders Are Scalable Vision Learners (He et al., 2021), h
 import keras
 from keras import layers, ops
 
+from keras_ssl.checks import check_flags, is_int
+from keras_ssl.encoders.resnet import _check_ratio
 from keras_ssl.encoders.vit import _blocks, _initializers, _positions
 
 
@@ -43,6 +45,8 @@ def token_decoder(inputs, grid, width=512, depth=8, heads=16, outputs=768, *, ml
     """
     rows, columns = grid = tuple(grid) if isinstance(grid, (tuple, list)) else (grid, grid)
     _check(inputs, grid, width, depth, heads, outputs, embed)
+    _check_ratio(mlp_ratio)
+    check_flags(class_token=class_token)
     draw = _initializers("xavier")["dense"]
     tokens = x = keras.Input((rows * columns + class_token, inputs), name="tokens")
     if embed:
@@ -135,13 +139,14 @@ def patch_grid(encoder):
 
 
 def _check(inputs, grid, width, depth, heads, outputs, embed):
+    check_flags(embed=embed)
     sizes = {"inputs": inputs, "grid": grid, "width": width, "heads": heads}
     sizes |= {} if outputs is None else {"outputs": outputs}
     for argument, value in sizes.items():
         for size in value if isinstance(value, tuple) else (value,):
-            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-                raise ValueError(f"{argument} must be a positive int. Received: {argument}={value}")
-    if not isinstance(depth, int) or depth < 0:
+            if not is_int(size, 1):
+                raise ValueError(f"{argument} must be a positive int. Received: {argument}={value!r}")
+    if not is_int(depth, 0):
         raise ValueError(f"depth must be an int from 0. Received: depth={depth}")
     if width % heads or width % 4:
         raise ValueError(f"width must be a multiple of heads and of 4. Received: width={width}, heads={heads}")

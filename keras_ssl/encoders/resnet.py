@@ -11,6 +11,7 @@ Selective kernels (Li et al., 2019, https://arxiv.org/abs/1903.06586) and the st
 import keras
 from keras import layers
 
+from keras_ssl.checks import check_flags, is_int, is_number
 from keras_ssl.encoders.batch_norm import GroupedBatchNormalization
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -114,7 +115,7 @@ def resnet152(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", 
 def _resnet(depths, block, expansion, input_shape, width, stem, pooling, zero_init_residual, batch_norm_momentum,
             preprocessing, batch_norm_groups, synchronized, name, default_name, selective_kernel=False):
     input_shape = _shape(input_shape)
-    _check_flags(zero_init_residual=zero_init_residual, synchronized=synchronized, selective_kernel=selective_kernel)
+    check_flags(zero_init_residual=zero_init_residual, synchronized=synchronized, selective_kernel=selective_kernel)
     _check(input_shape, width, stem, pooling, batch_norm_momentum, batch_norm_groups, synchronized)
     if stem is None:
         stem = "cifar" if min(input_shape[:2]) <= 64 else "imagenet"
@@ -217,7 +218,7 @@ def _normalise(images, channels, statistics=True):
     if statistics is not True:
         pair = tuple(statistics) if isinstance(statistics, (tuple, list)) and len(statistics) == 2 else ((), ())
         mean, std = (tuple(one) if isinstance(one, (tuple, list)) else () for one in pair)
-        if len(mean) != channels or len(std) != channels or not all(map(_is_number, mean + std)) or not min(std) > 0:
+        if len(mean) != channels or len(std) != channels or not all(map(is_number, mean + std)) or not min(std) > 0:
             raise ValueError(
                 "preprocessing must be True, False or a pair (mean, std) with one number a channel, std above 0. "
                 f"Received: preprocessing={statistics!r} for {channels} channels"
@@ -242,17 +243,17 @@ def _check(input_shape, width, stem, pooling, batch_norm_momentum, batch_norm_gr
             "stem=None chooses by the size of the images: with an unknown height or width pass stem='imagenet' or "
             f"stem='cifar'. Received: input_shape={input_shape}"
         )
-    if not _is_int(width, 1):
+    if not is_int(width, 1):
         raise ValueError(f"width must be a positive int, the channels of the first stage. Received: width={width}")
     if stem not in (None, "imagenet", "cifar"):
         raise ValueError(f"stem must be 'imagenet', 'cifar' or None. Received: stem={stem!r}")
     if pooling not in (None, "avg", "max"):
         raise ValueError(f"pooling must be 'avg', 'max' or None. Received: pooling={pooling!r}")
-    if not _is_number(batch_norm_momentum) or not 0 <= batch_norm_momentum < 1:
+    if not is_number(batch_norm_momentum) or not 0 <= batch_norm_momentum < 1:
         raise ValueError(
             f"batch_norm_momentum must be in [0, 1). Received: batch_norm_momentum={batch_norm_momentum}"
         )
-    if not _is_int(batch_norm_groups, 1):
+    if not is_int(batch_norm_groups, 1):
         raise ValueError(f"batch_norm_groups must be a positive int. Received: batch_norm_groups={batch_norm_groups}")
     if batch_norm_groups > 1 and synchronized:
         raise ValueError(
@@ -264,7 +265,7 @@ def _check(input_shape, width, stem, pooling, batch_norm_momentum, batch_norm_gr
 def _shape(input_shape):
     """`input_shape` as a tuple, if it is one of images."""
     sides = tuple(input_shape) if isinstance(input_shape, (tuple, list)) else ()
-    if len(sides) != 3 or not all(_is_int(side, 1) for side in sides if side is not None) or sides[-1] is None:
+    if len(sides) != 3 or not all(is_int(side, 1) for side in sides if side is not None) or sides[-1] is None:
         raise ValueError(
             "input_shape must be (height, width, channels), positive ints without the batch; height and width may be "
             f"None. Received: input_shape={input_shape!r}"
@@ -272,21 +273,6 @@ def _shape(input_shape):
     return sides
 
 
-def _is_int(value, least):
-    """Whether it is an int from `least` that fits into 32 bits."""
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2.0**127
-
-
 def _check_ratio(mlp_ratio):
-    if not _is_number(mlp_ratio) or not 0 < mlp_ratio <= 1000:
+    if not is_number(mlp_ratio) or not 0 < mlp_ratio <= 1000:
         raise ValueError(f"mlp_ratio must be positive, and at most 1000. Received: mlp_ratio={mlp_ratio!r}")
-
-
-def _check_flags(**arguments):
-    for name, value in arguments.items():
-        if not isinstance(value, bool):
-            raise ValueError(f"{name} must be True or False. Received: {name}={value!r}")

@@ -10,7 +10,8 @@ import math
 import keras
 from keras import initializers, layers, ops
 
-from keras_ssl.encoders.resnet import _normalise
+from keras_ssl.checks import check_ints, is_int, is_number
+from keras_ssl.encoders.resnet import _check_ratio, _normalise, _shape
 
 
 def swin(input_shape=(224, 224, 3), patch=4, *, width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), window=7,
@@ -51,7 +52,8 @@ def swin(input_shape=(224, 224, 3), patch=4, *, width=96, depths=(2, 2, 6, 2), h
     >>> encoder.output_shape
     (None, 256)
     """
-    input_shape, depths, heads = tuple(input_shape), tuple(depths), tuple(heads)
+    input_shape = _shape(input_shape)
+    depths, heads = (tuple(x) if isinstance(x, (list, tuple)) else () for x in (depths, heads))
     _check(input_shape, patch, width, depths, heads, window, mlp_ratio, pooling, drop_path)
     images = keras.Input(input_shape, name="images")
     x = _normalise(images, input_shape[-1]) if preprocessing else images
@@ -174,15 +176,13 @@ def _draw():
 
 
 def _check(input_shape, patch, width, depths, heads, window, mlp_ratio, pooling, drop_path):
-    if len(input_shape) != 3 or not all(_is_positive(side) for side in input_shape):
+    if len(input_shape) != 3 or not all(is_int(side, 1) for side in input_shape):
         raise ValueError(
             "input_shape must be (height, width, channels), three positive ints: the windows need a size. "
             f"Received: input_shape={input_shape}"
         )
-    for argument, value in {"patch": patch, "width": width, "window": window}.items():
-        if not _is_positive(value):
-            raise ValueError(f"{argument} must be a positive int. Received: {argument}={value}")
-    if not depths or len(depths) != len(heads) or not all(_is_positive(x) for x in (*depths, *heads)):
+    check_ints(patch=patch, width=width, window=window)
+    if not depths or len(depths) != len(heads) or not all(is_int(x, 1) for x in (*depths, *heads)):
         raise ValueError(
             "depths and heads must hold a positive int for each stage. "
             f"Received: depths={depths}, heads={heads}"
@@ -205,13 +205,8 @@ def _check(input_shape, patch, width, depths, heads, window, mlp_ratio, pooling,
                     "a whole number, and a multiple of the window where they are more. "
                     f"Received: input_shape={input_shape}, patch={patch}, window={window}"
                 )
-    if not mlp_ratio > 0:
-        raise ValueError(f"mlp_ratio must be positive. Received: mlp_ratio={mlp_ratio}")
+    _check_ratio(mlp_ratio)
     if pooling not in (None, "mean"):
         raise ValueError(f"pooling must be 'mean' or None. Received: pooling={pooling!r}")
-    if not 0 <= drop_path < 1:
+    if not is_number(drop_path) or not 0 <= drop_path < 1:
         raise ValueError(f"drop_path must be in [0, 1). Received: drop_path={drop_path}")
-
-
-def _is_positive(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_ssl.checks import check_ints
+
 START, END = 256, 257  # behind the 256 bytes; the end has the highest number
 
 
@@ -37,11 +39,7 @@ def text_transformer(vocabulary=49408, length=77, width=512, depth=12, heads=8, 
     features = encoder(keras_ssl.encoders.byte_tokens(["a photo of a dog"], 32))  # (1, 64)
     ```
     """
-    for argument, value in {
-        "vocabulary": vocabulary, "length": length, "width": width, "depth": depth, "heads": heads
-    }.items():
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{argument} must be a positive int. Received: {argument}={value!r}")
+    check_ints(vocabulary=vocabulary, length=length, width=width, depth=depth, heads=heads)
     if width % heads:
         raise ValueError(f"heads must divide width. Received: heads={heads}, width={width}")
 

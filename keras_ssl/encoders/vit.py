@@ -17,7 +17,8 @@ import keras
 import numpy as np
 from keras import initializers, layers, ops
 
-from keras_ssl.encoders.resnet import _check_flags, _check_ratio, _is_int, _is_number, _normalise, _shape
+from keras_ssl.checks import check_flags, check_ints, is_int, is_number
+from keras_ssl.encoders.resnet import _check_ratio, _normalise, _shape
 
 
 def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, mlp_ratio=4, pooling="token",
@@ -80,7 +81,7 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
     _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, class_token, positions, drop_path, dropout,
            initializer)
     _check_blocks(registers, activation, epsilon)
-    _check_flags(class_token=class_token, first_norm=first_norm)
+    check_flags(class_token=class_token, first_norm=first_norm)
     draw = _initializers(initializer)
     images = keras.Input(input_shape, name="images")
     x = _normalise(images, input_shape[-1], preprocessing) if preprocessing else images
@@ -372,7 +373,7 @@ def _uniform(limit):
 def _grid(grid, size, positions):
     if grid is not None:
         grid = tuple(grid) if isinstance(grid, (tuple, list)) else (grid, grid)
-        if len(grid) != 2 or not all(_is_positive(side) for side in grid):
+        if len(grid) != 2 or not all(is_int(side, 1) for side in grid):
             raise ValueError(f"grid must be a positive int or a pair of them, in patches. Received: grid={grid}")
         return grid
     if None not in size:
@@ -387,9 +388,7 @@ def _grid(grid, size, positions):
 
 def _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, class_token, positions, drop_path, dropout,
            initializer):
-    for argument, value in {"patch": patch, "width": width, "depth": depth, "heads": heads}.items():
-        if not _is_positive(value):
-            raise ValueError(f"{argument} must be a positive int. Received: {argument}={value}")
+    check_ints(patch=patch, width=width, depth=depth, heads=heads)
     if any(side is not None and (side < patch or side % patch) for side in input_shape[:2]):
         raise ValueError(
             "height and width must be multiples of the patch, in pixels. "
@@ -407,20 +406,16 @@ def _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, class_to
     if pooling == "token" and not class_token:
         raise ValueError("pooling='token' needs class_token=True. Received: class_token=False")
     for argument, value in {"drop_path": drop_path, "dropout": dropout}.items():
-        if not _is_number(value) or not 0 <= value < 1:
+        if not is_number(value) or not 0 <= value < 1:
             raise ValueError(f"{argument} must be in [0, 1). Received: {argument}={value}")
     if initializer not in ("xavier", "truncated_normal"):
         raise ValueError(f"initializer must be 'xavier' or 'truncated_normal'. Received: initializer={initializer!r}")
 
 
 def _check_blocks(registers, activation, epsilon):
-    if not _is_int(registers, 0):
+    if not is_int(registers, 0):
         raise ValueError(f"registers must be an int of at least 0. Received: registers={registers!r}")
     if activation not in ("gelu", "quick_gelu"):
         raise ValueError(f"activation must be 'gelu' or 'quick_gelu'. Received: activation={activation!r}")
-    if not _is_number(epsilon) or epsilon <= 0:
+    if not is_number(epsilon) or epsilon <= 0:
         raise ValueError(f"epsilon must be positive. Received: epsilon={epsilon}")
-
-
-def _is_positive(value):
-    return _is_int(value, 1)

@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.eval.extraction import chunks, elements, encode, labelled
 from keras_ssl.eval.geometry import Diverged, alignment, collapse
 from keras_ssl.eval.nearest import knn_features
@@ -25,8 +26,7 @@ class Evaluation(keras.callbacks.Callback):
 
     def __init__(self, every):
         super().__init__()
-        if not isinstance(every, (int, np.integer)) or every < 1:
-            raise ValueError(f"every must be a positive int, in epochs. Received: every={every!r}")
+        check_ints(every=every)
         self.every = every
         self.numbers = None
 
@@ -209,8 +209,7 @@ class CollapseMonitor(Evaluation):
         super().__init__(every)
         if action not in ("warn", "stop"):
             raise ValueError(f'action must be "warn" or "stop". Received: action={action!r}')
-        if not threshold >= 0:
-            raise ValueError(f"threshold must be >= 0. Received: threshold={threshold!r}")
+        check_numbers(least=0, threshold=threshold)
         if not isinstance(images, (int, np.integer)) or images < 2:
             raise ValueError(f"images must be an int of 2 or more. Received: images={images!r}")
         self.data, self.augment, self.threshold, self.action = data, augment, threshold, action

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from keras_ssl.checks import check_ints
 from keras_ssl.eval.extraction import labelled
 from keras_ssl.eval.nearest import checked, unit
 from keras_ssl.eval.result import Result, seeds_of
@@ -75,8 +76,7 @@ def clustering_features(features, labels, clusters=None, seeds=3, restarts=10):
         raise ValueError(
             f"clusters must be an int from 2 to the number of images, {len(features)}. Received: clusters={clusters!r}"
         )
-    if not isinstance(restarts, (int, np.integer)) or restarts < 1:
-        raise ValueError(f"restarts must be a positive int. Received: restarts={restarts!r}")
+    check_ints(restarts=restarts)
     seeds, features = seeds_of(seeds), unit(features)
     found = {"accuracy": [], "NMI": [], "ARI": []}
     for seed in seeds:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_ssl.checks import check_ints
+
 # Pixels given to the encoder in one `predict`: 128 MiB of float32. It bounds the memory for any size of the data.
 PIXELS = 2**25
 
@@ -34,8 +36,7 @@ def features(encoder, data, batch_size=256):
     """
     if encoder is not None and not hasattr(encoder, "predict"):
         raise TypeError(f"encoder must be a keras.Model from images to features, or None. Received: {encoder!r}")
-    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise ValueError(f"batch_size must be a positive int. Received: batch_size={batch_size!r}")
+    check_ints(batch_size=batch_size)
     outputs, labels = [], []
     for images, marks in chunks(data, batch_size):
         outputs.append(encode(encoder, images, batch_size))

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_ssl import augment as augmentations
 from keras_ssl import encoders, optimizers
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.eval.extraction import check_features, check_labels, chunks, features, integers
 from keras_ssl.eval.score import score
 
@@ -64,13 +65,9 @@ def fine_tune(
     """
     if not isinstance(encoder, keras.Model):
         raise TypeError(f"encoder must be a keras.Model from images to features. Received: {encoder!r}")
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} must be a positive int. Received: {name}={value!r}")
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate must be positive. Received: learning_rate={learning_rate!r}")
-    if not weight_decay >= 0:
-        raise ValueError(f"weight_decay must be >= 0. Received: weight_decay={weight_decay!r}")
+    check_ints(epochs=epochs, batch_size=batch_size)
+    check_numbers(above=0, learning_rate=learning_rate)
+    check_numbers(least=0, weight_decay=weight_decay)
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay must be in (0, 1]. Received: layer_decay={layer_decay!r}")
     warmup = epochs / 20 if warmup is None else warmup

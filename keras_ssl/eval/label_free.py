@@ -7,6 +7,7 @@ Architectures (Thilak et al., 2023), arXiv 2312.04000. Alignment and uniformity 
 import keras
 import numpy as np
 
+from keras_ssl.checks import check_numbers
 from keras_ssl.eval.extraction import chunks, encode
 from keras_ssl.eval.geometry import Diverged, alignment, finite, rank, uniformity
 from keras_ssl.eval.result import Measure, Result
@@ -97,8 +98,7 @@ def lidar_features(features, delta=1e-4):
         raise ValueError(
             f"LiDAR needs features (images, views, dim), two images and two views at least. Received: shape={f.shape}"
         )
-    if not delta > 0:
-        raise ValueError(f"delta must be positive. Received: delta={delta!r}")
+    check_numbers(above=0, delta=delta)
     if not np.all(np.isfinite(f)):
         raise Diverged("The features hold NaN or infinite numbers: the encoder has diverged.")
     means = np.mean(f, axis=1, dtype="float64")  # (images, dim)

@@ -7,8 +7,8 @@ resized to about 9,000 numbers, so that no layer wins by its size.
 import math
 
 import keras
-import numpy as np
 
+from keras_ssl.checks import check_ints
 from keras_ssl.eval.probe import linear
 from keras_ssl.eval.result import Result
 
@@ -70,8 +70,7 @@ def layer_encoder(encoder, layer, dimensions=9000):
     """
     if not isinstance(encoder, keras.Model) or not getattr(encoder, "inputs", None):
         raise TypeError(f"encoder must be a functional or a built sequential keras.Model. Received: {encoder!r}")
-    if not isinstance(dimensions, (int, np.integer)) or dimensions < 1:
-        raise ValueError(f"dimensions must be a positive int. Received: dimensions={dimensions!r}")
+    check_ints(dimensions=dimensions)
     model = until(encoder, find(encoder, layer))
     x = model.output
     if isinstance(x, (list, tuple, dict)) or len(x.shape) not in (2, 3, 4) or None in x.shape[2:]:

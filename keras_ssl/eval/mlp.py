@@ -5,6 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.eval.extraction import labelled
 from keras_ssl.eval.nearest import checked
 from keras_ssl.eval.probe import standardised
@@ -72,13 +73,9 @@ def mlp_probe_features(
         >>> float(mlp_probe_features(corners, [0, 1, 1, 0], corners, [0, 1, 1, 0], hidden=16))  # no line does this
         1.0
     """
-    for name, value in (("hidden", hidden), ("epochs", epochs), ("batch_size", batch_size)):
-        if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} must be a positive int. Received: {name}={value!r}")
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate must be positive. Received: learning_rate={learning_rate!r}")
-    if not weight_decay >= 0:
-        raise ValueError(f"weight_decay must be >= 0. Received: weight_decay={weight_decay!r}")
+    check_ints(hidden=hidden, epochs=epochs, batch_size=batch_size)
+    check_numbers(above=0, learning_rate=learning_rate)
+    check_numbers(least=0, weight_decay=weight_decay)
     x, labels, test, test_labels, classes = checked(train_features, train_labels, test_features, test_labels, None)
     x, test = standardised(x, test)
     batch_size = min(batch_size, len(x))

@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.eval.extraction import integers, labelled, matrix
 from keras_ssl.eval.geometry import Diverged
 from keras_ssl.eval.score import score
@@ -65,10 +66,8 @@ def knn_features(train_features, train_labels, test_features, test_labels, k=200
         >>> float(knn_features([[1.0, 0.0], [0.0, 1.0]], [0, 1], [[0.9, 0.1]], [0], k=1))
         1.0
     """
-    if not isinstance(k, (int, np.integer)) or k < 1:
-        raise ValueError(f"k must be a positive int. Received: k={k!r}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive. Received: temperature={temperature!r}")
+    check_ints(k=k)
+    check_numbers(above=0, temperature=temperature)
     train_features, train_labels, test_features, test_labels, classes = checked(
         train_features, train_labels, test_features, test_labels, classes
     )

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.eval.extraction import labelled
 from keras_ssl.eval.nearest import checked
 from keras_ssl.eval.score import score
@@ -77,13 +78,9 @@ def linear_features(
         >>> float(linear_features([[1.0], [2.0], [5.0], [6.0]], [0, 0, 1, 1], [[0.0], [7.0]], [0, 1]))
         1.0
     """
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} must be a positive int. Received: {name}={value!r}")
-    if learning_rate is not None and not learning_rate > 0:
-        raise ValueError(f"learning_rate must be positive or None. Received: learning_rate={learning_rate!r}")
-    if weight_decay is not None and not weight_decay >= 0:
-        raise ValueError(f"weight_decay must be >= 0 or None. Received: weight_decay={weight_decay!r}")
+    check_ints(epochs=epochs, batch_size=batch_size)
+    check_numbers(above=0, optional=True, learning_rate=learning_rate)
+    check_numbers(least=0, optional=True, weight_decay=weight_decay)
     x, labels, test, test_labels, classes = checked(train_features, train_labels, test_features, test_labels, None)
     x, test = standardised(x, test)
     weight_decay = 1 / len(x) if weight_decay is None else weight_decay

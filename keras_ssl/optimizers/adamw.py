@@ -4,7 +4,8 @@ import keras
 from keras import ops
 from keras.optimizers import schedules
 
-from keras_ssl.optimizers.exclusion import Exclusion, check_not_negative
+from keras_ssl.checks import check_flags
+from keras_ssl.optimizers.exclusion import Exclusion, check_not_negative, check_share, fixed
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -44,6 +45,9 @@ class AdamW(Exclusion, keras.optimizers.AdamW):
                  exclude=None, exclude_vectors=True, rates=None, name="adamw", **kwargs):
         if not isinstance(weight_decay, schedules.LearningRateSchedule):
             check_not_negative(weight_decay=weight_decay)
+        check_not_negative(epsilon=epsilon, **fixed(learning_rate))
+        check_share(beta_1=beta_1, beta_2=beta_2)
+        check_flags(amsgrad=amsgrad)
         super().__init__(
             learning_rate, weight_decay=weight_decay, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, amsgrad=amsgrad,
             name=name, **kwargs

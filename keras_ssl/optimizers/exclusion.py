@@ -1,6 +1,9 @@
 """Which variables an optimizer leaves out of weight decay (and LARS out of its ratio)."""
 
+import numbers
 import re
+
+from keras_ssl.checks import check_flags, is_number
 
 
 class Exclusion:
@@ -36,6 +39,7 @@ class Exclusion:
                 "exclude must be a str or a list of str, each a part or a regular expression of the path of a "
                 f"variable. Received: exclude={exclude}"
             )
+        check_flags(exclude_vectors=exclude_vectors)
         self.exclude = exclude
         self.exclude_vectors = exclude_vectors
         self._pattern = re.compile("|".join(f"(?:{p})" for p in patterns)) if patterns else None
@@ -54,5 +58,16 @@ class Exclusion:
 
 def check_not_negative(**arguments):
     for name, value in arguments.items():
-        if not isinstance(value, (int, float)) or not value >= 0:
-            raise ValueError(f"{name} must be a float, 0 or more. Received: {name}={value}")
+        if not is_number(value) or not value >= 0:
+            raise ValueError(f"{name} must be a finite float, 0 or more. Received: {name}={value}")
+
+
+def check_share(**arguments):
+    for name, value in arguments.items():
+        if not is_number(value) or not 0 <= value <= 1:
+            raise ValueError(f"{name} must be a float from 0 to 1. Received: {name}={value}")
+
+
+def fixed(learning_rate):
+    """The learning rate to be checked, where it is a number and no schedule."""
+    return {"learning_rate": learning_rate} if isinstance(learning_rate, (numbers.Real, str, type(None))) else {}

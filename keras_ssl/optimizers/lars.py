@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_ssl.optimizers.exclusion import Exclusion, check_not_negative
+from keras_ssl.checks import check_flags
+from keras_ssl.optimizers.exclusion import Exclusion, check_not_negative, check_share, fixed
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -46,7 +47,9 @@ class LARS(Exclusion, keras.optimizers.Optimizer):
 
     def __init__(self, learning_rate=0.1, momentum=0.9, weight_decay=0.0, trust=1e-3, nesterov=False, exclude=None,
                  exclude_vectors=True, name="lars", **kwargs):
-        check_not_negative(momentum=momentum, weight_decay=weight_decay, trust=trust)
+        check_share(momentum=momentum)
+        check_not_negative(weight_decay=weight_decay, trust=trust, **fixed(learning_rate))
+        check_flags(nesterov=nesterov)
         super().__init__(learning_rate, weight_decay=weight_decay, name=name, **kwargs)
         self._set_exclusion(exclude, exclude_vectors)
         self.momentum = momentum

@@ -4,6 +4,9 @@ import math
 
 import keras
 
+from keras_ssl.checks import is_number
+from keras_ssl.optimizers.exclusion import check_not_negative
+
 
 def warmup_cosine(peak, steps, warmup=0, final=0.0):
     """Linear warm-up from 0 to `peak`, then half a cosine down to `final` (SGDR, https://arxiv.org/abs/1608.03983).
@@ -30,7 +33,8 @@ def warmup_cosine(peak, steps, warmup=0, final=0.0):
     ```
     """
     _check_positive(peak=peak, steps=steps)
-    if not 0 <= warmup < steps:
+    check_not_negative(final=final)
+    if not is_number(warmup) or not 0 <= warmup < steps:
         raise ValueError(f"warmup must be in [0, steps). Received: warmup={warmup}, steps={steps}")
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
@@ -64,6 +68,7 @@ def cosine(start, end, steps):
     ```
     """
     _check_positive(start=start, steps=steps)
+    check_not_negative(end=end)
     return keras.optimizers.schedules.CosineDecay(float(start), steps, alpha=end / start, name="cosine")
 
 
@@ -93,6 +98,7 @@ def scale(learning_rate, batch_size, base=256, rule="linear"):
     ```
     """
     _check_positive(batch_size=batch_size, base=base)
+    check_not_negative(learning_rate=learning_rate)
     if rule not in ("linear", "sqrt"):
         raise ValueError(f"rule must be 'linear' or 'sqrt'. Received: rule={rule!r}")
     factor = batch_size / base
@@ -101,5 +107,5 @@ def scale(learning_rate, batch_size, base=256, rule="linear"):
 
 def _check_positive(**arguments):
     for name, value in arguments.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be positive. Received: {name}={value}")
+        if not is_number(value) or not value > 0:
+            raise ValueError(f"{name} must be positive and finite. Received: {name}={value!r}")

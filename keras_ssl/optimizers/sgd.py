@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_ssl.optimizers.exclusion import Exclusion, check_not_negative
+from keras_ssl.checks import check_flags
+from keras_ssl.optimizers.exclusion import Exclusion, check_not_negative, check_share, fixed
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -40,7 +41,9 @@ class SGD(Exclusion, keras.optimizers.SGD):
 
     def __init__(self, learning_rate=0.01, momentum=0.9, weight_decay=0.0, nesterov=False, exclude=None,
                  exclude_vectors=False, name="sgd", **kwargs):
-        check_not_negative(momentum=momentum, weight_decay=weight_decay)
+        check_share(momentum=momentum)
+        check_not_negative(weight_decay=weight_decay, **fixed(learning_rate))
+        check_flags(nesterov=nesterov)
         super().__init__(
             learning_rate, momentum=float(momentum), nesterov=nesterov, weight_decay=weight_decay, name=name, **kwargs
         )

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_ssl import distribute, heads, memory
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.losses import sinkhorn, swapped_prediction
 from keras_ssl.losses.vectors import unit
@@ -44,6 +45,8 @@ class SwAV(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.LARS(0.6, weight_decay=1e-6))
     """
 
+    view_counts = (2, None)
+
     def __init__(
         self,
         encoder,
@@ -61,6 +64,9 @@ class SwAV(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(hidden=hidden, dim=dim, prototype_count=prototype_count, assigned_views=assigned_views)
+        check_ints(0, iterations=iterations, freeze_steps=freeze_steps, queue_size=queue_size, queue_start=queue_start)
+        check_numbers(above=0, temperature=temperature, epsilon=epsilon)
         self.hidden, self.dim, self.prototype_count = hidden, dim, prototype_count
         self.temperature, self.epsilon, self.iterations = temperature, epsilon, iterations
         self.assigned_views, self.freeze_steps = assigned_views, freeze_steps

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.losses import alignment, uniformity
 from keras_ssl.method import Method
 
@@ -34,6 +35,8 @@ class AlignUniform(Method):
     """
 
     terms = ("alignment", "uniformity")
+    view_counts = (2, 2)
+    least_batch = 2
 
     def __init__(
         self,
@@ -47,6 +50,9 @@ class AlignUniform(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(dim=dim)
+        check_numbers(least=0, align_weight=align_weight, uniform_weight=uniform_weight)
+        check_numbers(above=0, power=power, scale=scale)
         self.dim, self.align_weight, self.uniform_weight = dim, align_weight, uniform_weight
         self.power, self.scale = power, scale
         self.projector = heads.mlp(

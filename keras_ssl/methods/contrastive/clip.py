@@ -8,7 +8,8 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl import heads
+from keras_ssl import encoders, heads
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.losses import symmetric_info_nce
 from keras_ssl.losses.vectors import unit
 from keras_ssl.method import Method
@@ -51,11 +52,15 @@ class CLIP(Method):
 
     terms = ("scale",)
     needs = ("text",)
+    view_counts = (1, 1)
+    least_batch = 2
 
     def __init__(
         self, encoder, augment=None, text_encoder=None, dim=512, temperature=0.07, max_scale=100.0, **kwargs
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(dim=dim)
+        check_numbers(above=0, temperature=temperature, max_scale=max_scale)
         self.text_encoder = check_text_encoder(text_encoder)
         self.dim, self.temperature, self.max_scale = dim, temperature, max_scale
         self.image_head = heads.mlp(encoder.output_shape[-1], 0, dim, depth=1, name="image_head")
@@ -68,6 +73,10 @@ class CLIP(Method):
             autocast=False,
             name="log_scale",
         )
+
+    def limits(self):
+        sizes = [layer.vocabulary for layer in self.text_encoder.layers if isinstance(layer, encoders.TokenEmbedding)]
+        return {"text": sizes[0]} if sizes else {}
 
     def objective(self, views, text):
         (view,) = views

@@ -11,9 +11,10 @@ from keras import ops
 from keras_ssl import heads, memory
 from keras_ssl.augment.channels import SplitChannels, ToLab
 from keras_ssl.augment.layer import Augmentation
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import similarities
 from keras_ssl.losses.vectors import unit
-from keras_ssl.method import Method, check_encoder
+from keras_ssl.method import Method, check_counts, check_encoder, check_images
 from keras_ssl.methods.contrastive.instdisc import candidates, check_bank, normalizers, tell_apart
 
 
@@ -74,8 +75,13 @@ class CMC(Method):
         dtype=None,
     ):
         super().__init__(side_by_side(encoders, convert), augment, name=name, dtype=dtype)
+        check_ints(dim=dim)
+        check_numbers(above=0, temperature=temperature)
+        check_numbers(least=0, below=1, momentum=momentum)
+        check_flags(core=core, softmax=softmax)
         check_bank(samples, negatives)
         self.encoders, self.samples, self.convert, self.core = list(encoders), samples, convert, core
+        self.view_counts = (len(self.encoders), len(self.encoders))
         self.dim, self.negatives, self.temperature = dim, negatives, temperature
         self.momentum, self.softmax = momentum, softmax
         self.heads = [
@@ -91,6 +97,14 @@ class CMC(Method):
         """Pairs (anchor, bank) of the numbers of two views, in both directions."""
         pairs = itertools.permutations(range(len(self.encoders)), 2)
         return [pair for pair in pairs if not self.core or 0 in pair]
+
+    def check_views(self, views):
+        check_counts(self, views)
+        for number, (view, encoder) in enumerate(zip(views, self.encoders, strict=True)):
+            check_images(view, encoder, f"View {number}")
+
+    def limits(self):
+        return {"index": self.samples}
 
     def objective(self, views, index):
         embeddings = [
@@ -118,6 +132,8 @@ def side_by_side(encoders, convert):
     if not isinstance(encoders, (list, tuple)):
         check_encoder(encoders)
         encoders = [encoders]
+    if convert is not None and not isinstance(convert, keras.layers.Layer):
+        raise ValueError(f"convert must be a layer or None. Received: convert={convert!r}")
     if len(encoders) < 2:
         raise ValueError(f"encoders must be a list of at least two, one for each view. Received: encoders={encoders}")
     channels = [check_encoder(encoder).input_shape[-1] for encoder in encoders]

@@ -6,6 +6,7 @@ https://arxiv.org/abs/2110.06848
 import keras
 from keras import ops
 
+from keras_ssl.checks import check_flags, check_numbers
 from keras_ssl.losses import decoupled
 from keras_ssl.methods.contrastive.simclr import SimCLR
 
@@ -34,6 +35,8 @@ class DecoupledContrastive(SimCLR):
 
     def __init__(self, encoder, augment=None, temperature=0.1, weighted=False, sigma=0.5, **kwargs):
         super().__init__(encoder, augment, temperature=temperature, **kwargs)
+        check_numbers(above=0, sigma=sigma)
+        check_flags(weighted=weighted)
         self.weighted, self.sigma = weighted, sigma
 
     def objective(self, views):

@@ -6,6 +6,7 @@ https://arxiv.org/abs/2010.04592
 import keras
 from keras import ops
 
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.losses import hard_negative
 from keras_ssl.methods.contrastive.debiased_contrastive import DebiasedContrastive
 
@@ -32,6 +33,8 @@ class HardNegativeContrastive(DebiasedContrastive):
 
     def __init__(self, encoder, augment=None, beta=1.0, steps=None, **kwargs):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(optional=True, steps=steps)
+        check_numbers(least=0, beta=beta)
         self.beta, self.steps = beta, steps
         self.step = self.add_weight(
             shape=(), dtype="int32", initializer="zeros", trainable=False, autocast=False, name="step"

@@ -9,6 +9,7 @@ from keras import ops
 from keras_ssl import distribute, heads
 from keras_ssl.augment.mixing import CutMix, MixUp
 from keras_ssl.augment.rows import row_seeds
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import n_pair
 from keras_ssl.method import Method
 
@@ -40,10 +41,18 @@ class IMix(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.125, momentum=0.9, weight_decay=1e-4))
     """
 
+    view_counts = (2, 2)
+    least_batch = 2
+
     def __init__(
         self, encoder, augment=None, hidden=None, dim=128, temperature=0.2, alpha=1.0, cutmix=False, **kwargs
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(dim=dim)
+        check_ints(optional=True, hidden=hidden)
+        check_numbers(above=0, temperature=temperature)
+        check_numbers(least=0, alpha=alpha)
+        check_flags(cutmix=cutmix)
         self.hidden, self.dim, self.temperature, self.alpha, self.cutmix = hidden, dim, temperature, alpha, cutmix
         features = encoder.output_shape[-1]
         self.projector = heads.mlp(features, hidden or features, dim, output_bias=True, name="projector")

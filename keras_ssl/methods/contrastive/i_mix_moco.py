@@ -9,6 +9,7 @@ from keras import ops
 from keras_ssl import distribute
 from keras_ssl.augment.mixing import CutMix, MixUp
 from keras_ssl.augment.rows import row_seeds
+from keras_ssl.checks import check_flags, check_numbers
 from keras_ssl.losses import n_pair
 from keras_ssl.methods.contrastive.moco_v1 import MoCoV1
 
@@ -39,10 +40,14 @@ class IMixMoCo(MoCoV1):
     >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.125, momentum=0.9, weight_decay=1e-4))
     """
 
+    least_batch = 2
+
     def __init__(
         self, encoder, augment=None, alpha=1.0, cutmix=False, hidden=2048, temperature=0.2, **kwargs
     ):
         super().__init__(encoder, augment, hidden=hidden, temperature=temperature, **kwargs)
+        check_numbers(least=0, alpha=alpha)
+        check_flags(cutmix=cutmix)
         self.alpha, self.cutmix = alpha, cutmix
         self.mixing = (CutMix if cutmix else MixUp)(alpha, dominant=True)
         self.draws = keras.random.SeedGenerator()

@@ -11,6 +11,7 @@ from keras import ops
 from keras_ssl import heads, memory
 from keras_ssl.augment.crop import choose
 from keras_ssl.augment.random import fold, uniform
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import log_normalizer, nce, similarities
 from keras_ssl.losses.contrastive import cross_entropy
 from keras_ssl.losses.vectors import unit
@@ -51,6 +52,7 @@ class InstDisc(Method):
     """
 
     needs = ("index",)
+    view_counts = (1, 1)
 
     def __init__(
         self,
@@ -66,6 +68,11 @@ class InstDisc(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(dim=dim)
+        check_numbers(above=0, temperature=temperature)
+        check_numbers(least=0, below=1, momentum=momentum)
+        check_numbers(least=0, proximal=proximal)
+        check_flags(softmax=softmax)
         check_bank(samples, negatives, least=0)
         self.samples, self.dim, self.negatives, self.temperature = samples, dim, negatives, temperature
         self.momentum, self.proximal, self.softmax = momentum, proximal, softmax
@@ -73,6 +80,9 @@ class InstDisc(Method):
         self.bank = memory.Bank(samples, dim, momentum)
         self.noise = keras.random.SeedGenerator()
         self.log_z = [] if softmax or negatives == 0 else normalizers(self, 1)
+
+    def limits(self):
+        return {"index": self.samples}
 
     def objective(self, views, index):
         (view,) = views
@@ -100,10 +110,10 @@ class InstDisc(Method):
 
 
 def check_bank(samples, negatives, least=1):
-    if not isinstance(samples, int) or samples < 1:
-        raise ValueError(f"samples must be the number of images in the data set. Received: samples={samples!r}")
-    if not isinstance(negatives, int) or negatives < least:
-        raise ValueError(f"negatives must be an int, {least} or more. Received: negatives={negatives!r}")
+    if samples is None:
+        raise ValueError("samples must be the number of images in the data set. Received: samples=None")
+    check_ints(samples=samples)
+    check_ints(least, negatives=negatives)
 
 
 def normalizers(method, count):

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import invariant_spread
 from keras_ssl.method import Method
 
@@ -33,10 +34,17 @@ class InvaSpread(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.03, momentum=0.9, weight_decay=5e-4))
     """
 
+    view_counts = (2, 2)
+    least_batch = 2
+
     def __init__(
         self, encoder, augment=None, dim=128, temperature=0.1, negative_weight=1.0, detach_others=True, **kwargs
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(dim=dim)
+        check_numbers(above=0, temperature=temperature)
+        check_numbers(least=1, negative_weight=negative_weight)
+        check_flags(detach_others=detach_others)
         self.dim, self.temperature = dim, temperature
         self.negative_weight, self.detach_others = negative_weight, detach_others
         self.projector = heads.mlp(

@@ -9,6 +9,7 @@ from keras import ops
 from keras_ssl import distribute
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import row_seeds
+from keras_ssl.checks import check_ints
 from keras_ssl.losses import info_nce_synthetic
 from keras_ssl.losses.vectors import unit
 from keras_ssl.methods.contrastive.moco_v1 import MoCoV1
@@ -55,15 +56,14 @@ class MoCHi(MoCoV1):
         **kwargs,
     ):
         super().__init__(encoder, augment, hidden=hidden, temperature=temperature, **kwargs)
+        check_ints(hardest=hardest)
+        check_ints(0, mixtures=mixtures, query_mixtures=query_mixtures, warmup=warmup)
         self.hardest, self.mixtures, self.query_mixtures, self.warmup = hardest, mixtures, query_mixtures, warmup
-        if not 1 <= hardest <= self.queue_size:
+        if hardest > self.queue_size:
             raise ValueError(
                 f"hardest must be from 1 to queue_size={self.queue_size}, from which the hard negatives are taken. "
                 f"Received: hardest={hardest}"
             )
-        for name in ("mixtures", "query_mixtures", "warmup"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be an int from 0. Received: {name}={getattr(self, name)}")
         self.draws = keras.random.SeedGenerator()
         self.step = self.add_weight(
             shape=(), dtype="int32", initializer="zeros", trainable=False, autocast=False, name="step"

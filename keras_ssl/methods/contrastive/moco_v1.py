@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_ssl import distribute, heads, memory, teacher
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import info_nce
 from keras_ssl.method import Method
 
@@ -42,6 +43,8 @@ class MoCoV1(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.03, momentum=0.9, weight_decay=1e-4))
     """
 
+    view_counts = (2, 2)
+
     def __init__(
         self,
         encoder,
@@ -56,6 +59,11 @@ class MoCoV1(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(0, hidden=hidden)
+        check_ints(dim=dim, queue_size=queue_size)
+        check_numbers(above=0, temperature=temperature)
+        check_numbers(least=0, most=1, momentum=momentum)
+        check_flags(shuffle=shuffle, symmetric=symmetric)
         self.hidden, self.dim, self.queue_size, self.temperature = hidden, dim, queue_size, temperature
         self.momentum, self.shuffle, self.symmetric = momentum, shuffle, symmetric
         features = encoder.output_shape[-1]

@@ -6,6 +6,7 @@ https://arxiv.org/abs/2104.02057
 import keras
 
 from keras_ssl import encoders, heads, teacher
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import info_nce_in_batch
 from keras_ssl.method import Method
 
@@ -39,6 +40,9 @@ class MoCoV3(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(1e-3, weight_decay=0.1))
     """
 
+    view_counts = (2, 2)
+    least_batch = 2
+
     def __init__(
         self,
         encoder,
@@ -54,6 +58,11 @@ class MoCoV3(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(hidden=hidden, dim=dim, depth=depth)
+        check_ints(optional=True, steps=steps)
+        check_numbers(above=0, temperature=temperature)
+        check_numbers(least=0, most=1, momentum=momentum)
+        check_flags(predictor_norm=predictor_norm, freeze_patches=freeze_patches)
         self.hidden, self.dim, self.depth, self.predictor_norm = hidden, dim, depth, predictor_norm
         self.temperature, self.momentum, self.steps = temperature, momentum, steps
         self.freeze_patches = freeze_patches

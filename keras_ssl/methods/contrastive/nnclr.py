@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads, memory
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.losses import n_pair
 from keras_ssl.losses.vectors import unit
 from keras_ssl.method import Method
@@ -34,6 +35,9 @@ class NNCLR(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.LARS(1.0, weight_decay=1e-6))
     """
 
+    view_counts = (2, 2)
+    least_batch = 2
+
     def __init__(
         self,
         encoder,
@@ -46,6 +50,8 @@ class NNCLR(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(projector_hidden=projector_hidden, hidden=hidden, dim=dim, queue_size=queue_size)
+        check_numbers(above=0, temperature=temperature)
         self.projector_hidden, self.hidden, self.dim = projector_hidden, hidden, dim
         self.queue_size, self.temperature = queue_size, temperature
         projector = heads.mlp(

@@ -10,6 +10,7 @@ from keras import ops
 from keras_ssl import distribute
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import row_seeds
+from keras_ssl.checks import check_ints, check_numbers, is_int
 from keras_ssl.losses import info_nce, proto_nce
 from keras_ssl.methods.contrastive.moco_v1 import MoCoV1
 
@@ -66,14 +67,21 @@ class PCL(MoCoV1):
         super().__init__(
             encoder, augment, hidden=hidden, queue_size=queue_size, temperature=temperature, **kwargs
         )
-        if not isinstance(samples, int) or samples < 1:
+        check_ints(negatives=negatives)
+        check_numbers(least=0, prototype_weight=prototype_weight)
+        if samples is None:
             raise ValueError(
                 "samples must be the number of images of the data set, of which the model keeps the clusters. "
-                f"Received: samples={samples!r}"
+                "Received: samples=None"
             )
-        clusters = tuple(clusters)
-        if not clusters or not all(isinstance(count, int) and 1 <= count <= samples for count in clusters):
-            raise ValueError(f"clusters must be ints from 1 to samples={samples}. Received: clusters={clusters}")
+        check_ints(samples=samples)
+        clusters = tuple(clusters) if isinstance(clusters, (tuple, list)) else clusters
+        if not (
+            isinstance(clusters, tuple)
+            and clusters
+            and all(isinstance(count, int) and 1 <= count <= samples for count in clusters)
+        ):
+            raise ValueError(f"clusters must be ints from 1 to samples={samples}. Received: clusters={clusters!r}")
         self.samples, self.clusters, self.negatives = samples, clusters, negatives
         self.prototype_weight = prototype_weight
         self.draws = keras.random.SeedGenerator()
@@ -85,6 +93,9 @@ class PCL(MoCoV1):
         self.prototypes = keep("prototypes", (sum(clusters), self.dim))  # of one clustering after the other
         self.concentrations = keep("concentrations", (sum(clusters),), "ones")
         self.clustered = keep("clustered", (), dtype="int32")  # 1 from the first clustering on
+
+    def limits(self):
+        return {"index": self.samples}
 
     def objective(self, views, index):
         first, second = views
@@ -153,9 +164,10 @@ class PCLClusters(keras.callbacks.Callback):
 
     def __init__(self, data, warmup=20, every=1, iterations=20, restarts=5, batch_size=256, seed=0):
         super().__init__()
-        for name, value, least in (("warmup", warmup, 0), ("every", every, 1), ("restarts", restarts, 1)):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be an int from {least}. Received: {name}={value!r}")
+        check_ints(0, warmup=warmup, iterations=iterations, seed=seed)
+        for name, value in {"every": every, "restarts": restarts, "batch_size": batch_size}.items():
+            if not is_int(value, 1):
+                raise ValueError(f"{name} must be an int from 1. Received: {name}={value!r}")
         self.data, self.warmup, self.every, self.iterations = data, warmup, every, iterations
         self.restarts, self.batch_size, self.seed = restarts, batch_size, seed
 

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads, memory
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import similarities
 from keras_ssl.losses.vectors import unit
 from keras_ssl.method import Method
@@ -54,6 +55,7 @@ class PIRL(Method):
     """
 
     needs = ("index",)
+    view_counts = (2, 2)
 
     def __init__(
         self,
@@ -70,6 +72,11 @@ class PIRL(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(patches=patches, dim=dim)
+        check_numbers(above=0, temperature=temperature)
+        check_numbers(least=0, below=1, momentum=momentum)
+        check_numbers(least=0, most=1, weight=weight)
+        check_flags(softmax=softmax)
         check_bank(samples, negatives)
         self.samples, self.patches, self.dim, self.negatives = samples, patches, dim, negatives
         self.temperature, self.momentum, self.weight, self.softmax = temperature, momentum, weight, softmax
@@ -80,6 +87,9 @@ class PIRL(Method):
         self.bank = memory.Bank(samples, dim, momentum)
         self.noise = keras.random.SeedGenerator()
         self.log_z = [] if softmax else normalizers(self, 2)
+
+    def limits(self):
+        return {"index": self.samples}
 
     def objective(self, views, index):
         view, patches = views

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.losses import nt_xent
 from keras_ssl.method import Method
 
@@ -32,8 +33,14 @@ class SimCLR(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.LARS(1.0, weight_decay=1e-4))
     """
 
+    view_counts = (2, 2)
+    least_batch = 2
+
     def __init__(self, encoder, augment=None, hidden=None, dim=128, temperature=0.1, **kwargs):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(dim=dim)
+        check_ints(optional=True, hidden=hidden)
+        check_numbers(above=0, temperature=temperature)
         self.hidden, self.dim, self.temperature = hidden, dim, temperature
         features = encoder.output_shape[-1]
         self.projector = heads.mlp(

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads, memory
+from keras_ssl.checks import check_ints, check_numbers, is_number
 from keras_ssl.losses import nt_xent, softmax_cross_entropy
 from keras_ssl.losses.vectors import precise, unit
 from keras_ssl.method import Method
@@ -45,6 +46,9 @@ class SimCLRv2(Method):
     (None, 10)
     """
 
+    view_counts = (2, 2)
+    least_batch = 2
+
     def __init__(
         self,
         encoder,
@@ -58,6 +62,11 @@ class SimCLRv2(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(dim=dim, depth=depth)
+        check_ints(optional=True, hidden=hidden)
+        check_ints(0, queue_size=queue_size)
+        check_numbers(above=0, temperature=temperature)
+        check_numbers(least=0, most=1, momentum=momentum)
         self.hidden, self.dim, self.depth, self.temperature = hidden, dim, depth, temperature
         self.queue_size, self.momentum = queue_size, momentum
         features = encoder.output_shape[-1]
@@ -163,7 +172,8 @@ class SimCLRv2Distiller(Method):
 
     def __init__(self, encoder, augment=None, teacher=None, temperature=1.0, alpha=1.0, **kwargs):
         super().__init__(encoder, augment, **kwargs)
-        if not 0 <= alpha <= 1:
+        check_numbers(above=0, temperature=temperature)
+        if not is_number(alpha) or not 0 <= alpha <= 1:
             raise ValueError(f"alpha must be from 0 to 1. Received: alpha={alpha}")
         self.temperature, self.alpha = temperature, alpha
         self.teacher = copy(check_teacher(teacher, encoder))

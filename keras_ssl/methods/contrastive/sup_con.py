@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import sup_con
 from keras_ssl.method import Method
 
@@ -44,6 +45,8 @@ class SupCon(Method):
     """
 
     needs = ("label",)
+    view_counts = (2, None)
+    least_batch = 2
 
     def __init__(
         self,
@@ -59,6 +62,12 @@ class SupCon(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(dim=dim)
+        check_ints(optional=True, hidden=hidden, classes=classes)
+        check_numbers(above=0, temperature=temperature)
+        check_numbers(above=0, optional=True, base_temperature=base_temperature)
+        check_numbers(least=0, weight=weight)
+        check_flags(inside=inside)
         self.hidden, self.dim, self.temperature, self.base_temperature = hidden, dim, temperature, base_temperature
         self.inside, self.classes, self.weight = inside, classes, weight
         features = encoder.output_shape[-1]
@@ -69,6 +78,9 @@ class SupCon(Method):
         if classes is not None:
             self.classifier = heads.mlp(features, None, classes, depth=1, output_bias=True, name="classifier")
             self.logged = {term: keras.metrics.Mean(name=term) for term in ("contrastive", "cross_entropy")}
+
+    def limits(self):
+        return {} if self.classes is None else {"label": self.classes}
 
     def objective(self, views, labels):
         features = self.encoder(ops.concatenate(views), training=True)  # (views * batch, features)

@@ -6,6 +6,7 @@ https://arxiv.org/abs/2006.07733
 import keras
 
 from keras_ssl import heads, teacher
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import cosine_regression
 from keras_ssl.method import Method
 
@@ -32,6 +33,9 @@ class BYOL(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.LARS(1.0, weight_decay=1e-5))
     """
 
+    view_counts = (2, 2)
+    least_batch = 2
+
     def __init__(
         self,
         encoder,
@@ -44,6 +48,10 @@ class BYOL(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(hidden=hidden, dim=dim)
+        check_ints(optional=True, steps=steps)
+        check_numbers(least=0, most=1, momentum=momentum)
+        check_flags(random_target=random_target)
         self.hidden, self.dim, self.momentum, self.steps = hidden, dim, momentum, steps
         self.random_target = random_target
         projector = heads.mlp(encoder.output_shape[-1], hidden, dim, name="projector")

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_ssl import distribute, heads, teacher
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.losses import swapped_prediction
 from keras_ssl.method import Method
@@ -51,6 +52,8 @@ class DINO(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(5e-4, weight_decay=decay, clipnorm=3.0))
     """
 
+    view_counts = (2, None)
+
     def __init__(
         self,
         encoder,
@@ -71,6 +74,13 @@ class DINO(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(hidden=hidden, bottleneck=bottleneck, dim=dim, global_views=global_views)
+        check_ints(0, warmup=warmup, freeze_steps=freeze_steps)
+        check_ints(optional=True, steps=steps)
+        check_numbers(above=0, temperature=temperature, teacher_temperature=teacher_temperature)
+        check_numbers(above=0, warmup_temperature=warmup_temperature)
+        check_numbers(least=0, most=1, center_momentum=center_momentum, momentum=momentum)
+        check_flags(batch_norm=batch_norm)
         self.hidden, self.bottleneck, self.dim, self.batch_norm = hidden, bottleneck, dim, batch_norm
         self.temperature, self.teacher_temperature = temperature, teacher_temperature
         self.warmup_temperature, self.warmup, self.center_momentum = warmup_temperature, warmup, center_momentum

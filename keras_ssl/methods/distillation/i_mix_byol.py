@@ -9,6 +9,7 @@ from keras import ops
 from keras_ssl import distribute
 from keras_ssl.augment.mixing import CutMix, MixUp
 from keras_ssl.augment.rows import row_seeds
+from keras_ssl.checks import check_flags, check_numbers
 from keras_ssl.losses import mixed_cosine_regression
 from keras_ssl.methods.distillation.byol import BYOL
 
@@ -37,6 +38,8 @@ class IMixBYOL(BYOL):
 
     def __init__(self, encoder, augment=None, alpha=1.0, cutmix=False, **kwargs):
         super().__init__(encoder, augment, **kwargs)
+        check_numbers(least=0, alpha=alpha)
+        check_flags(cutmix=cutmix)
         self.alpha, self.cutmix = alpha, cutmix
         self.mixing = (CutMix if cutmix else MixUp)(alpha, dominant=True)
         self.draws = keras.random.SeedGenerator()

@@ -9,6 +9,7 @@ from keras import ops
 from keras_ssl import distribute
 from keras_ssl.augment.masks import BlockMask, RandomMask, masked_indices, select
 from keras_ssl.augment.rows import row_seeds
+from keras_ssl.checks import check_flags, check_numbers
 from keras_ssl.encoders import class_token_stages, vit_stages
 from keras_ssl.encoders.decoder import MaskToken
 from keras_ssl.encoders.multi_crop import multi_crop
@@ -71,6 +72,9 @@ class IBOT(DINO):
         **kwargs,
     ):
         super().__init__(encoder, augment, dim=dim, **kwargs)
+        check_numbers(least=0, patch_weight=patch_weight)
+        check_numbers(least=0, most=1, masked_views=masked_views)
+        check_flags(blocks=blocks)
         self.grid, self.masked_views, self.blocks, self.patch_weight = grid, masked_views, blocks, patch_weight
         self.ratio = tuple(ratio) if isinstance(ratio, list) else ratio
         self.stages = class_token_stages(encoder)

@@ -12,6 +12,7 @@ from keras_ssl import distribute, heads, teacher
 from keras_ssl.augment.masks import select
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import row_seeds
+from keras_ssl.checks import check_ints, check_numbers, is_number
 from keras_ssl.encoders import class_token_stages
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.losses import mean_entropy_gap, sinkhorn, soft_cross_entropy
@@ -57,6 +58,7 @@ class MSN(Method):
     """
 
     terms = ("cross_entropy", "entropy_gap")
+    view_counts = (2, None)
 
     def __init__(
         self,
@@ -75,8 +77,17 @@ class MSN(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        if not 0 <= drop < 1:
-            raise ValueError(f"drop must be in [0, 1), the part of the patches that is left out. Received: drop={drop}")
+        check_ints(hidden=hidden, dim=dim, prototype_count=prototype_count)
+        check_ints(0, iterations=iterations)
+        check_ints(optional=True, steps=steps)
+        check_numbers(above=0, temperature=temperature)
+        check_numbers(above=0, most=1, sharpening=sharpening)
+        check_numbers(least=0, entropy_weight=entropy_weight)
+        check_numbers(least=0, most=1, momentum=momentum)
+        if not is_number(drop) or not 0 <= drop < 1:
+            raise ValueError(
+                f"drop must be in [0, 1), the part of the patches that is left out. Received: drop={drop!r}"
+            )
         self.hidden, self.dim, self.prototype_count, self.temperature = hidden, dim, prototype_count, temperature
         self.sharpening, self.drop, self.entropy_weight = sharpening, drop, entropy_weight
         self.iterations, self.momentum, self.steps = iterations, momentum, steps

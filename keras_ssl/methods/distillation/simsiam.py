@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads
+from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.losses import negative_cosine, softmax_cross_entropy
 from keras_ssl.method import Method
 
@@ -45,6 +46,9 @@ class SimSiam(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.06, momentum=0.9, weight_decay=5e-4))
     """
 
+    view_counts = (2, 2)
+    least_batch = 2
+
     def __init__(
         self,
         encoder,
@@ -63,7 +67,11 @@ class SimSiam(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        if similarity not in SIMILARITIES:
+        check_ints(hidden=hidden, dim=dim, depth=depth)
+        check_ints(optional=True, predictor_hidden=predictor_hidden)
+        check_flags(predictor_trainable=predictor_trainable, stop_gradient=stop_gradient, symmetric=symmetric)
+        check_flags(hidden_norm=hidden_norm, projection_norm=projection_norm, prediction_norm=prediction_norm)
+        if not isinstance(similarity, str) or similarity not in SIMILARITIES:
             raise ValueError(f"similarity must be 'cosine' or 'cross_entropy'. Received: similarity={similarity!r}")
         self.hidden, self.dim, self.depth = hidden, dim, depth
         self.predictor_hidden, self.predictor_trainable = predictor_hidden, predictor_trainable

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_ssl.augment.masks import flat, partition
+from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.encoders import patch_grid, vit_stages
 from keras_ssl.losses import masked_cosine, masked_error, patch_pixels, standard_pixels
 from keras_ssl.method import Method
@@ -72,6 +73,9 @@ class DeepMIM(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(width=width, heads=heads)
+        check_ints(0, depth=depth)
+        check_flags(normalise=normalise)
         self.taps, self.ratio, self.normalise = taps, ratio, normalise
         self.width, self.depth, self.heads = width, depth, heads
         self.stages = vit_stages(encoder)

@@ -9,6 +9,7 @@ from keras import ops
 from keras_ssl import distribute
 from keras_ssl.augment.random import split, uniform
 from keras_ssl.augment.rows import row_seeds
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import kl_from_uniform
 from keras_ssl.losses.vectors import precise
 from keras_ssl.methods.masked.tokenizer import Tokenizer
@@ -75,11 +76,11 @@ class DiscreteVAE(Tokenizer):
         dtype=None,
     ):
         super().__init__(augment, channels, stride, vocabulary, dim, width, blocks, smooth, name=name, dtype=dtype)
-        for argument, value in {"temperature": temperature, "end_temperature": end_temperature}.items():
-            if value is not None and not value > 0:
-                raise ValueError(f"{argument} must be positive. Received: {argument}={value}")
-        if not beta >= 0:
-            raise ValueError(f"beta must be 0 or more. Received: beta={beta}")
+        check_numbers(above=0, temperature=temperature)
+        check_numbers(above=0, optional=True, end_temperature=end_temperature)
+        check_numbers(least=0, beta=beta)
+        check_ints(optional=True, steps=steps)
+        check_flags(hard=hard)
         self.temperature, self.end_temperature, self.steps = temperature, end_temperature, steps
         self.hard, self.beta = hard, beta
         self.logits = keras.layers.Conv2D(vocabulary, 1, name="logits")

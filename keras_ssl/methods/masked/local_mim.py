@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_ssl.augment.masks import enlarge, flat, partition
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.encoders import patch_grid, vit_stages
 from keras_ssl.losses import masked_error, patch_pixels, standard_pixels
 from keras_ssl.method import Method
@@ -76,6 +77,9 @@ class LocalMIM(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(optional=True, bins=bins)
+        check_ints(width=width, heads=heads)
+        check_ints(0, depth=depth)
         self.taps, self.scales, self.bins, self.ratio = taps, scales, bins, ratio
         self.width, self.depth, self.heads = width, depth, heads
         self.stages = vit_stages(encoder)
@@ -224,9 +228,10 @@ def norm(size):
 
 def check_scales(scales, taps, grid, patch):
     """The sides of the cells, in pixels."""
-    if len(scales) != len(taps):
-        raise ValueError(f"scales must be as many as taps. Received: scales={scales}, taps={taps}")
+    if not isinstance(scales, (tuple, list)) or len(scales) != len(taps):
+        raise ValueError(f"scales must be as many as taps. Received: scales={scales!r}, taps={taps}")
     for scale in scales:
+        check_numbers(above=0, **{"Each of scales": scale})
         fine = scale >= 1 and scale in (1, 2, 4, 8, 16, 32) and patch % scale == 0
         coarse = 0 < scale < 1 and abs(1 / scale - round(1 / scale)) < 1e-6
         if not fine and not (coarse and not any(side % round(1 / scale) for side in grid)):

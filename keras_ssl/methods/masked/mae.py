@@ -12,6 +12,7 @@ from keras_ssl import distribute
 from keras_ssl.augment.masks import RandomMask, enlarge, flat, partition, select
 from keras_ssl.augment.patches import unpatchify
 from keras_ssl.augment.rows import row_seeds
+from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.encoders import MaskToken, patch_grid, token_decoder, vit_stages
 from keras_ssl.losses import masked_error, patch_pixels, plain_pixels, standard_pixels
 from keras_ssl.losses.reconstruction import patch_statistics
@@ -53,6 +54,9 @@ class MAE(Method):
         self, encoder, augment=None, ratio=0.75, width=512, depth=8, heads=16, normalise=True, **kwargs
     ):  # fmt: skip
         super().__init__(encoder, augment, **kwargs)
+        check_ints(width=width, heads=heads)
+        check_ints(0, depth=depth)
+        check_flags(normalise=normalise)
         self.ratio, self.width, self.depth, self.heads, self.normalise = ratio, width, depth, heads, normalise
         self.stages = self.stages_of(encoder)
         self.grid, self.patch = patch_grid(encoder)

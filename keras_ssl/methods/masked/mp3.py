@@ -12,6 +12,7 @@ from keras_ssl import distribute, heads
 from keras_ssl.augment.masks import select
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import row_seeds
+from keras_ssl.checks import is_number
 from keras_ssl.encoders import vit_stages
 from keras_ssl.encoders.decoder import patch_grid
 from keras_ssl.method import Method
@@ -46,11 +47,12 @@ class MP3(Method):
     """
 
     terms = ("accuracy",)
+    view_counts = (1, 1)
 
     def __init__(self, encoder, augment=None, ratio=0.75, **kwargs):
         super().__init__(encoder, augment, **kwargs)
-        if not 0 <= ratio < 1:
-            raise ValueError(f"ratio must be in [0, 1), the part outside of the context. Received: ratio={ratio}")
+        if not is_number(ratio) or not 0 <= ratio < 1:
+            raise ValueError(f"ratio must be in [0, 1), the part outside of the context. Received: ratio={ratio!r}")
         self.ratio = ratio
         self.patches, self.positions, blocks = stages_without_positions(encoder)
         (rows, columns), _ = patch_grid(encoder)

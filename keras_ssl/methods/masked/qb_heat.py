@@ -11,11 +11,12 @@ from keras_ssl.augment.masks import enlarge, flat, select
 from keras_ssl.augment.patches import unpatchify
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import row_seeds
+from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.encoders import patch_grid, token_decoder, vit_stages
 from keras_ssl.encoders.multi_crop import check_size
 from keras_ssl.losses import masked_error, patch_pixels, plain_pixels, standard_pixels
 from keras_ssl.losses.reconstruction import patch_statistics
-from keras_ssl.method import Method
+from keras_ssl.method import Method, check_counts
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -59,6 +60,9 @@ class QBHeat(Method):
         self, encoder, augment=None, size=None, width=256, depth=4, heads=8, normalise=False, **kwargs
     ):  # fmt: skip
         super().__init__(encoder, augment, **kwargs)
+        check_ints(width=width, heads=heads)
+        check_ints(0, depth=depth)
+        check_flags(normalise=normalise)
         self.size = tuple(size) if isinstance(size, list) else size
         self.width, self.depth, self.heads, self.normalise = width, depth, heads, normalise
         is_vit = {"patches", "positions", "blocks"} <= {layer.name for layer in encoder.layers}
@@ -71,6 +75,9 @@ class QBHeat(Method):
             channels, self.grid, width, depth, heads, encoder.input_shape[-1] * self.patch**2, name="decoder"
         )
         self.draws = keras.random.SeedGenerator()
+
+    def check_views(self, views):
+        check_counts(self, views)  # an encoder of quarters may take no whole image
 
     def objective(self, views):
         images = views[0]
@@ -207,7 +214,7 @@ def grid_of_map(model):
     """The grid of the features of a whole image, the side in pixels of what one of them is decoded to, and channels."""
     size = model.encoder.input_shape[1:3] if model.size is None else model.size
     size = size if isinstance(size, tuple) else (size, size)
-    if any(not isinstance(side, int) or side < 2 or side % 2 for side in size):
+    if len(size) != 2 or any(not isinstance(side, int) or side < 2 or side % 2 for side in size):
         raise ValueError(
             "QBHeat needs the height and width of the views, even numbers of pixels: pass size=32 or "
             f"size=(height, width). Received: size={model.size}, encoder.input_shape={model.encoder.input_shape}"

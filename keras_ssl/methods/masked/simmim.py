@@ -45,6 +45,8 @@ class SimMIM(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(rate, weight_decay=0.05, clipnorm=5.0))
     """
 
+    view_counts = (1, 1)
+
     def __init__(self, encoder, augment=None, ratio=0.6, unit=32, **kwargs):
         super().__init__(encoder, augment, **kwargs)
         self.ratio, self.unit = ratio, unit

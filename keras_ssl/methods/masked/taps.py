@@ -6,15 +6,13 @@ import keras
 def check_taps(taps, blocks):
     """The taps as a tuple, if they are numbers of blocks, counted from 1, that rise up to the last."""
     depth = depth_of(blocks)
-    taps = tuple(taps)
-    if not taps or not all(isinstance(tap, int) and tap > 0 for tap in taps) or list(taps) != sorted(set(taps)) or (
-        taps[-1] != depth
-    ):
+    ints = isinstance(taps, (tuple, list)) and taps and all(isinstance(tap, int) and tap > 0 for tap in taps)
+    if not ints or list(taps) != sorted(set(taps)) or taps[-1] != depth:
         raise ValueError(
             f"taps must be numbers of the encoder's blocks, from 1, rising, the last of them {depth}, so that all "
-            f"blocks learn. Received: taps={taps}"
+            f"blocks learn. Received: taps={taps!r}"
         )
-    return taps
+    return tuple(taps)
 
 
 def depth_of(blocks):

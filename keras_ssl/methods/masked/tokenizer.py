@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.encoders import pool
 from keras_ssl.losses import perplexity, token_share
 from keras_ssl.losses.vectors import precise
@@ -41,11 +42,11 @@ class Tokenizer(Method):
     def __init__(
         self, augment, channels, stride, vocabulary, dim, width, blocks, smooth, name=None, dtype=None
     ):  # fmt: skip
-        check(channels=channels, vocabulary=vocabulary, dim=dim, width=width)
+        check_ints(channels=channels, vocabulary=vocabulary, dim=dim, width=width)
+        check_ints(0, blocks=blocks)
+        check_flags(smooth=smooth)
         if not isinstance(stride, int) or stride < 2 or stride & (stride - 1):
             raise ValueError(f"stride must be a power of 2, from 2. Received: stride={stride}")
-        if not isinstance(blocks, int) or blocks < 0:
-            raise ValueError(f"blocks must be an int from 0. Received: blocks={blocks}")
         trunk = encoder_of(channels, stride, width, blocks)
         super().__init__(pool(trunk), augment, name=name, dtype=dtype)
         self.channels, self.stride, self.vocabulary, self.dim = channels, stride, vocabulary, dim
@@ -139,9 +140,3 @@ def residual(x, width, name):
     y = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"{name}_conv1")(x)
     y = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"{name}_conv2")(y)
     return layers.Add(name=f"{name}_sum")([x, layers.Conv2D(width, 1, name=f"{name}_conv3")(y)])
-
-
-def check(**arguments):
-    for name, value in arguments.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} must be a positive int. Received: {name}={value!r}")

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_ssl import distribute
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.losses.vectors import precise, unit
 from keras_ssl.methods.masked.tokenizer import Tokenizer
 
@@ -68,12 +69,9 @@ class VQTokenizer(Tokenizer):
         dtype=None,
     ):
         super().__init__(augment, channels, stride, vocabulary, dim, width, blocks, smooth, name=name, dtype=dtype)
-        if not commitment >= 0:
-            raise ValueError(f"commitment must be 0 or more. Received: commitment={commitment}")
-        if not 0 <= decay <= 1:
-            raise ValueError(f"decay must be from 0 to 1. Received: decay={decay}")
-        if not isinstance(iterations, int) or iterations < 0:
-            raise ValueError(f"iterations must be an int from 0. Received: iterations={iterations}")
+        check_numbers(least=0, commitment=commitment)
+        check_numbers(least=0, most=1, decay=decay)
+        check_ints(0, iterations=iterations)
         self.commitment, self.decay, self.iterations = commitment, decay, iterations
         self.embed = keras.layers.Conv2D(dim, 1, name="embed")
         self.embed.build((None, None, None, width))

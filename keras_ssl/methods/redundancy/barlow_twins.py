@@ -6,6 +6,7 @@ https://arxiv.org/abs/2103.03230
 import keras
 
 from keras_ssl import heads
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.losses import barlow_twins
 from keras_ssl.method import Method
 
@@ -30,8 +31,13 @@ class BarlowTwins(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.LARS(0.3, weight_decay=1e-4))
     """
 
+    view_counts = (2, 2)
+    least_batch = 2
+
     def __init__(self, encoder, augment=None, hidden=8192, dim=8192, depth=3, redundancy_weight=0.0051, **kwargs):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(hidden=hidden, dim=dim, depth=depth)
+        check_numbers(least=0, redundancy_weight=redundancy_weight)
         self.hidden, self.dim, self.depth, self.redundancy_weight = hidden, dim, depth, redundancy_weight
         self.projector = heads.mlp(
             encoder.output_shape[-1], hidden, dim, depth=depth, hidden_bias=False, name="projector"

@@ -6,6 +6,7 @@ https://arxiv.org/abs/2105.04906
 import keras
 
 from keras_ssl import heads
+from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.losses import invariance, variance_covariance
 from keras_ssl.method import Method
 
@@ -36,6 +37,8 @@ class VICReg(Method):
     """
 
     terms = ("invariance", "variance", "covariance")
+    view_counts = (2, 2)
+    least_batch = 2
 
     def __init__(
         self,
@@ -51,6 +54,11 @@ class VICReg(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(hidden=hidden, dim=dim, depth=depth)
+        check_numbers(least=0, invariance_weight=invariance_weight, variance_weight=variance_weight)
+        check_numbers(least=0, covariance_weight=covariance_weight)
+        if other_encoder is not None and not isinstance(other_encoder, keras.Model):
+            raise ValueError(f"other_encoder must be a keras.Model or None. Received: other_encoder={other_encoder!r}")
         self.hidden, self.dim, self.depth = hidden, dim, depth
         self.invariance_weight, self.variance_weight = invariance_weight, variance_weight
         self.covariance_weight, self.other_encoder = covariance_weight, other_encoder

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import w_mse
 from keras_ssl.method import Method
 
@@ -39,6 +40,9 @@ class WMSE(Method):
     >>> model.compile(optimizer=keras.optimizers.Adam(3e-3))
     """
 
+    view_counts = (2, None)
+    least_batch = 2
+
     def __init__(
         self,
         encoder,
@@ -52,6 +56,9 @@ class WMSE(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
+        check_ints(hidden=hidden, dim=dim, sub_batch=sub_batch, repeats=repeats)
+        check_numbers(least=0, below=1, epsilon=epsilon)
+        check_flags(shuffle=shuffle)
         if sub_batch <= dim and not epsilon:
             raise ValueError(
                 "sub_batch must be greater than dim, best twice as large: fewer rows have a singular covariance. "

@@ -1,0 +1,102 @@
+"""Half precision: whether every method trains in bfloat16 and float16 as in float32, on real images.
+
+    python benchmarks/half_precision.py --data cifar10/
+    python benchmarks/half_precision.py --data cifar10/ --methods SimCLR --steps 20      # whether it runs
+
+The recipes of `small_recipes.py` (ResNet-18 of width 16 or a small ViT, 32 pixels) train 200 steps of batch 32 three
+times, from the same weights on the same views: in float32, `mixed_bfloat16` and `mixed_float16` with Keras's loss
+scale. Printed is the mean loss of the last quarter of the steps, and how many updates the loss scale skipped. The
+script fails where a loss or a weight is not finite, and keeps its rows in `--out`, so it can be stopped and go on.
+
+`--data` is as for `quality.py`.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from quality import load, pipeline, write  # noqa: E402
+from small_recipes import RECIPES  # noqa: E402
+
+import keras_ssl  # noqa: E402
+from keras_ssl import augment  # noqa: E402
+
+POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder, or .tar.gz of one, with train/CLASS and test/CLASS")
+    parser.add_argument("--out", type=Path, default=Path("runs/half_precision"), help="folder of the results")
+    parser.add_argument("--methods", nargs="*", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=32)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    train, _, classes = load(options.data, options.out)
+    file = options.out / "half_precision.json"
+    rows = json.loads(file.read_text()) if file.exists() else {}
+    print(f"{'':26}" + "".join(f"{policy:>16}" for policy in POLICIES) + "   skipped in float16", flush=True)
+    for name in options.methods:
+        key = f"{name}, {options.steps} steps of {options.batch}"
+        if key not in rows:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:  # its memory ends with it
+                rows[key] = pool.apply(losses, (name, train, classes, options.steps, options.batch))
+            write(file, json.dumps(rows, indent=1))
+        found = rows[key]
+        shown = "".join(f"{found[policy]['loss']:16.4f}" for policy in POLICIES)
+        print(f"{name:26}{shown}{found['mixed_float16']['skipped']:10}", flush=True)
+    broken = [key for key, found in rows.items() if not all(one["finite"] for one in found.values())]
+    if broken:
+        raise SystemExit(f"Not finite: {'; '.join(broken)}")
+
+
+def losses(name, train, classes, steps, batch):
+    """For each precision the mean loss of the last quarter, whether all was finite, and the updates skipped."""
+    found = {}
+    for policy in POLICIES:
+        keras.config.set_dtype_policy(policy)
+        keras.utils.set_random_seed(0)
+        model, optimizer = beit() if name == "BEiT" else RECIPES[name]()
+        model.compile(optimizer=optimizer)  # Keras wraps it with a loss scale in float16
+        keep = Losses()
+        data = pipeline(model, train, classes, seed=0, epoch=0, batch=batch).take(steps)
+        model.fit(data, callbacks=[keep], verbose=0)
+        weights = [v.numpy() for v in model.variables if "float" in v.dtype]
+        updates = int(getattr(model.optimizer, "inner_optimizer", model.optimizer).iterations.numpy())
+        found[policy] = {
+            "loss": float(np.mean(keep.losses[-max(1, steps // 4):])),
+            "finite": bool(np.isfinite(keep.losses).all() and all(np.isfinite(value).all() for value in weights)),
+            "skipped": steps - updates,
+        }
+    return found
+
+
+class Losses(keras.callbacks.Callback):
+    """The loss of every step: Keras logs the mean since the epoch began."""
+
+    def __init__(self):
+        super().__init__()
+        self.losses, self.total = [], 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        total = float(logs["loss"]) * (batch + 1)
+        self.losses.append(total - self.total)
+        self.total = total
+
+
+def beit():
+    """The recipe without the training of the tokenizer, whose tokens do as well here."""
+    model, optimizer = RECIPES["MAE"]()
+    tokenizer = keras_ssl.VQTokenizer(stride=4, vocabulary=256, width=48)
+    return keras_ssl.BEiT(model.encoder, augment.beit(32, 32), tokenizer=tokenizer), optimizer
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Checks of arguments: one sentence that names what was wrong, in the place of an error deep inside of a run."""
+
+import math
+import numbers
+
+LARGEST = 2.0**127  # of the numbers that arguments may be: float32 holds it
+
+
+def is_int(value, least=-(2**31)):
+    """Whether it is an int from `least` that fits into 32 bits."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= value < 2**31
+
+
+def is_number(value, least=-math.inf):
+    """Whether it is a finite number, not below `least`."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and least <= value and abs(value) < LARGEST
+
+
+def check_ints(least=1, optional=False, **arguments):
+    """Raises unless the arguments are ints from `least` that fit into 32 bits; or None, where they are optional."""
+    for name, value in arguments.items():
+        if not is_int(value, least) and not (optional and value is None):
+            kind = "a positive int" if least == 1 else f"an int from {least}"
+            raise ValueError(
+                f"{name} must be {kind}{' of at most 2**31 - 1' if isinstance(value, int) and value > least else ''}"
+                f"{' or None' if optional else ''}. Received: {name}={value!r}"
+            )
+
+
+def check_numbers(above=None, least=None, most=None, below=None, optional=False, **arguments):
+    """Raises unless the arguments are finite numbers between the bounds; or None, where they are optional."""
+    bounds = {"above": above, "from": least, "to": most, "below": below}
+    for name, value in arguments.items():
+        fine = is_number(value) and (above is None or value > above) and (least is None or value >= least)
+        fine = fine and (most is None or value <= most) and (below is None or value < below)
+        if not fine and not (optional and value is None):
+            span = [f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None]
+            raise ValueError(
+                f"{' '.join([f'{name} must be a finite number', *span])}{' or None' if optional else ''}. "
+                f"Received: {name}={value!r}"
+            )
+
+
+def check_flags(**arguments):
+    """Raises unless the arguments are True or False."""
+    for name, value in arguments.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be True or False. Received: {name}={value!r}")

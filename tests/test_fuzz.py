@@ -1,0 +1,280 @@
+"""Fuzz: any argument may be anything. Either it works, or one error of this package names the argument.
+
+The examples are the same at every run. `KERAS_SSL_FUZZ=1000` tries a thousand of each test in the place of a few.
+"""
+
+import inspect
+import math
+import os
+import traceback
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+import keras_ssl
+from keras_ssl import augment, data, encoders, heads, memory, optimizers
+from keras_ssl.augment import recipes
+from keras_ssl.method import arguments as arguments_of
+from tests.test_every_method import BATCH, ENCODERS, METHODS, columns, options, small_encoder, views
+
+hypothesis = pytest.importorskip("hypothesis")
+st = hypothesis.strategies
+
+EXAMPLES = int(os.environ.get("KERAS_SSL_FUZZ", 0))
+WRONG = [0, -1, 1.5, -0.5, None, "x", True, math.nan, math.inf, 2**31, 10**20, 1e300, [], [1, 2], (3,), b"x", {}]
+WRONG += [object(), np.float32("nan"), np.zeros(3), [math.nan, 1.0], (-1, 2), ["x"]]
+
+
+def fuzz(few):
+    """A test of so many examples, or of as many as the environment says."""
+    return hypothesis.settings(
+        max_examples=EXAMPLES or few,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+
+
+def nonsense(value):
+    """What no argument may be."""
+    if isinstance(value, (list, tuple)):
+        return any(map(nonsense, value))
+    if isinstance(value, (int, float, np.floating)):
+        return not math.isfinite(value) or value < 0 or value > 1e100
+    return value is not None
+
+
+def attempt(make, known, name, value, accepts=()):
+    """Makes it with one argument that may be wrong.
+
+    Args:
+        make: what is called with keywords.
+        known: the other arguments.
+        name, value: the argument.
+        accepts: names of the arguments that may be negative, text or an object.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            make(**{**known, name: value})
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        assert f"{os.sep}keras_ssl{os.sep}" in place.filename, f"{name}={value!r}: {place.filename}: {error!r}"
+        named = name in str(error) and ("Received" in str(error) or f"{name}={value}" in str(error))
+        assert named or isinstance(error, FileNotFoundError), f"{name}={value!r}: {error!r}"
+    else:
+        assert name in accepts or not nonsense(value), f"{name}={value!r} is accepted"
+
+
+def test_what_is_nonsense():
+    assert [nonsense(value) for value in (0, 1.5, None, True, (1, 2))] == [False] * 5
+    assert all(map(nonsense, (-1, math.nan, 10**200, "x", (1, math.inf), object())))
+    with pytest.raises(AssertionError, match="is accepted"):
+        attempt(lambda size: None, {}, "size", -1)
+    with pytest.raises(AssertionError, match="test_fuzz"):
+        attempt(lambda size: int(size), {}, "size", "x")
+
+
+SHARED = {}
+
+
+def shared(name):
+    """The encoder, views and other arguments of a method, made once."""
+    if name not in SHARED:
+        SHARED[name] = {"encoder": ENCODERS.get(name, small_encoder)(), "augment": views(name), **options(name)}
+        if name == "CMC":
+            SHARED[name]["encoders"] = SHARED[name].pop("encoder")
+    return SHARED[name]
+
+
+@pytest.mark.parametrize("name", [*METHODS, "DiscreteVAE", "VQTokenizer"])
+@fuzz(14)
+@hypothesis.given(st.data())
+def test_methods(name, data):
+    cls = getattr(keras_ssl, name)
+    known = shared(name) if name in METHODS else {"stride": 4, "vocabulary": 8, "dim": 4, "width": 4, "blocks": 0}
+    argument = data.draw(st.sampled_from([x for x in arguments_of(cls) if x != "augment"]))
+    attempt(cls, known, argument, data.draw(st.sampled_from(WRONG)))
+
+
+VIEW = augment.Grayscale()
+# The arguments that a layer or a recipe must be given.
+NEEDED = {
+    "size": 8, "grid": 8, "layers": [VIEW], "views": [VIEW], "layer": VIEW, "sizes": (1, 2), "targets": 1, "count": 2,
+    "tiles": 4, "orders": [(0, 1, 2, 3), (1, 0, 3, 2)], "degrees": [0, 90], "operations": ["rotate"], "step": 1,
+}  # fmt: skip
+
+
+def parameters(made):
+    """The arguments by their names, and those that have to be given."""
+    found = inspect.signature(made.__init__ if inspect.isclass(made) else made).parameters.values()
+    found = [x for x in found if x.kind is x.POSITIONAL_OR_KEYWORD or x.kind is x.KEYWORD_ONLY]
+    found = [x for x in found if x.name not in ("self", "name", "dtype")]
+    return [x.name for x in found], {x.name: NEEDED[x.name] for x in found if x.default is x.empty and x.name in NEEDED}
+
+
+def layers():
+    for name in augment.__all__:
+        made = getattr(augment, name)
+        if inspect.isclass(made) and issubclass(made, keras.layers.Layer) and parameters(made)[0]:
+            yield name
+
+
+@pytest.mark.parametrize("name", list(layers()))
+@fuzz(12)
+@hypothesis.given(st.data())
+def test_augmentation_layers(name, data):
+    made = getattr(augment, name)
+    names, known = parameters(made)
+    known |= {"count": None} if name == "Views" else {"size": 2} if name == "HoleMask" else {}
+    argument = data.draw(st.sampled_from(names))
+    attempt(made, known, argument, data.draw(st.sampled_from(WRONG)), accepts=("seed", "jitter", "fill", "mean"))
+
+
+@pytest.mark.parametrize("name", [name for name in recipes.__all__ if name != "present"])
+@fuzz(6)
+@hypothesis.given(st.data())
+def test_recipes(name, data):
+    """A recipe's arguments go on to layers, which may call them otherwise (`blur_p` is `p`)."""
+    made = getattr(augment, name)
+    names, known = parameters(made)
+    argument = data.draw(st.sampled_from(names))
+    value = data.draw(st.sampled_from(WRONG))
+    try:
+        made(**{**known, argument: value})
+    except (ValueError, TypeError) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        ours = f"{os.sep}keras_ssl{os.sep}" in place.filename and "Received" in str(error)
+        assert ours, f"{argument}={value!r}: {place.filename}: {error!r}"
+    else:
+        fine = argument in ("seed", "fill", "policy", "convert") or not nonsense(value)
+        assert fine, f"{argument}={value!r} is accepted"
+
+
+PARTS = {
+    "resnet18": (encoders.resnet18, {"input_shape": (16, 16, 3), "width": 4}),
+    "vit": (encoders.vit, {"input_shape": (8, 8, 3), "patch": 4, "width": 8, "depth": 1, "heads": 2}),
+    "swin": (
+        encoders.swin,
+        {"input_shape": (8, 8, 3), "patch": 4, "width": 8, "depths": (1,), "heads": (2,), "window": 2},
+    ),
+    "conv_vit": (
+        encoders.conv_vit,
+        {"input_shape": (8, 8, 3), "patch": (1, 2, 2), "width": (4, 4, 8), "depth": (1, 1, 1), "heads": 2},
+    ),
+    "text_transformer": (
+        encoders.text_transformer, {"vocabulary": 5, "length": 4, "width": 8, "depth": 1, "heads": 2}
+    ),
+    "token_decoder": (
+        encoders.token_decoder, {"inputs": 8, "grid": 2, "width": 8, "depth": 1, "heads": 2, "outputs": 4}
+    ),
+    "mlp": (heads.mlp, {"inputs": 4, "hidden": 4, "dim": 4}),
+    "dino_head": (heads.dino_head, {"inputs": 4, "hidden": 4, "dim": 4}),
+    "Prototypes": (heads.Prototypes, {"dim": 4, "count": 4}),
+    "Queue": (memory.Queue, {"size": 4, "dim": 4}),
+    "Bank": (memory.Bank, {"size": 4, "dim": 4}),
+    "LARS": (optimizers.LARS, {}),
+    "SGD": (optimizers.SGD, {}),
+    "AdamW": (optimizers.AdamW, {}),
+    "warmup_cosine": (optimizers.warmup_cosine, {"peak": 0.1, "steps": 10}),
+    "cosine": (optimizers.cosine, {"start": 0.1, "end": 0.0, "steps": 10}),
+    "scale": (optimizers.scale, {"learning_rate": 0.1, "batch_size": 32}),
+    "Checkpoint": (keras_ssl.Checkpoint, {"folder": "unused"}),
+}
+# What goes on to Keras, which has its own words.
+OTHERS = ("activation", "initializer", "output_norm", "exclude", "folder", "best", "preprocessing", "learning_rate")
+
+
+@pytest.mark.parametrize("name", PARTS)
+@fuzz(14)
+@hypothesis.given(st.data())
+def test_encoders_heads_memory_and_optimizers(name, data):
+    made, known = PARTS[name]
+    argument = data.draw(st.sampled_from([x for x in parameters(made)[0] if x not in OTHERS]))
+    attempt(made, known, argument, data.draw(st.sampled_from(WRONG)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("images")
+    for number in range(4):
+        pixels = np.full((10, 12, 3), 40 * number, "uint8")
+        (root / "ab"[number % 2]).mkdir(exist_ok=True)
+        keras.utils.save_img(root / "ab"[number % 2] / f"{number}.png", pixels, scale=False)
+    return root
+
+
+def pipelines(folder):
+    paths = sorted(str(path) for path in folder.rglob("*.png"))
+    crop = augment.Views(augment.RandomResizedCrop(8), 2)
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), "uint8")
+    return {
+        "arrays": (data.arrays, {"images": images, "batch_size": 2}),
+        "image_folder": (data.image_folder, {"path": folder, "size": 8, "batch_size": 2}),
+        "files": (data.files, {"paths": paths, "size": 8, "batch_size": 2}),
+        "image_folder_views": (data.image_folder_views, {"path": folder, "augment": crop, "batch_size": 2}),
+        "files_views": (data.files_views, {"paths": paths, "augment": crop, "batch_size": 2}),
+        "class_balanced": (data.class_balanced, {"labels": [0, 0, 1, 1], "count": 2}),
+    }
+
+
+PIPELINES = ["arrays", "image_folder", "files", "image_folder_views", "files_views", "class_balanced"]
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+@fuzz(12)
+@hypothesis.given(st.data())
+def test_pipelines(folder, name, draws):
+    made, known = pipelines(folder)[name]
+    argument = draws.draw(st.sampled_from([x for x in parameters(made)[0] if x != "jit_compile"]))
+    value = draws.draw(st.sampled_from(WRONG))
+    negative = ("seed", "labels", "parallel_calls")
+    attempt(made, known, argument, value, accepts=negative if not isinstance(value, (str, bytes, float)) else ())
+
+
+# What a batch may be. A method is called on it, in eager mode, so that nothing is traced.
+CHANGES = {
+    "nothing": lambda batch: batch,
+    "no image": lambda batch: {k: v for k, v in batch.items() if k != "image"},
+    "no index": lambda batch: {k: v for k, v in batch.items() if k != "index"},
+    "no label": lambda batch: {k: v for k, v in batch.items() if k != "label"},
+    "no text": lambda batch: {k: v for k, v in batch.items() if k != "text"},
+    "one channel": lambda batch: {**batch, "image": batch["image"][..., :1]},
+    "five channels": lambda batch: {**batch, "image": batch["image"][..., [0, 1, 2, 0, 1]]},
+    "channels first": lambda batch: {**batch, "image": np.moveaxis(batch["image"], -1, 1)},
+    "one image": lambda batch: {**batch, "image": batch["image"][0]},
+    "videos": lambda batch: {**batch, "image": batch["image"][None]},
+    "no rows": lambda batch: {k: v[:0] for k, v in batch.items()},
+    "text for images": lambda batch: {**batch, "image": np.array(["a", "b"])},
+    "complex images": lambda batch: {**batch, "image": batch["image"].astype("complex64")},
+    "objects": lambda batch: {**batch, "image": None},
+    "labels in one-hot": lambda batch: {**batch, "label": np.eye(3)[batch["label"]]},
+    "floats for numbers": lambda batch: {**batch, **{k: batch[k] * 1.0 for k in ("label", "index", "text")}},
+    "an array": lambda batch: batch["image"],
+    "pairs": lambda batch: (batch["image"], batch["image"]),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+@fuzz(4)
+@hypothesis.given(st.data())
+def test_inputs(name, data):
+    if name not in MODELS:
+        known = dict(shared(name))
+        MODELS.clear()
+        MODELS[name] = getattr(keras_ssl, name)(known.pop("encoders", None) or known.pop("encoder"), **known)
+    change = data.draw(st.sampled_from(sorted(CHANGES)))
+    try:
+        outputs = MODELS[name](CHANGES[change](columns(BATCH)), training=True)
+    except (ValueError, TypeError) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        assert f"{os.sep}keras_ssl{os.sep}" in place.filename, f"{change}: {place.filename}: {error!r}"
+        assert change != "nothing" and "Received" in str(error), f"{change}: {error!r}"
+    else:
+        assert np.isfinite(outputs["loss"]), change
+
+
+MODELS = {}

@@ -1,0 +1,106 @@
+"""Several workers train as one process does on the global batch, and go on after one of them was killed."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import multi_worker_run as run
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.xdist_group("workers")  # the runs are made once
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What the workers found: `{scenario: [worker 0, worker 1, ...]}`."""
+    folder = tmp_path_factory.mktemp("workers")
+    launch(folder, "two", "three", "killed", "folders")
+    return {
+        path.name: [dict(np.load(path / f"{i}.npz")) for i in range(len(list(path.glob("*.npz"))))]
+        for path in folder.iterdir()
+    }
+
+
+def launch(folder, *scenarios):
+    command = [sys.executable, "-m", "tests.multi_worker_run", str(folder), *scenarios]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def assert_like_one_process(found, name, steps=None):
+    """1e-6 of float32 noise; negatives of the own worker only differ by more than 1e-2."""
+    expected = run.train_on_one(name, steps)
+    assert {f"{name}/{key}" for key in expected} == {key for key in found if key.startswith(f"{name}/")}
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[f"{name}/{key}"], value, rtol=1e-4, atol=5e-5, err_msg=key)
+
+
+@pytest.mark.parametrize(
+    "scenario, name", [("two", name) for name in run.TWO] + [("three", name) for name in run.THREE]
+)
+def test_workers_equal_one_process(found, scenario, name):
+    """Loss, weights, teacher, queue, bank, optimizer, features: the workers start from other seeds than the first."""
+    first, *others = found[scenario]
+    assert len(others) == {"two": 1, "three": 2}[scenario]
+    assert_like_one_process(first, name)
+    for other in others:
+        for key, value in first.items():
+            np.testing.assert_array_equal(other[key], value, err_msg=key)
+
+
+def test_a_killed_worker_goes_on_from_the_last_checkpoint(found, tmp_path):
+    expected = run.resume(tf.distribute.get_strategy(), tmp_path)
+    assert len(found["killed"]) == 2
+    for worker in found["killed"]:
+        assert worker["position"].tolist() == [1, 1]  # killed after step 8, saved after step 6, inside of an epoch
+        for key in set(expected) - {"loss", "position"}:
+            np.testing.assert_allclose(worker[key], expected[key], rtol=1e-4, atol=5e-5, err_msg=key)
+        # The mean over an epoch that was begun before the kill, by all workers.
+        np.testing.assert_allclose(worker["loss"], expected["loss"][1:], rtol=1e-5)
+
+
+def test_workers_that_see_other_folders_are_refused(found):
+    assert len(found["folders"]) == 2
+    for number, worker in enumerate(found["folders"]):
+        error = str(worker["error"])
+        assert error.startswith("The workers do not go on from the same checkpoint: their steps are [5, 0]"), error
+        assert f"run{number}" in error
+
+
+# The example
+
+
+@pytest.fixture
+def example(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    return importlib.import_module("multi_worker")
+
+
+def test_the_example_trains_alone(example, monkeypatch, tmp_path):
+    """Several workers do the same under TF_CONFIG, as above."""
+    sizes = ["--epochs", "1", "--width", "4", "--batch", "512"]
+    monkeypatch.setattr(sys, "argv", ["multi_worker.py", "--workers", "1", *sizes, "--out", str(tmp_path)])
+    example.main()
+    assert keras.saving.load_model(tmp_path / "encoder.keras").output_shape == (None, 32)
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["replicas"] == 1 and scores["k-NN"] > 0.2
+    assert len(list((tmp_path / "checkpoints").glob("step-*.keras"))) == 1
+
+
+def test_the_example_starts_workers_and_stops_where_one_fails(example, monkeypatch):
+    task = "json.loads(os.environ['TF_CONFIG'])"
+    program = f"import json, os, sys; task = {task}; assert len(task['cluster']['worker']) == 3; "
+    monkeypatch.setattr(sys, "argv", ["-c", program])
+    example.launch(3)
+    program += "import time; task['task']['index'] == 1 or time.sleep(60); 1 / 0"
+    monkeypatch.setattr(sys, "argv", ["-c", program])
+    with pytest.raises(SystemExit, match="A worker failed. The same command goes on from the last checkpoint"):
+        example.launch(3)
