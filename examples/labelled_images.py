@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_ssl import augment, data
+from keras_ssl.recipes import grey_view
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -64,12 +65,6 @@ def digits(most=10_000):
     train, test = split(images, labels, test=500)
     weak = augment.Views(augment.RandomResizedCrop(16, scale=(0.6, 1.0)), 1)
     return Images(fewer(*train, most), test, DIGITS, augment.Views(grey_view(16), 2), weak)
-
-
-def grey_view(size, scale=(0.3, 1.0)):
-    """Grey images have no hue, and a mirrored digit is another sign: crops and contrast only."""
-    crop = augment.RandomResizedCrop(size, scale=scale)
-    return augment.View([crop, augment.ColorJitter(0.4, 0.4, p=0.8), augment.GaussianBlur(3, p=0.5)])
 
 
 def arrays(dataset):

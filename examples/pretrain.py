@@ -5,7 +5,7 @@
     python examples/pretrain.py MoCoV2 --tfds cifar10 --size 32 --epochs 200 --batch 256
     python examples/pretrain.py DINO --data photos/ --size 224 --encoder vit_small --patch 16
 
-`recipes.py` beside this file has one function a method: its views, its sizes, its optimizer, with the number of the
+`keras_ssl/recipes.py` has one function a method: its views, its sizes, its optimizer, with the number of the
 paper, and with `--quick` those that fit a run of minutes. The paper of each stands in the method's file. CLIP, which
 needs captions, has a script of its own: `image_text.py`.
 
@@ -31,10 +31,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from labelled_images import digits, split  # noqa: E402
-from recipes import FOR_VITS, RECIPES, RESNETS, VITS, Run  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import data, eval  # noqa: E402
+from keras_ssl.recipes import FOR_VITS, RECIPES, RESNETS, VITS, WITHOUT, Run, usual_encoder, usual_patch  # noqa: E402
 
 
 def main():
@@ -74,7 +74,10 @@ def main():
         images.shape, images.count, options.batch, steps, options.epochs, options.encoder, options.width, options.patch,
         options.quick, images.in_order,
     )
-    model, optimizer, *callbacks = RECIPES[options.method](run)
+    try:
+        model, optimizer, *callbacks = RECIPES[options.method](run)
+    except ValueError as error:
+        parser.error(str(error))
     if "label" in model.needs and images.train is None:
         parser.error(f"{options.method} learns from labels: put the images into class folders")
     model.compile(optimizer=optimizer)
@@ -101,19 +104,18 @@ def why_not(method):
     if method == "CLIP":
         return "CLIP learns from captions: see examples/image_text.py"
     if method in keras_ssl.METHODS:
-        return f"there is no recipe for {method}: add a function to RECIPES in examples/recipes.py"
+        return f"there is no recipe for {method}{': ' + WITHOUT[method] if method in WITHOUT else ''}"
     return f"there is no method {method}"
 
 
 def choose_encoder(parser, options, size):
     """Completes the options that depend on the method and on the images."""
-    default = ("vit_tiny" if options.quick or size <= 64 else "vit_small") if options.method in FOR_VITS else "resnet18"
-    options.encoder = options.encoder or default
+    options.encoder = options.encoder or usual_encoder(options.method, size, options.quick)
     if options.encoder in RESNETS:
         options.width = options.width or (16 if options.quick else 64)
         return
     options.width = options.width or (96 if options.quick else None)
-    options.patch = options.patch or min(16, max(2, size // 8))
+    options.patch = options.patch or usual_patch(size)
     if size % options.patch:
         parser.error(f"images of {size} pixels are not a whole number of patches of {options.patch}: pass --patch")
 

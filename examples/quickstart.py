@@ -117,7 +117,7 @@ def page(options, model, train, test, classes, scores, history):
     table = [{"": name} | {key: f"{value:.1%}" for key, value in row.items()} for name, row in scores.items()]
     text = f"{options.method}, {len(train[0]):,} images without labels, {len(history.epoch)} epochs."
     tables = {"Accuracy on test images": table} if table else None
-    visualize.report(options.out / "index.html", "keras_ssl quickstart", figures, tables, text)
+    visualize.html_page(options.out / "index.html", "keras_ssl quickstart", figures, tables, text)
 
 
 def load(options):

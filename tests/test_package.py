@@ -20,10 +20,14 @@ ALLOWED = {leaf: {"checks", "distribute"} for leaf in LEAVES} | {
     "methods": LEAVES | {"checks", "method"},
     "data": set(),
     "eval": {"augment", "checks", "data", "encoders", "optimizers"},  # fine-tuning trains
-    "visualize": {"eval", "encoders"},
+    "visualize": {"checks", "data", "eval", "encoders", "runs"},
     "saving": {"encoders"},
     "pretrained": {"encoders"},
     "checkpoint": {"checks", "distribute", "method"},
+    "recipes": LEAVES | {"methods"},
+    "runs": set(),
+    "command": {"data", "encoders", "eval", "method", "pretrained", "recipes", "runs", "visualize"},
+    "__main__": {"command"},
     "__init__": set(),
 }
 # Where tensorflow may be named.

@@ -72,7 +72,7 @@ def test_projection(tmp_path):
 def test_report_is_one_file(tmp_path):
     drawn = visualize.views(pictures(2), lambda batch: [batch])
     scores = [evaluation.Score(0.5, 100, name="k-NN"), evaluation.Score(0.75, 100, top5=0.9, name="linear")]
-    path = visualize.report(
+    path = visualize.html_page(
         tmp_path / "report.html", "A <title>", {"views & more": drawn},
         {"Scores": scores, "One": scores[0], "Setting": {"epochs": 100}}, "First.\n\nSecond.",
     )
@@ -119,11 +119,11 @@ def test_a_missing_package_names_the_extra(monkeypatch, missing, make):
     (lambda: visualize.neighbours(None, pictures(2), pictures(3, size=4)), ValueError, "one size"),
     (lambda: visualize.neighbours(None, pictures(2), pictures(3), k=0), ValueError, "k must"),
     (lambda: visualize.neighbours(None, pictures(2), pictures(3), labels=([0], [0])), ValueError, "labels"),
-    (lambda: visualize.projection(np.ones((5, 2)), method="umap"), ValueError, "method"),
+    (lambda: visualize.projection(np.ones((5, 2)), method="isomap"), ValueError, "method"),
     (lambda: visualize.projection(np.ones((5, 2)), [0]), ValueError, "one label a row"),
     (lambda: visualize.projection(np.ones((5, 2)), range(5), class_names=["a"]), ValueError, "class_names"),
-    (lambda: visualize.report("x.html", "x", {"a": 1}), TypeError, "figures"),
-    (lambda: visualize.report("x.html", "x", tables={"a": 1}), TypeError, "table"),
+    (lambda: visualize.html_page("x.html", "x", {"a": 1}), TypeError, "figures"),
+    (lambda: visualize.html_page("x.html", "x", tables={"a": 1}), TypeError, "table"),
 ])
 def test_errors(make, error, match):
     with pytest.raises(error, match=match):

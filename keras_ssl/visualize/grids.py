@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_ssl.checks import check_ints
 from keras_ssl.eval import features
 from keras_ssl.visualize.figure import figure, finish
 
@@ -31,8 +32,7 @@ def views(images, augment, rows=6, path=None):
         >>> views(images, lambda batch: [batch[:, ::-1], batch[:, :, ::-1]]).axes[0].get_title()
         'image'
     """
-    if rows < 1:
-        raise ValueError(f"rows must be a positive int. Received: rows={rows!r}")
+    check_ints(rows=rows)
     images = as_images(images, "images")[:rows]
     made = augment(images, training=True) if isinstance(augment, keras.layers.Layer) else augment(images)
     made = list(made) if isinstance(made, (list, tuple)) else [made]
@@ -74,8 +74,7 @@ def neighbours(encoder, queries, gallery, k=8, path=None, labels=None):
         >>> images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3)).astype("uint8")
         >>> drawn = neighbours(None, images[:2], images, k=3)
     """
-    if k < 1:
-        raise ValueError(f"k must be a positive int. Received: k={k!r}")
+    check_ints(k=k)
     queries, gallery = as_images(queries, "queries"), as_images(gallery, "gallery")
     if queries.shape[1:] != gallery.shape[1:]:
         raise ValueError(f"queries and gallery must be of one size. Received: {queries.shape} and {gallery.shape}")

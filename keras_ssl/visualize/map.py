@@ -13,7 +13,8 @@ def projection(features, labels=None, method="tsne", class_names=None, path=None
         labels: int array `(n,)`, or None.
         method: `"tsne"` (van der Maaten and Hinton, 2008; neighbours stay neighbours, distances between groups mean
             nothing; on l2-normalised features, that is by cosine) or `"pca"` (linear, distances are kept as far as
-            two dimensions can).
+            two dimensions can) or `"umap"` (McInnes et al., 2018; as t-SNE, and between groups a little more; by
+            cosine).
         class_names: list of strings, one a class, for the legend; None writes the numbers.
         path: where to save the picture as well; the ending says the format.
         seed: int, where t-SNE starts.
@@ -22,7 +23,7 @@ def projection(features, labels=None, method="tsne", class_names=None, path=None
         `matplotlib.figure.Figure`.
 
     Raises:
-        ImportError: Matplotlib or scikit-learn is missing.
+        ImportError: Matplotlib, scikit-learn or, for its map, umap-learn is missing.
         ValueError: a bad method, or shapes that do not fit.
 
     Example:
@@ -58,14 +59,16 @@ def projection(features, labels=None, method="tsne", class_names=None, path=None
                 handle.set(sizes=[40], alpha=1)
     axis.set(xticks=[], yticks=[])
     axis.set_aspect("equal", adjustable="datalim")
-    axis.set_title({"tsne": "t-SNE", "pca": "PCA"}[method])
+    axis.set_title({"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}[method])
     return finish(drawn, path)
 
 
 def project(points, method, seed):
     """Two columns `(n, 2)`."""
-    if method not in ("tsne", "pca"):
-        raise ValueError(f'method must be "tsne" or "pca". Received: method={method!r}')
+    if method not in ("tsne", "pca", "umap"):
+        raise ValueError(f'method must be "tsne", "pca" or "umap". Received: method={method!r}')
+    if method == "umap":
+        return umap(points, seed)
     try:
         from sklearn.decomposition import PCA
         from sklearn.manifold import TSNE
@@ -80,6 +83,16 @@ def project(points, method, seed):
     method = "exact" if len(points) < 300 else "barnes_hut"
     tsne = TSNE(2, perplexity=min(30, (len(points) - 1) / 3), init="pca", method=method, random_state=seed)
     return tsne.fit_transform(points)
+
+
+def umap(points, seed):
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise ImportError("keras_ssl.visualize.projection with UMAP needs: pip install umap-learn") from error
+    neighbours = min(15, len(points) - 1)
+    start = "random" if len(points) < 10 else "spectral"  # a few points have no spectrum
+    return UMAP(n_neighbors=neighbours, metric="cosine", init=start, random_state=seed, n_jobs=1).fit_transform(points)
 
 
 def colour_list(count):

@@ -17,10 +17,20 @@ th, td { padding: .3rem .8rem .3rem 0; text-align: left; border-bottom: 1px soli
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 1.5rem 0; } figcaption { color: var(--soft); font-size: .9rem; margin-top: .4rem; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+.soft, .note { color: var(--soft); } .note { font-size: .9rem; }
+.tiles, .grid { display: grid; gap: .8rem; }
+.tiles { grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); margin: 1.2rem 0; }
+.tile { border: 1px solid var(--line); border-radius: 6px; padding: .5rem .8rem; }
+.tile b { display: block; font-size: 1.3rem; font-weight: 600; font-variant-numeric: tabular-nums; }
+.tile span { color: var(--soft); font-size: .85rem; }
+.grid { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); align-items: start; }
+.grid figure { margin: 0; } .grid img, .grid table { width: 100%; } .grid td { overflow-wrap: anywhere; }
+.wide { overflow-x: auto; } .wide img { max-width: max(100%, 40rem); }
+h3 { font-size: 1rem; margin: .8rem 0 .2rem; }
 """
 
 
-def report(path, title, figures=None, tables=None, text=""):
+def html_page(path, title, figures=None, tables=None, text=""):
     """Write one self-contained HTML page, readable on a telephone, in light and in dark, without any script.
 
     Args:
@@ -40,13 +50,18 @@ def report(path, title, figures=None, tables=None, text=""):
     Example:
         ```python
         score = keras_ssl.eval.knn(encoder, train, test)
-        keras_ssl.visualize.report("report.html", "SimCLR", {"A map": drawn}, {"k-NN": score}, "ResNet-18, 100 epochs")
+        keras_ssl.visualize.html_page("map.html", "SimCLR", {"A map": drawn}, {"k-NN": score}, "ResNet-18, 100 epochs")
         ```
     """
     parts = [f"<h1>{html.escape(title)}</h1>"]
     parts += [f"<p>{html.escape(part.strip())}</p>" for part in text.split("\n\n") if part.strip()]
     parts += [f"<h2>{html.escape(name)}</h2>\n{as_table(table)}" for name, table in (tables or {}).items()]
     parts += [as_figure(name, drawn) for name, drawn in (figures or {}).items()]
+    return write_page(path, title, parts)
+
+
+def write_page(path, title, parts):
+    """One file of the parts of its body, strings of HTML."""
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

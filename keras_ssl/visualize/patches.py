@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_ssl.checks import check_ints
 from keras_ssl.encoders import attention_maps
 from keras_ssl.visualize.figure import finish
 from keras_ssl.visualize.grids import as_images, grid, show
@@ -108,8 +109,7 @@ def of_class_token(encoder, images, block):
 
 
 def first(images, rows):
-    if rows < 1:
-        raise ValueError(f"rows must be a positive int. Received: rows={rows!r}")
+    check_ints(rows=rows)
     return as_images(images, "images")[:rows]
 
 

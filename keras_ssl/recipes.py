@@ -1,4 +1,4 @@
-"""Recipes: each method as its paper trains it, for `pretrain.py`.
+"""Recipes: each method as its paper trains it, for `python -m keras_ssl pretrain` and for scripts.
 
 How to read it. A recipe is a function from the run to the method and its optimizer (and callbacks, where the method has
 some). Its docstring says where the paper trained and what it got: top-1 accuracy of a linear classifier on the frozen
@@ -14,14 +14,20 @@ with these exceptions:
 
 `RECIPES` lists them all. `Run`, at the end, is what a recipe may ask: images, lengths, the encoder, the optimizers.
 
-CLIP is not here, as it needs captions: see `image_text.py`.
+`WITHOUT` says why two methods are not here.
+
+Example:
+    ```python
+    in_order = lambda: keras_ssl.data.image_folder("photos/", 96, 256, shuffle=False, index=True, upscale=True)
+    run = Run((96, 96, 3), 10_000, 256, 39, 100, "resnet18", 64, None, False, in_order)
+    model, optimizer, *callbacks = RECIPES["BYOL"](run)
+    ```
 """
 
 import dataclasses
 from functools import partial
 
 import keras
-from labelled_images import grey_view
 
 import keras_ssl
 from keras_ssl import augment, encoders, optimizers
@@ -123,7 +129,7 @@ def pirl(run):
 def cmc(run):
     """ImageNet, 240 epochs, ResNet-50 x2: 68.4 %. The features are those of both encoders, twice as long."""
     if run.grey:
-        raise SystemExit("CMC contrasts the lightness of an image with its colour: pass --data or --tfds, not digits")
+        raise ValueError("CMC contrasts the lightness of an image with its colour: it needs images with colours")
     options = {"negatives": min(16384, run.count), "temperature": 0.1 if run.small else 0.07}
     if run.quick:
         options = {"negatives": 1024, "temperature": 0.1, "softmax": True}
@@ -213,8 +219,7 @@ def swav(run):
 
 def msn(run):
     """ImageNet, ViT-S/16, 800 epochs with a batch of 1,024: 76.9 %, with 1 % of the labels 67.2 %."""
-    if not run.transformer:
-        raise SystemExit(f"MSN leaves out patches, which {run.name} does not have: pass --encoder {VITS[0]}")
+    check_patches(run, "MSN")
     sizes = {"prototype_count": 256 if run.small else 1024, "drop": 0.3 if run.name == "vit_base" else 0.15}
     if run.quick:  # the entropy has to use all prototypes within a batch
         sizes = {"hidden": 512, "dim": 128, "prototype_count": 128, "drop": 0.25, "momentum": 0.99}
@@ -278,6 +283,99 @@ def dino(run):
     return model, run.sgd(0.03, weight_decay=1e-4)
 
 
+def ibot(run):
+    """ImageNet, ViT-S/16, 800 epochs with a batch of 1,024: 77.9 %, k-NN 75.2 %."""
+    check_patches(run, "iBOT")
+    sizes = {"dim": 2048 if run.small else 8192, "warmup": min(30, run.epochs // 3) * run.steps_per_epoch}
+    if run.quick:
+        sizes = {"hidden": 512, "bottleneck": 128, "dim": 1024, "momentum": 0.99, "warmup": run.steps // 3}
+    sizes |= {"teacher_temperature": 0.07, "steps": run.steps, "freeze_steps": run.steps_per_epoch}
+    vit = {"positions": "learned", "initializer": "truncated_normal", "drop_path": 0.1}
+    encoder, views = run.encoder(any_size=True, vit=vit), run.multi_crop(augment.ibot, augment.dino_cifar, count=10)
+    model = keras_ssl.IBOT(encoder, views, grid=run.shape[0] // run.patch, **sizes)
+    decay = optimizers.cosine(0.04, 0.4, run.steps)
+    return model, run.adamw(5e-4, decay, final=1e-6, clipnorm=3.0)
+
+
+# Masked images: accuracies are those after fine-tuning. Where a paper's rate is not known, it is that of MAE.
+
+
+def mae(run):
+    """ImageNet, 1,600 epochs with a batch of 4,096: ViT-B 83.6 % (linear 68.0 %), ViT-L 85.9 %."""
+    check_patches(run, "MAE")
+    return keras_ssl.MAE(run.encoder(vit=MEAN), run.views(augment.mae, count=1), **decoder(run)), masked(run)
+
+
+def simmim(run):
+    """ImageNet, ViT-B, 800 epochs with a batch of 2,048: 83.8 %."""
+    check_patches(run, "SimMIM")
+    # Squares of 32 of 192 pixels, or as near to it as patches allow.
+    unit = run.fit(run.shape[0] / (4 if run.small else 6))
+    unit = next(side for side in range(unit, 0, -run.patch) if run.shape[0] % side == 0)
+    encoder = run.encoder(vit=MEAN | {"initializer": "truncated_normal"})
+    model = keras_ssl.SimMIM(encoder, run.views(augment.simmim, count=1), unit=unit)
+    return model, run.adamw(1e-4, weight_decay=0.05, clipnorm=5.0)
+
+
+def conv_mae(run):
+    """ImageNet, 1,600 epochs: 85.0 %. The encoder is always `conv_vit`."""
+    return keras_ssl.ConvMAE(run.pyramid(), run.views(augment.mae, count=1), **decoder(run)), masked(run)
+
+
+def local_mim(run):
+    """ImageNet, ViT-B, 1,600 epochs: 84.0 %."""
+    check_patches(run, "LocalMIM")
+    encoder = run.encoder(vit=MEAN)
+    blocks = sum(layer.name.endswith("_attention") for layer in encoder._flatten_layers())
+    taps = (2, 4, blocks - 2, blocks) if blocks > 6 else tuple(range(1, blocks + 1))[-4:]
+    # A cell has four pixels a side at least, or a patch where that is smaller.
+    scales = [min(scale, max(1, run.patch // 4)) for scale in (4, 2, 1, 0.5)]
+    sizes = {"width": 64, "heads": 4} if run.quick else {}
+    model = keras_ssl.LocalMIM(encoder, run.views(augment.mae, count=1), taps, tuple(scales[-len(taps) :]), **sizes)
+    return model, masked(run)
+
+
+def deep_mim(run):
+    """ImageNet, ViT-B, 1,600 epochs: 84.2 %."""
+    check_patches(run, "DeepMIM")
+    sizes = {"width": 64, "depth": 1, "heads": 4} if run.quick else {}
+    return keras_ssl.DeepMIM(run.encoder(vit=MEAN), run.views(augment.mae, count=1), **sizes), masked(run)
+
+
+def mp3(run):
+    """ImageNet, ViT-B. A quarter of the patches is the context."""
+    check_patches(run, "MP3")
+    encoder = run.encoder(vit=MEAN | {"positions": None, "class_token": False})
+    ratio = 0.5 if run.quick else 0.75
+    return keras_ssl.MP3(encoder, run.views(augment.mae, count=1), ratio=ratio), run.adamw(1.5e-4, weight_decay=0.05)
+
+
+def qb_heat(run):
+    """ImageNet; the sizes of its decoder and its rates are not the paper's."""
+    check_patches(run, "QB-Heat")
+    sizes = {"width": 64, "depth": 1, "heads": 4} if run.quick else {}
+    model = keras_ssl.QBHeat(run.encoder(vit=MEAN), run.views(augment.mae, count=1), normalise=True, **sizes)
+    return model, masked(run)
+
+
+MEAN = {"pooling": "mean"}  # nothing is asked of a class token
+
+
+def check_patches(run, method):
+    if not run.transformer:
+        raise ValueError(f"{method} leaves out patches, which {run.name} does not have: take {VITS[0]}")
+
+
+def decoder(run):
+    if run.quick:
+        return {"width": 64, "depth": 2, "heads": 4}
+    return {"width": 128, "depth": 4, "heads": 4} if run.small else {}
+
+
+def masked(run):
+    return run.adamw(1.5e-4, weight_decay=0.05, warmup=min(40 / run.epochs, 0.1), beta_2=0.95)
+
+
 # Less redundancy
 
 
@@ -337,11 +435,47 @@ RECIPES = {
     "BarlowTwins": barlow_twins,
     "VICReg": vicreg,
     "WMSE": w_mse,
+    "IBOT": ibot,
+    "MAE": mae,
+    "SimMIM": simmim,
+    "ConvMAE": conv_mae,
+    "LocalMIM": local_mim,
+    "DeepMIM": deep_mim,
+    "MP3": mp3,
+    "QBHeat": qb_heat,
+}
+WITHOUT = {
+    "CLIP": "it learns from captions",
+    "BEiT": "it guesses the tokens of a tokenizer, which has to be trained before",
 }
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 SELECTIVE = RESNETS[2:]  # the networks that SimCLR v2 gives selective kernels
 VITS = ("vit_tiny", "vit_small", "vit_base")
-FOR_VITS = ("MoCoV3", "MSN", "DINO")  # methods whose paper is about vision transformers
+PYRAMIDS = ("conv_vit",)
+FOR_PYRAMIDS = ("ConvMAE",)
+ONLY_VITS = ("MSN", "IBOT", "MAE", "SimMIM", "LocalMIM", "DeepMIM", "MP3", "QBHeat")  # they leave out patches
+# Methods whose paper is about vision transformers.
+FOR_VITS = ("MoCoV3", "DINO", *ONLY_VITS)
+
+
+def usual_encoder(method, size, quick=False):
+    """The name of the encoder that suits a method and images of so many pixels."""
+    if method in FOR_PYRAMIDS:
+        return PYRAMIDS[0]
+    if method in FOR_VITS:
+        return "vit_tiny" if quick or size <= 64 else "vit_small"
+    return "resnet18"
+
+
+def usual_patch(size):
+    """An eighth of the image, at most 16 pixels."""
+    return min(16, max(2, size // 8))
+
+
+def grey_view(size, scale=(0.3, 1.0)):
+    """Grey images have no hue, and a mirrored digit is another sign: crops and contrast only."""
+    crop = augment.RandomResizedCrop(size, scale=scale)
+    return augment.View([crop, augment.ColorJitter(0.4, 0.4, p=0.8), augment.GaussianBlur(3, p=0.5)])
 
 
 @dataclasses.dataclass
@@ -387,6 +521,14 @@ class Run:
         options = {"width": self.width} if self.width else {}
         options |= {"depth": 4} if self.quick else {}
         return make(shape, self.patch, grid=self.shape[0] // self.patch, **options, **(vit or {}))
+
+    def pyramid(self):
+        """ConvMAE's: the last stage has the width that was asked for, 768 in the paper; patches of 16 pixels, or 4."""
+        width = self.width or (192 if self.small else 768)
+        depth, strides = (1, 1, 3) if self.quick else (2, 2, 11), (1, 2, 2) if self.small else (4, 2, 2)
+        return encoders.conv_vit(
+            self.shape, strides, width=(width // 3, width // 2, width), depth=depth, heads=max(1, width // 64)
+        )
 
     def groups(self):
         """Slices of the batch with statistics of their own, as on the eight GPUs of MoCo."""

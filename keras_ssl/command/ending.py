@@ -1,0 +1,21 @@
+"""Ending: how a command ends other than well."""
+
+import contextlib
+
+
+class Stopped(Exception):
+    """The training was stopped by a signal, and what it had reached is saved."""
+
+    def __init__(self, text, signal):
+        super().__init__(text)
+        self.signal = signal
+
+
+@contextlib.contextmanager
+def running():
+    """From here on an error is no longer one of usage: the exit code is 1."""
+    try:
+        yield
+    except Exception as error:
+        error.while_running = True
+        raise

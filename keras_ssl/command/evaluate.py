@@ -1,0 +1,133 @@
+"""evaluate: what the features of an encoder are worth, on labelled folders."""
+
+from pathlib import Path
+
+from keras_ssl import runs
+from keras_ssl.command.ending import running
+
+HELP = "an encoder and labelled folders -> scores"
+DESCRIPTION = """Evaluate an encoder on labelled images: one folder a class in --train and in --test.
+
+examples:
+  python -m keras_ssl evaluate runs/byol --train labelled/train --test labelled/test
+  python -m keras_ssl evaluate encoder.keras --train a/ --test b/ --protocol knn linear mlp_probe --json
+  python -m keras_ssl evaluate runs/mae --train a/ --test b/ --protocol fine_tune --epochs 50
+  python -m keras_ssl evaluate pixels --train a/ --test b/                # what raw pixels give, to compare with
+  python -m keras_ssl evaluate runs/byol --test photos/ --protocol rank_me       # needs no labels
+
+protocols: the functions of keras_ssl.eval with their papers' settings.
+  knn              vote of the nearest training images            linear    logistic regression on frozen features
+  mlp_probe        a small network on frozen features             fine_tune the encoder trains on, with a new head
+  semi_supervised  linear, with 1 % and 10 % of the labels        few_shot  five classes, one and five images of each
+  retrieval        do the nearest images share the class?         clustering k-means against the classes
+  rank_me          how many dimensions the features use, without labels
+
+Of a run, the results are added to the folder's scores.json, which `report` shows.
+"""
+PROTOCOLS = (
+    "knn", "linear", "mlp_probe", "fine_tune", "semi_supervised", "few_shot", "retrieval", "clustering", "rank_me",
+)  # fmt: skip
+WITHOUT_TRAIN = ("clustering", "rank_me")
+PIXELS = "pixels"
+
+
+def add(parser):
+    option = parser.add_argument
+    option("encoder", help=f"folder of a run, a .keras file, or '{PIXELS}'")
+    option("--train", help="labelled images to learn from")
+    option("--test", required=True, help="labelled images to judge by")
+    option("--protocol", nargs="+", choices=PROTOCOLS, default=["knn", "linear"], metavar="NAME", help="knn linear")
+    option("--size", type=int, help="side of the images in pixels, where the encoder takes any")
+    option("--batch", type=int, default=256, help="images a step (256)")
+    option("--k", type=int, default=20, help="neighbours of knn (20; papers: 200, with many images of a class)")
+    option("--epochs", type=int, default=100, help="of fine_tune (100)")
+    option("--seed", type=int, default=0)
+    option("--out", type=Path, help="a .json or .csv file to write the scores to as well")
+
+
+def run(options):
+    needy = [name for name in options.protocol if name not in WITHOUT_TRAIN]
+    if needy and options.train is None:
+        raise ValueError(f"{', '.join(needy)} learns from labels: pass --train FOLDER")
+    if options.out is not None and options.out.suffix not in (".json", ".csv"):
+        raise ValueError(f"--out must end in .json or .csv. Received: {str(options.out)!r}")
+    pixels = options.encoder == PIXELS
+    encoder = None if pixels else runs.load_encoder(options.encoder)
+    sets = read(options, encoder)
+    with running():
+        results = {name: judged(name, encoder, sets, options) for name in options.protocol}
+    found = {name: without_values(result.to_dict()) for name, result in results.items()}
+    if not pixels and runs.is_run(options.encoder):
+        runs.add_scores(options.encoder, found)
+    if options.out is not None:
+        save(options.out, results, found)
+    return {"encoder": options.encoder, "scores": found}, "\n".join(str(result) for result in results.values())
+
+
+def read(options, encoder):
+    """`(train, test)`, pipelines of labelled images; `train` is None where there is none."""
+    from keras_ssl.command import images
+
+    if encoder is None and options.size is None:
+        raise ValueError("Raw pixels have no size of their own: pass --size, in pixels")
+    size, channels = ((options.size,) * 2, 3) if encoder is None else images.size_of(encoder, options.size)
+    if options.train is not None:
+        return images.labelled(options.train, options.test, size, options.batch, channels)
+    labels = options.protocol != ["rank_me"]
+    return None, images.in_order(options.test, size, options.batch, channels, labels=labels)
+
+
+def judged(name, encoder, sets, options):
+    """A `Score` or a `Result`. Protocols on frozen features share these."""
+    from keras_ssl import eval
+
+    train, test = sets
+    if name == "fine_tune":
+        return eval.fine_tune(encoder, train, test, epochs=options.epochs, seed=options.seed)
+    if name == "semi_supervised":
+        return eval.semi_supervised(encoder, train, test, batch_size=options.batch)
+    if name == "rank_me":
+        return eval.rank_me(encoder, test, batch_size=options.batch)
+    learned, asked = (features(encoder, part, options.batch) if part is not None else None for part in sets)
+    if name == "clustering":
+        return eval.clustering_features(*asked)
+    if name == "retrieval":
+        return eval.retrieval_features(*asked, *learned)
+    if name == "few_shot":
+        return eval.few_shot_features(*learned, *asked, seed=options.seed)
+    if name == "knn":
+        return eval.knn_features(*learned, *asked, k=options.k)
+    return getattr(eval, f"{name}_features")(*learned, *asked, seed=options.seed)
+
+
+def features(encoder, part, batch):
+    """Features and labels, computed once for each set."""
+    from keras_ssl import eval
+
+    if not hasattr(part, "known_features"):
+        part.known_features = eval.features(encoder, part, batch)
+    return part.known_features
+
+
+def without_values(found, most=20):
+    """A result without the single values of hundreds of queries or episodes."""
+    for measure in found.get("measures", {}).values():
+        if len(measure["values"]) > most:
+            measure["values"] = []
+    return found
+
+
+def save(path, results, found):
+    import csv
+
+    if path.suffix == ".json":
+        runs.write_json(path, found)
+        return
+    rows = []
+    for name, result in results.items():
+        rows += [{"protocol": name, **row} for row in (result.rows() if hasattr(result, "rows") else [found[name]])]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)

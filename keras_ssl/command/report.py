@@ -1,0 +1,37 @@
+"""report: a run as one page to look at."""
+
+from pathlib import Path
+
+from keras_ssl import runs
+from keras_ssl.command.ending import running
+
+HELP = "a run -> one HTML page"
+DESCRIPTION = """Write one HTML page about a run: curves, scores, views, neighbours, a map of the features and more.
+
+examples:
+  python -m keras_ssl report runs/byol
+  python -m keras_ssl report runs/byol --data labelled/test --map tsne --out byol.html
+
+The page is one file, without scripts, and loads nothing. Its pictures are of --data, or of the images of the run;
+where these lie in class folders, their classes colour the map. A run that goes on can be looked at, too.
+"""
+
+
+def add(parser):
+    option = parser.add_argument
+    option("folder", metavar="RUN", help="folder of a run")
+    option("--out", type=Path, help="the page (default: report.html in the run's folder)")
+    option("--data", help="folder of images to show (default: those of the run)")
+    option("--images", type=int, default=600, help="how many of them (600)")
+    option("--map", choices=("pca", "tsne", "umap"), default="pca", help="how the map is made (pca)")
+
+
+def run(options):
+    from keras_ssl import visualize
+
+    runs.read(options.folder)
+    with running():
+        path = visualize.report(
+            options.folder, data=options.data, count=options.images, method=options.map, path=options.out
+        )
+    return {"report": str(path)}, f"The page: {path}"
