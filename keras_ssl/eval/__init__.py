@@ -2,6 +2,7 @@
 
 from keras_ssl.eval.callbacks import KNN, CollapseMonitor, LinearProbe, Monitor
 from keras_ssl.eval.clusters import clustering, clustering_features
+from keras_ssl.eval.detection import average_precision, detect, detections
 from keras_ssl.eval.episodes import few_shot, few_shot_features
 from keras_ssl.eval.extraction import features
 from keras_ssl.eval.few_labels import labelled_part, semi_supervised
@@ -15,6 +16,7 @@ from keras_ssl.eval.probe import linear, linear_features
 from keras_ssl.eval.ranking import retrieval, retrieval_features
 from keras_ssl.eval.result import Measure, Result
 from keras_ssl.eval.score import Score
+from keras_ssl.eval.segmentation import segment
 
 __all__ = [
     "KNN",
@@ -26,9 +28,12 @@ __all__ = [
     "Score",
     "align_uniform",
     "alignment",
+    "average_precision",
     "clustering",
     "clustering_features",
     "collapse",
+    "detect",
+    "detections",
     "features",
     "few_shot",
     "few_shot_features",
@@ -47,6 +52,7 @@ __all__ = [
     "rank_me",
     "retrieval",
     "retrieval_features",
+    "segment",
     "semi_supervised",
     "uniformity",
 ]
