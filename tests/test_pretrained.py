@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_ssl
 from keras_ssl import encoders, pretrained
 from keras_ssl.pretrained import cache, entries, loading, reader
 from keras_ssl.pretrained.vit import resize, resize_matrix
@@ -353,6 +354,10 @@ def test_files_that_do_not_fit_are_told(tmp_path):
     written(path, reference.resnet_state((2, 2, 2, 2), 2, 4))
     with pytest.raises(ValueError, match="A ResNet has no token"):
         pretrained.load(path, pooling="token")
+    with pytest.raises(ValueError, match="A ResNet has no attention: leave out heads. Received: heads=3"):
+        pretrained.load(path, heads=3)
+    with pytest.raises(ValueError, match="has no card"):
+        pretrained.card(path)
 
 
 def test_bad_arguments_are_told(tmp_path):
@@ -364,6 +369,12 @@ def test_bad_arguments_are_told(tmp_path):
         pretrained.load("dino_vits17")
     with pytest.raises(FileNotFoundError, match="No file"):
         pretrained.load(tmp_path / "a.pth")
+    for folder in (tmp_path, ""):
+        with pytest.raises(ValueError, match="source must be a file, not a folder"):
+            pretrained.load(folder)
+    for shape in (16, (16, 16)):
+        with pytest.raises(ValueError, match="input_shape must be .height, width, channels. or None"):
+            pretrained.load("dino_vits16", shape)
 
 
 # The cache
@@ -426,7 +437,8 @@ def test_what_is_not_the_published_file_is_not_kept(server, tmp_path):
         cache.fetch(f"{address}/a.pth", digest[:3], digest)
         with pytest.raises(ValueError, match=f"its {digest[:digest.index(':')]} begins with .* and 00 was expected"):
             cache.fetch(f"{address}/a.pth", "wrong", digest[: digest.index(":")] + ":00")
-    for name, message in {"b-ba7816bf.pth": None, "b-ca7816bf.pth": "and ca7816bf was expected"}.items():
+    known = {"b-ba7816bf.pth": None, "b-20230101.pth": None, "b-ca7816bf.pth": "and ca7816bf was expected"}
+    for name, message in known.items():
         (folder / name).write_bytes(b"abc")
         if message is None:
             cache.fetch(f"{address}/{name}", name)
@@ -439,7 +451,7 @@ def test_what_is_not_the_published_file_is_not_kept(server, tmp_path):
     with pytest.raises(OSError, match="could not be downloaded: .*put it at '.*home/gone'"):
         cache.fetch(f"{address}/gone.pth", "gone")
     home = tmp_path / "home"
-    assert {path.name for path in home.iterdir()} == {"sha", "md5", "b-ba7816bf.pth"}
+    assert {path.name for path in home.iterdir()} == {"sha", "md5", "b-ba7816bf.pth", "b-20230101.pth"}
     (home / "sha").write_bytes(b"abd")  # a disk forgets
     with pytest.raises(ValueError, match="is not the file that its authors published"):
         cache.fetch(f"{address}/a.pth", "sha", "sha256:ba7816bf")
@@ -447,12 +459,16 @@ def test_what_is_not_the_published_file_is_not_kept(server, tmp_path):
     with pytest.raises(ValueError, match="is no checkpoint"):
         pretrained.load(address)
     assert any(path.name.endswith("-a.pth") for path in home.iterdir())
+    with pytest.raises(OSError, match=r"put it at '.*-b.keras'"):
+        pretrained.load(f"{address}/b.keras?download=1")
 
 
 def test_the_entries():
     names = [entry.name for entry in pretrained.list()]
     assert len(set(names)) == len(names) >= 29
     for entry in pretrained.list():
+        if entry.shipped:
+            continue  # tests/test_own_encoders.py
         assert entry.source.startswith("https://") and entry.paper.startswith("https://arxiv.org/abs/")
         assert entry.licence in (entries.APACHE, entries.MIT, entries.NON_COMMERCIAL)
         assert entry.numbers and all(50 < number < 90 for number in entry.numbers.values())
@@ -485,6 +501,11 @@ def test_save_card_and_load(tmp_path):
         pretrained.save(encoder, tmp_path / "a.h5", card)
     with pytest.raises(ValueError, match="card must be a dict with method, architecture, data, licence"):
         pretrained.save(encoder, tmp_path / "b.keras", {"method": "BYOL"})
+    with pytest.raises(ValueError, match="card must hold what JSON can"):
+        pretrained.save(encoder, tmp_path / "b.keras", {**card, "data": {1, 2}})
+    keras_ssl.SimCLR(encoder, hidden=4, dim=4).save(tmp_path / "whole.keras")
+    np.testing.assert_allclose(pretrained.load(tmp_path / "whole.keras")(x), encoder(x), atol=1e-6)
+    (tmp_path / "whole.keras").unlink()
     encoder.save(tmp_path / "c.keras")
     with pytest.raises(ValueError, match="has no card"):
         pretrained.card(tmp_path / "c.keras")

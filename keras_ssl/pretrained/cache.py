@@ -91,4 +91,5 @@ def _check(path, digest, shown):
 
 def _digest_in(address):
     found = re.search(r"-([0-9a-f]{8,64})\.[^/]*$", address)
-    return f"sha256:{found[1]}" if found else None
+    is_date = found and re.fullmatch(r"(19|20)\d{6}", found[1])  # model-20230101.pth
+    return f"sha256:{found[1]}" if found and not is_date else None

@@ -1,6 +1,8 @@
-"""Entries: the public checkpoints of the field, what they are, under which terms, and where they are."""
+"""Entries: the public checkpoints of the field, what they are, under which terms, and where they are; and our own."""
 
 import dataclasses
+
+from keras_ssl.pretrained import own
 
 IMAGENET = "ImageNet-1k, 1.28 million images"
 APACHE, MIT, NON_COMMERCIAL = "Apache-2.0", "MIT", "CC BY-NC 4.0"
@@ -8,7 +10,7 @@ APACHE, MIT, NON_COMMERCIAL = "Apache-2.0", "MIT", "CC BY-NC 4.0"
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A checkpoint that its authors have published.
+    """A checkpoint that its authors have published, or one that comes with the package.
 
     Args:
         name: str, for `load`.
@@ -16,14 +18,19 @@ class Entry:
         architecture: str, with the patch size where there is one.
         data: str, what it was trained on, without labels.
         licence: str, that of the weights as their repository states it. CC BY-NC 4.0 excludes commercial use.
-        source: str, address of the file.
+        source: str, address of the file, or its name in the package.
         paper: str, address of the paper.
-        numbers: dict, accuracy on ImageNet-1k in per cent as the authors report it: "linear", "k-NN", "fine-tuned".
+        numbers: dict, accuracy on ImageNet-1k in per cent as the authors report it: "linear", "k-NN", "fine-tuned". Of
+            those in the package it is that on the test images of their data, as we measured it.
         layout: str, name of the layout of its keys.
         digest: str or None, `"algorithm:first hex digits"` of the file, where its authors state them.
         hub: str or None, repository with the same weights as safetensors, for `load("hf:...")`.
         size: dict, what the weights must have: width and, for a ViT, patch and depth.
         options: dict, what the weights do not show: heads, how positions are interpolated.
+        input_shape: ints `(height, width, channels)` for `load`, or None: those that the weights show.
+        pooling: str, what "auto" is in `load`: "auto" is the token of a ViT, the mean of a ResNet.
+        record: dict, what else the card of one in the package says: licence of the data, recipe, command, numbers of
+            raw pixels and of the untrained encoder, date, versions.
     """
 
     name: str
@@ -39,6 +46,14 @@ class Entry:
     hub: str | None = None
     size: dict = dataclasses.field(default_factory=dict)
     options: dict = dataclasses.field(default_factory=dict)
+    input_shape: tuple | None = None
+    pooling: str = "auto"
+    record: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def shipped(self):
+        """Whether its file comes with the package."""
+        return "://" not in self.source
 
     def __str__(self):
         numbers = ", ".join(f"{key} {value}" for key, value in self.numbers.items())
@@ -47,11 +62,11 @@ class Entry:
     def card(self):
         """What a saved encoder says of itself, a dict of str, for `save`."""
         kept = ("name", "method", "architecture", "data", "licence", "source", "paper")
-        return {key: getattr(self, key) for key in kept} | {"numbers": dict(self.numbers)}
+        return {key: getattr(self, key) for key in kept} | {"numbers": dict(self.numbers)} | self.record
 
 
 def entries():
-    """The public checkpoints that `load` knows by name.
+    """The checkpoints that `load` knows by name: the public ones, and some small ones that come with the package.
 
     Returns:
         list of `Entry`, each with `name`, `method`, `architecture`, `data`, `licence`, `source`, `paper` and `numbers`.
@@ -199,4 +214,14 @@ _ALL = (
     _clip("b", 16, "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f", 80.2),
     _clip("l", 14, "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836", 83.9),
 )
-ENTRIES = {entry.name: entry for entry in _ALL}
+
+
+def _own(card):
+    """The entry of one of our own, of the card that lies beside its file."""
+    fields = {field.name for field in dataclasses.fields(Entry)}
+    record = {key: value for key, value in card.items() if key not in fields}
+    card = {key: value for key, value in card.items() if key in fields} | {"input_shape": tuple(card["input_shape"])}
+    return Entry(**card, digest=f"sha256:{record['sha256']}", record=record)
+
+
+ENTRIES = {entry.name: entry for entry in (*_ALL, *map(_own, own.cards()))}

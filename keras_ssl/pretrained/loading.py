@@ -6,11 +6,12 @@ import re
 import zipfile
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import keras
 
 from keras_ssl import encoders
-from keras_ssl.pretrained import cache, clip, resnet, vit
+from keras_ssl.pretrained import cache, clip, own, resnet, vit
 from keras_ssl.pretrained.entries import ENTRIES, Entry
 from keras_ssl.pretrained.features import feature_maps
 from keras_ssl.pretrained.layout import Selection, assign, convert, require
@@ -25,7 +26,8 @@ def load(source, input_shape=None, pooling="auto", trainable=True, features=None
     """A pretrained encoder: a plain functional Keras model from images of 0..255, its normalisation inside.
 
     A name is downloaded once, to the folder of the environment's KERAS_SSL_HOME or ~/.keras/keras_ssl, and checked
-    where its authors state a hash. Nothing in a file is executed. Mind the licence of its `list()` entry.
+    where its authors state a hash; small encoders of ours come with the package, such as `"fashion_resnet18"`. Nothing
+    in a file is executed. Mind the licence of its `list()` entry.
 
     Args:
         source: one of
@@ -40,13 +42,14 @@ def load(source, input_shape=None, pooling="auto", trainable=True, features=None
         input_shape: ints `(height, width, channels)`, or None: those of pretraining. Multiples of the patch for a ViT;
             its positions are then interpolated once, as the paper's code does. With height and width None, images of
             any size are taken, and a ViT interpolates in each call, with slightly other cubics (those of keras.ops).
-        pooling: `"token"`: the class token; `"mean"`: the mean over places; None: all tokens, the class token first,
-            or the map of a ResNet; `"auto"`: the token of a ViT, the mean of a ResNet.
+        pooling: `"token"`: the class token; `"mean"`: the mean over places; `"max"`: their maximum, of a ResNet; None:
+            all tokens, the class token first, or the map of a ResNet; `"auto"`: the token of a ViT, the mean of a
+            ResNet.
         trainable: whether it is fine-tuned. False freezes it, batch statistics too.
         features: list of numbers of the blocks of a ViT, from 1, or of the stages of a ResNet, 1 to 4. The model then
             returns a list of maps `(batch, rows, columns, channels)`, for detection and segmentation: those of the ViT
             after the last layer normalisation, as in DINO's `get_intermediate_layers`; a ResNet's with strides 4, 8,
-            16, 32.
+            16, 32, or 1, 2, 4, 8 where its stem is that for small images.
         layout: name of the file's layout, one of "vit", "vit_transformers", "clip", "clip_transformers", "resnet";
             None finds it out by the keys.
         heads: positive int, heads of the attention, which no file tells; None: those of the entry, for a path one per
@@ -73,6 +76,10 @@ def load(source, input_shape=None, pooling="auto", trainable=True, features=None
         raise ValueError(f"pooling must be 'auto', 'token', 'mean', 'max' or None. Received: pooling={pooling!r}")
     if features is not None and pooling != "auto":
         raise ValueError(f"features are maps, which are not pooled: leave out pooling. Received: pooling={pooling!r}")
+    if input_shape is not None and (not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3):
+        raise ValueError(
+            f"input_shape must be (height, width, channels) or None. Received: input_shape={input_shape!r}"
+        )
     entry = _entry(source)
     path = _file(source, entry)
     if path.suffix == ".keras":
@@ -114,7 +121,10 @@ def save(encoder, path, card):
     card = card.card() if isinstance(card, Entry) else card
     if not isinstance(card, dict) or any(not card.get(key) for key in ASKED):
         raise ValueError(f"card must be a dict with {', '.join(ASKED)}. Received: card={card!r}")
-    text = json.dumps(card, indent=2)
+    try:
+        text = json.dumps(card, indent=2)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"card must hold what JSON can: strings, numbers, lists, dicts. It says: {error}") from None
     encoder = encoders.with_plain_batch_norm(encoder)
     foreign = {type(x).__name__ for x in encoder._flatten_layers() if type(x).__module__.split(".")[0] != "keras"}
     if foreign:
@@ -147,18 +157,23 @@ def card(source):
     entry = _entry(source)
     if entry is not None:
         return entry.card()
-    with zipfile.ZipFile(_file(source, None)) as archive:
-        if CARD not in archive.namelist():
-            raise ValueError(f"{str(source)!r} has no card: it was not written by keras_ssl.pretrained.save.")
-        return json.loads(archive.read(CARD))
+    path = _file(source, None)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if CARD in archive.namelist():
+                return json.loads(archive.read(CARD))
+    raise ValueError(f"{str(source)!r} has no card: it was not written by keras_ssl.pretrained.save.")
 
 
 def _converted(path, entry, input_shape, pooling, layout, heads):
-    name = layout or (entry.layout if entry and path.suffix != ".safetensors" else None)
-    selection = Selection(LAYOUTS.values(), str(path), name)
-    arrays = read(path, selection)
-    layout = selection.layout
-    weights = convert(arrays, layout, str(path))
+    if entry is not None and entry.shipped:
+        layout, weights, input_shape, pooling = _shipped(path, entry, input_shape, pooling, layout)
+    else:
+        name = layout or (entry.layout if entry and path.suffix != ".safetensors" else None)
+        selection = Selection(LAYOUTS.values(), str(path), name)
+        arrays = read(path, selection)
+        layout = selection.layout
+        weights = convert(arrays, layout, str(path))
     require(weights, layout.required, layout, str(path))
     options = layout.options | (entry.options if entry else {}) | ({} if heads is None else {"heads": heads})
     if entry is not None:
@@ -168,13 +183,25 @@ def _converted(path, entry, input_shape, pooling, layout, heads):
     return encoder
 
 
+def _shipped(path, entry, input_shape, pooling, layout):
+    if layout not in (None, entry.layout):
+        raise ValueError(f"{entry.name} is of the layout {entry.layout!r}. Received: layout={layout!r}")
+    channels = entry.input_shape[2]
+    if input_shape is not None and input_shape[2] != channels:
+        raise ValueError(f"{entry.name} takes images (height, width, {channels}). Received: input_shape={input_shape}")
+    weights = own.read(path, entry.digest)
+    shape = entry.input_shape if input_shape is None else input_shape
+    return LAYOUTS[entry.layout], weights, shape, entry.pooling if pooling == "auto" else pooling
+
+
 def _from_keras(path, input_shape, pooling, layout, heads):
     if input_shape is not None or pooling != "auto" or layout is not None or heads is not None:
         raise ValueError(
             "A .keras file holds its own architecture: input_shape, pooling, layout and heads are for other files. "
             f"Received: input_shape={input_shape}, pooling={pooling!r}, layout={layout!r}, heads={heads}"
         )
-    return keras.saving.load_model(path, compile=False)
+    model = keras.saving.load_model(path, compile=False)
+    return getattr(model, "encoder", model)  # of a whole method, too
 
 
 def _entry(source):
@@ -188,13 +215,18 @@ def _file(source, entry):
     text = os.fspath(source)
     if text.startswith("hf:"):
         return cache.from_hub(text[3:])
+    if entry is not None and entry.shipped:
+        return own.FOLDER / entry.source
     if entry is not None:
         return cache.fetch(entry.source, entry.name + _ending(entry.source), entry.digest)
     if text.startswith(("https://", "http://", "file://")):
-        return cache.fetch(text, f"{sha256(text.encode()).hexdigest()[:8]}-{text.rsplit('/', 1)[1]}")
+        name = urlsplit(text).path.rsplit("/", 1)[-1]  # without what follows a question mark
+        return cache.fetch(text, f"{sha256(text.encode()).hexdigest()[:8]}-{name}")
     path = Path(text).expanduser()
-    if path.exists():
+    if path.is_file():
         return path
+    if path.is_dir():
+        raise ValueError(f"source must be a file, not a folder. Received: source={text!r}")
     if path.suffix or len(path.parts) > 1:
         raise FileNotFoundError(f"No file {str(path)!r}.")
     raise ValueError(f"source must be a path, an address or one of {', '.join(ENTRIES)}. Received: source={text!r}")

@@ -121,7 +121,10 @@ def _open_zip(path):
         if len(found) != 1:
             raise Refused(f"{path!r} is a zip archive, but not one of torch.save: it holds no single 'data.pkl'.")
         folder = found[0].removesuffix("data.pkl")
-        big = f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") == b"big"
+        big = False
+        if f"{folder}byteorder" in archive.namelist():
+            with archive.open(f"{folder}byteorder") as stream:
+                big = stream.read(4) == b"big"
         size = archive.getinfo(found[0]).file_size
         if size > LARGEST_PICKLE:
             raise Refused(f"{path!r} holds a pickle of {size} bytes beside its tensors, which no checkpoint needs.")

@@ -26,6 +26,8 @@ def build(weights, options, input_shape, pooling):
     """
     if pooling == "token":
         raise ValueError("A ResNet has no token: pooling must be 'mean', 'max' or None. Received: pooling='token'")
+    if "heads" in options:
+        raise ValueError(f"A ResNet has no attention: leave out heads. Received: heads={options['heads']}")
     first = [name for name in weights if name.endswith("_conv1/kernel")]
     depths = tuple(sum(name.startswith(f"stage{stage}_") for name in first) for stage in (1, 2, 3, 4))
     convolutions = sum(f"stage1_block1_conv{i}/kernel" in weights for i in (1, 2, 3))
