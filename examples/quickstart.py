@@ -1,6 +1,6 @@
 """Quickstart: from unlabelled images to a useful encoder in a few minutes, and a page that shows what it learned.
 
-    python examples/quickstart.py                             # scikit-learn's handwritten digits: no download
+    python examples/quickstart.py                             # handwritten digits, 2 minutes, no download
     python examples/quickstart.py --data photos/ --size 64    # your images: class folders, or one flat folder
     python examples/quickstart.py --tfds cifar10 --size 32    # any image set of tensorflow-datasets
 
