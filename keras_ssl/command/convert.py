@@ -27,8 +27,9 @@ def run(options):
     import keras_ssl
     from keras_ssl import pretrained
 
-    encoder = pretrained.load(options.weights, input_shape=options.size and (options.size, options.size, 3))
     card = next((entry for entry in pretrained.list() if entry.name == options.weights), None)
+    channels = card.input_shape[2] if card is not None and card.input_shape else 3
+    encoder = pretrained.load(options.weights, input_shape=options.size and (options.size, options.size, channels))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with running():
         if card is None:

@@ -12,7 +12,7 @@ examples:
   python -m keras_ssl export runs/byol --out encoder.keras       # plain Keras, without keras_ssl
   python -m keras_ssl export runs/byol --out encoder/            # TensorFlow SavedModel, for serving
   python -m keras_ssl export runs/byol --out encoder.tflite      # LiteRT (TensorFlow Lite), for devices
-  python -m keras_ssl export runs/byol --out encoder.onnx        # ONNX: pip install keras_ssl[onnx]
+  python -m keras_ssl export runs/byol --out encoder.onnx        # ONNX: pip install 'keras_ssl[onnx]'
 
 All take images of 0..255 as float32 (batch, height, width, channels): the preprocessing is inside.
 """
@@ -54,4 +54,4 @@ def check(form):
 
     missing = [name for name in NEEDS.get(form, ()) if importlib.util.find_spec(name) is None]
     if missing:
-        raise ImportError(f"The format {form} needs {' and '.join(missing)}: pip install keras_ssl[{form}]")
+        raise ImportError(f"The format {form} needs {' and '.join(missing)}: pip install 'keras_ssl[{form}]'")

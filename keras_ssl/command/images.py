@@ -25,6 +25,9 @@ def in_order(folder, size, batch, channels=3, labels=False, on_error="raise"):
 
 def labelled(train, test, size, batch, channels=3):
     """Two folders with the same class folders, as pipelines."""
+    for folder in (train, test):
+        if Path(folder).is_dir() and not has_classes(folder):
+            raise ValueError(f"{str(folder)!r} must hold a folder for each class: {folder}/CLASS/image.jpg")
     parts = [in_order(folder, size, batch, channels, labels=True) for folder in (train, test)]
     if parts[0].class_names != parts[1].class_names:
         unlike = sorted(set(parts[0].class_names) ^ set(parts[1].class_names))

@@ -56,11 +56,11 @@ def add(parser):
 
 
 def run(options):
+    folder, arguments, record = prepared(options)
     import keras
 
     import keras_ssl
 
-    folder, arguments, record = prepared(options)
     keras.utils.set_random_seed(arguments["seed"])
     keras.config.set_dtype_policy(arguments["precision"])
     source = Source(arguments)
@@ -108,7 +108,8 @@ def prepared(options):
         theirs = record["arguments"]
         unlike = [f"--{n.replace('_', '-')} {theirs[n]}" for n in given if n not in FREE and theirs[n] != given[n]]
         if unlike:
-            raise ValueError(f"The run in {str(folder)!r} has other arguments: {', '.join(unlike)}. Leave them out")
+            raise ValueError(f"The run in {str(folder)!r} has other arguments: {', '.join(unlike)}. Leave them out; "
+                             "for another length, whose rates are others, begin anew with another --out")
         return folder, theirs | given, record
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{str(folder)!r} exists, and is not the folder of a run: take another --out")
@@ -122,10 +123,12 @@ def completed(arguments, count):
     from keras_ssl import recipes
 
     method, size, quick = arguments["method"], arguments["size"], arguments["quick"]
+    method = next((name for name in recipes.RECIPES if name.lower() == method.lower()), method)
     if method not in recipes.RECIPES:
         why = f" for {method}: {recipes.WITHOUT[method]}" if method in recipes.WITHOUT else f" {method!r}"
         raise ValueError(f"There is no recipe{why}. Recipes: {', '.join(recipes.RECIPES)}")
     known = recipes.PYRAMIDS if method in recipes.FOR_PYRAMIDS else recipes.RESNETS + recipes.VITS
+    arguments["method"] = method
     arguments["encoder"] = arguments["encoder"] or recipes.usual_encoder(method, size, quick)
     if arguments["encoder"] not in known:
         raise ValueError(f"--encoder of {method} must be one of {', '.join(known)}. Received: {arguments['encoder']}")
