@@ -36,11 +36,11 @@ def launch(folder, *scenarios):
 
 
 def assert_like_one_process(found, name, steps=None):
-    """1e-6 of float32 noise; negatives of the own worker only differ by more than 1e-2."""
+    """1e-4 of float32 noise at most; negatives of the own worker only differ by more than 1e-2."""
     expected = run.train_on_one(name, steps)
     assert {f"{name}/{key}" for key in expected} == {key for key in found if key.startswith(f"{name}/")}
     for key, value in expected.items():
-        np.testing.assert_allclose(found[f"{name}/{key}"], value, rtol=1e-4, atol=5e-5, err_msg=key)
+        np.testing.assert_allclose(found[f"{name}/{key}"], value, rtol=1e-3, atol=2e-4, err_msg=key)
 
 
 @pytest.mark.parametrize(
