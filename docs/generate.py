@@ -9,6 +9,7 @@ from mkdocs.structure.files import File
 import keras_ssl
 
 README = Path(__file__).parents[1] / "README.md"
+FURTHER = ("recipes", "runs")  # they are imported by name, as `from keras_ssl import recipes`
 FAMILIES = {
     "contrastive": "Contrastive",
     "clustering": "Clustering",
@@ -51,11 +52,12 @@ def pages():
     yield "methods/index.md", "\n".join(lines)
 
     lines = ["# Reference", "", "| Part | What it is |", "|---|---|"]
-    for part in keras_ssl.PARTS:
+    for part in (*keras_ssl.PARTS, *FURTHER):
         first = importlib.import_module(f"keras_ssl.{part}").__doc__.splitlines()[0]
         lines.append(f"| [keras_ssl.{part}]({part}.md) | {first.split(': ', 1)[-1]} |")
         yield f"reference/{part}.md", f"# keras_ssl.{part}\n\n{reference(part)}\n"
     lines.append("| [keras_ssl](keras_ssl.md) | the base class, checkpoints, saving and loading |")
+    lines.append("| [python -m keras_ssl](../guides/command_line.md) | the command line |")
     others = [name for name in keras_ssl.NAMES if name not in keras_ssl.METHODS]
     blocks = "\n\n".join(f"::: keras_ssl.{keras_ssl.NAMES[name]}.{name}" for name in others)
     yield "reference/keras_ssl.md", f"# keras_ssl\n\n{blocks}\n"
