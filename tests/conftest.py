@@ -1,6 +1,9 @@
 """Two logical CPUs for the whole run, so that one process can compare one replica with two."""
 
+import importlib
 import os
+import sys
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Speed: what XLA compiles here runs a few times on tiny arrays.
@@ -29,3 +32,15 @@ def fresh_keras():
 def two_replicas():
     """One strategy for all tests: TensorFlow counts its collectives per strategy but matches them per process."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """An example, run in this process: a new one would take seconds to import TensorFlow."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
+
+    def run(name, *options):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, options)])
+        importlib.import_module(name).main()
+
+    return run

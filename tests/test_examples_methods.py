@@ -4,7 +4,6 @@ import functools
 import importlib
 import inspect
 import json
-import sys
 from pathlib import Path
 
 import keras
@@ -17,18 +16,6 @@ from keras_ssl import encoders, recipes
 ROOT = Path(__file__).parents[1]
 # Two steps from the start the features of a small network are what the monitor warns of.
 untrained = pytest.mark.filterwarnings("ignore:The features have collapsed")
-
-
-@pytest.fixture
-def example(monkeypatch):
-    """An example, run in this process: a new one would take seconds to import TensorFlow."""
-    monkeypatch.syspath_prepend(ROOT / "examples")
-
-    def run(name, *options):
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, options)])
-        importlib.import_module(name).main()
-
-    return run
 
 
 def scores(out):

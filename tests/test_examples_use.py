@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import json
-import sys
 from pathlib import Path
 
 import keras
@@ -14,18 +13,6 @@ import keras_ssl
 from keras_ssl import encoders
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def example(monkeypatch):
-    """An example, run in this process: a new one would take seconds to import TensorFlow."""
-    monkeypatch.syspath_prepend(ROOT / "examples")
-
-    def run(name, *options):
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, options)])
-        importlib.import_module(name).main()
-
-    return run
 
 
 @pytest.fixture(autouse=True)

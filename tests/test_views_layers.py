@@ -402,7 +402,7 @@ def test_another_backend_gives_the_same_views(tmp_path, backend):
     np.savez(tmp_path / "given.npz", image=x, seed=s)
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [sys.executable, "-c", OTHER_BACKEND, tmp_path / "given.npz", tmp_path / "found.npz"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     found = list(np.load(tmp_path / "found.npz").values())
     for one, other in zip(found, keras.tree.flatten(Views(LAYERS)(x, seeds=s)), strict=True):
