@@ -8,7 +8,8 @@ of steps in each round, the variants in turns, in one process. Printed are the m
 and the ratio to one replica in float32 of the same round. Two replicas of one CPU share its cores: nothing can be won
 there, and what is lost is the price of gathering and of synchronised batch statistics.
 
-Got on 2 CPU cores: GOT
+Got on 2 CPU cores, with other work beside it: two replicas make 0.76 of the images/s of one (quartiles 0.52 to 0.97),
+bfloat16 1.27 times as many as float32 (1.00 to 1.60).
 """
 
 import argparse
