@@ -45,14 +45,20 @@ def export(model, path):
         ValueError: the encoder holds a layer that is not Keras's own, or the path does not end in `.keras`.
     """
     check_path(path)
-    encoder = encoders.with_plain_batch_norm(model.encoder if isinstance(model, keras_ssl.Method) else model)
+    encoder = plain(model.encoder if isinstance(model, keras_ssl.Method) else model)
+    encoder.save(path)
+    return encoder
+
+
+def plain(encoder):
+    """The encoder with plain batch normalisation; raises where it still holds layers that are not Keras's own."""
+    encoder = encoders.with_plain_batch_norm(encoder)
     foreign = sorted({type(layer).__name__ for layer in encoder._flatten_layers() if not is_of_keras(layer)})
     if foreign:
         raise ValueError(
             f"The encoder '{encoder.name}' holds layers that plain Keras cannot load: {', '.join(foreign)}. Build it "
             "of keras.layers only, or save it with `encoder.save(path)` and load it with `custom_objects`."
         )
-    encoder.save(path)
     return encoder
 
 

@@ -22,7 +22,7 @@ ALLOWED = {leaf: {"checks", "distribute"} for leaf in LEAVES} | {
     "eval": {"augment", "checks", "data", "encoders", "optimizers"},  # fine-tuning trains
     "visualize": {"checks", "data", "eval", "encoders", "runs"},
     "saving": {"encoders"},
-    "pretrained": {"encoders"},
+    "pretrained": {"encoders", "saving"},
     "checkpoint": {"checks", "distribute", "method"},
     "recipes": LEAVES | {"methods"},
     "runs": set(),

@@ -84,14 +84,9 @@ def fine_tune(
 
     classifier = with_head(copied(encoder, drop_path, views), views, int(labels.max()) + 1, seed)
     batches = Batches(images, labels, min(batch_size, len(images)), epochs, seed)
-    rates = optimizers.layer_decay(classifier, layer_decay)
     peak = optimizers.scale(learning_rate, batches.size)
-    optimizer = optimizers.AdamW(
-        optimizers.warmup_cosine(peak, len(batches), min(round(warmup * batches.steps), len(batches) - 1)),
-        weight_decay, rates=rates, exclude=["class_token/", "table/"],
-    )
-    if any(layer.compute_dtype == "float16" for layer in classifier._flatten_layers()):
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    schedule = optimizers.warmup_cosine(peak, len(batches), min(round(warmup * batches.steps), len(batches) - 1))
+    optimizer = adamw(classifier, schedule, weight_decay, layer_decay)
     model = Augmented(classifier, augment)
     model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing))
     model.fit(batches, shuffle=False, verbose=verbose)
@@ -104,6 +99,16 @@ def fine_tune(
         )
     found = score(logits, labels, name="fine-tuning")
     return (found, classifier) if return_model else found
+
+
+def adamw(model, schedule, weight_decay, layer_decay, **options):
+    """AdamW whose rates fall from layer to layer of the model, with a loss scale where it computes in float16."""
+    made = optimizers.AdamW(
+        schedule, weight_decay, rates=optimizers.layer_decay(model, layer_decay), exclude=["class_token/", "table/"],
+        **options,
+    )
+    half = any(layer.compute_dtype == "float16" for layer in model._flatten_layers())
+    return keras.optimizers.LossScaleOptimizer(made) if half else made
 
 
 class Augmented(keras.Model):

@@ -13,7 +13,7 @@ from keras import layers, ops
 from keras_ssl import encoders, optimizers
 from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.eval.extraction import as_images, chunks
-from keras_ssl.eval.fine_tuning import check_size, copied
+from keras_ssl.eval.fine_tuning import adamw, check_size, copied
 
 STRIDE = 4  # pixels of a place of the heads, as in both papers
 
@@ -213,13 +213,8 @@ def train(model, loss, images, target, epochs, batch_size, learning_rate, weight
     for state, start in zip(states, np.random.default_rng(seed).integers(2**32, size=len(states)), strict=True):
         state.assign(np.array([start, 0], "uint32"))  # the second number counts the draws
     batches = Batches(images, target, min(batch_size, len(images)), epochs, flip, seed)
-    optimizer = optimizers.AdamW(
-        optimizers.warmup_cosine(learning_rate, len(batches), warmup=len(batches) // 20), weight_decay,
-        rates=optimizers.layer_decay(model, layer_decay), exclude=["class_token/", "table/"], clipnorm=1.0,
-    )
-    if any(layer.compute_dtype == "float16" for layer in model._flatten_layers()):
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    model.compile(optimizer, loss)
+    schedule = optimizers.warmup_cosine(learning_rate, len(batches), warmup=len(batches) // 20)
+    model.compile(adamw(model, schedule, weight_decay, layer_decay, clipnorm=1.0), loss)
     model.fit(batches, shuffle=False, verbose=verbose)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import keras
 
-from keras_ssl import encoders
+from keras_ssl import saving
 from keras_ssl.pretrained import cache, clip, own, resnet, vit
 from keras_ssl.pretrained.entries import ENTRIES, Entry
 from keras_ssl.pretrained.features import feature_maps
@@ -125,12 +125,7 @@ def save(encoder, path, card):
         text = json.dumps(card, indent=2)
     except (TypeError, ValueError) as error:
         raise ValueError(f"card must hold what JSON can: strings, numbers, lists, dicts. It says: {error}") from None
-    encoder = encoders.with_plain_batch_norm(encoder)
-    foreign = {type(x).__name__ for x in encoder._flatten_layers() if type(x).__module__.split(".")[0] != "keras"}
-    if foreign:
-        raise ValueError(
-            f"The encoder '{encoder.name}' has layers that plain Keras cannot load: {', '.join(sorted(foreign))}"
-        )
+    encoder = saving.plain(encoder)
     part = path.with_name(f".{path.stem}.{os.getpid()}.keras")
     try:
         encoder.save(part)

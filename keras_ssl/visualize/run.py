@@ -82,7 +82,7 @@ def report(
         if images is None:
             images, labels, class_names = images_of(record, data, count, seed)
     elif images is None and data is not None and model is not None:
-        images, labels, class_names = some(data, size_of(model.encoder, {}), count, seed)
+        images, labels, class_names = some(data, size_of(model.encoder), count, seed)
     if images is not None:
         images = as_images(images, "images")
         if labels is not None and len(labels) != len(images):
@@ -269,7 +269,7 @@ def images_of(record, data, count, seed):
     return some(folder, (arguments["size"],) * 2, count, seed)
 
 
-def size_of(encoder, arguments):
+def size_of(encoder):
     size = encoder.input_shape[1:3]
     if None in size:
         raise ValueError("The encoder takes images of any size: pass images in place of data.")
