@@ -223,7 +223,12 @@ def with_head(encoder, images, classes, seed):
     head = keras.layers.Dense(classes, kernel_initializer=draw, dtype="float32", name="head")
     model = keras.Sequential([encoder, head], name="classifier")
     model.build((None, *images.shape[1:]))
-    states = [v for v in encoder.variables if v.path.endswith("seed_generator_state")]
+    seed_states(encoder, seed)
+    return model
+
+
+def seed_states(model, seed):
+    """Sets the random states of a model's layers, so that one seed gives one training."""
+    states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
     for state, start in zip(states, np.random.default_rng(seed).integers(2**32, size=len(states)), strict=True):
         state.assign(np.array([start, 0], "uint32"))  # the second number counts the draws
-    return model

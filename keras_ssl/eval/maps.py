@@ -13,7 +13,7 @@ from keras import layers, ops
 from keras_ssl import encoders, optimizers
 from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.eval.extraction import as_images, chunks
-from keras_ssl.eval.fine_tuning import adamw, check_size, copied
+from keras_ssl.eval.fine_tuning import adamw, check_size, copied, seed_states
 
 STRIDE = 4  # pixels of a place of the heads, as in both papers
 
@@ -209,9 +209,7 @@ def train(model, loss, images, target, epochs, batch_size, learning_rate, weight
     check_numbers(least=0, weight_decay=weight_decay)
     check_numbers(least=0, most=1, flip=flip)
     check_numbers(above=0, most=1, layer_decay=layer_decay)
-    states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
-    for state, start in zip(states, np.random.default_rng(seed).integers(2**32, size=len(states)), strict=True):
-        state.assign(np.array([start, 0], "uint32"))  # the second number counts the draws
+    seed_states(model, seed)
     batches = Batches(images, target, min(batch_size, len(images)), epochs, flip, seed)
     schedule = optimizers.warmup_cosine(learning_rate, len(batches), warmup=len(batches) // 20)
     model.compile(adamw(model, schedule, weight_decay, layer_decay, clipnorm=1.0), loss)
