@@ -3,8 +3,8 @@
     python benchmarks/half_precision.py --data cifar10/
     python benchmarks/half_precision.py --data cifar10/ --methods SimCLR --steps 20      # whether it runs
 
-The recipes of `small_recipes.py` (ResNet-18 of width 16 or a small ViT, 32 pixels) train 200 steps of batch 32 three
-times, from the same weights on the same views: in float32, `mixed_bfloat16` and `mixed_float16` with Keras's loss
+The recipes of `small_recipes.py` (ResNet-18 of width 4 or a ViT of width 32, 32 pixels) train 200 steps of batch 32
+three times, from the same weights on the same views: in float32, `mixed_bfloat16` and `mixed_float16` with Keras's loss
 scale. Printed is the mean loss of the last quarter of the steps, and how many updates the loss scale skipped. The
 script fails where a loss or a weight is not finite, and keeps its rows in `--out`, so it can be stopped and go on.
 
@@ -21,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+import small_recipes  # noqa: E402
 from quality import load, pipeline, write  # noqa: E402
 from small_recipes import RECIPES  # noqa: E402
 
@@ -37,6 +38,7 @@ def main():
     parser.add_argument("--methods", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--width", type=int, default=4, help="of the ResNet's first stage; a ViT is 8 times as wide")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     train, _, classes = load(options.data, options.out)
@@ -44,10 +46,10 @@ def main():
     rows = json.loads(file.read_text()) if file.exists() else {}
     print(f"{'':26}" + "".join(f"{policy:>16}" for policy in POLICIES) + "   skipped in float16", flush=True)
     for name in options.methods:
-        key = f"{name}, {options.steps} steps of {options.batch}"
+        key = f"{name}, {options.steps} steps of {options.batch}, width {options.width}"
         if key not in rows:
             with multiprocessing.get_context("spawn").Pool(1) as pool:  # its memory ends with it
-                rows[key] = pool.apply(losses, (name, train, classes, options.steps, options.batch))
+                rows[key] = pool.apply(losses, (name, train, classes, options))
             write(file, json.dumps(rows, indent=1))
         found = rows[key]
         shown = "".join(f"{found[policy]['loss']:16.4f}" for policy in POLICIES)
@@ -57,16 +59,17 @@ def main():
         raise SystemExit(f"Not finite: {'; '.join(broken)}")
 
 
-def losses(name, train, classes, steps, batch):
+def losses(name, train, classes, options):
     """For each precision the mean loss of the last quarter, whether all was finite, and the updates skipped."""
-    found = {}
+    small_recipes.WIDTH = options.width
+    found, steps = {}, options.steps
     for policy in POLICIES:
         keras.config.set_dtype_policy(policy)
         keras.utils.set_random_seed(0)
         model, optimizer = beit() if name == "BEiT" else RECIPES[name]()
         model.compile(optimizer=optimizer)  # Keras wraps it with a loss scale in float16
         keep = Losses()
-        data = pipeline(model, train, classes, seed=0, epoch=0, batch=batch).take(steps)
+        data = pipeline(model, train, classes, seed=0, epoch=0, batch=options.batch).take(steps)
         model.fit(data, callbacks=[keep], verbose=0)
         weights = [v.numpy() for v in model.variables if "float" in v.dtype]
         updates = int(getattr(model.optimizer, "inner_optimizer", model.optimizer).iterations.numpy())

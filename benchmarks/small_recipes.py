@@ -17,10 +17,12 @@ STEPS = EPOCHS * EPOCH
 
 
 def resnet(size=SIZE, channels=3, **options):
-    return encoders.resnet18((size, size, channels), width=WIDTH, stem="cifar", **options)
+    encoder = encoders.resnet18((size, size, channels), width=WIDTH, stem="cifar", **options)
+    return encoders.with_fused_batch_norm(encoder)  # the same numbers in less time
 
 
-VIT = {"patch": 4, "width": 8 * WIDTH, "depth": 6, "heads": 4}  # as many features as the ResNet has
+def vit_size():
+    return {"patch": 4, "width": 8 * WIDTH, "depth": 6, "heads": 4}  # as many features as the ResNet has
 
 
 def vit():
@@ -29,12 +31,12 @@ def vit():
     Its weights start as Keras's own. The papers' 0.02 is made for widths of 384 and more; here all features would be
     nearly alike at the start, and few steps do not part them.
     """
-    return encoders.vit((None, None, 3), grid=SIZE // 4, positions="learned", **VIT)
+    return encoders.vit((None, None, 3), grid=SIZE // 4, positions="learned", **vit_size())
 
 
 def mean_vit(**options):
     """For masked images, where nothing is asked of a class token."""
-    return encoders.vit((SIZE, SIZE, 3), pooling="mean", **VIT, **options)
+    return encoders.vit((SIZE, SIZE, 3), pooling="mean", **vit_size(), **options)
 
 
 def lightness_and_colour():

@@ -517,7 +517,8 @@ class Run:
         make, size = getattr(encoders, self.name), (None, None) if any_size else self.shape[:2]
         shape = (*size, channels or self.shape[-1])
         if not self.transformer:
-            return make(shape, width=self.width, stem="cifar" if self.small else "imagenet", **(resnet or {}))
+            made = make(shape, width=self.width, stem="cifar" if self.small else "imagenet", **(resnet or {}))
+            return encoders.with_fused_batch_norm(made)
         options = {"width": self.width} if self.width else {}
         options |= {"depth": 4} if self.quick else {}
         return make(shape, self.patch, grid=self.shape[0] // self.patch, **options, **(vit or {}))

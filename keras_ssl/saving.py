@@ -31,8 +31,8 @@ def load(path, compile=True):
 def export(model, path):
     """Writes the encoder alone, its preprocessing inside, as one `.keras` file that plain Keras loads.
 
-    `keras.saving.load_model(path)` needs neither keras_ssl nor `custom_objects`. Grouped and synchronised batch
-    normalisation become the plain layer of Keras, which computes the same in inference.
+    `keras.saving.load_model(path)` needs neither keras_ssl nor `custom_objects`. Grouped, fused and synchronised
+    batch normalisation become the plain layer of Keras, which computes the same in inference.
 
     Args:
         model: a `keras_ssl.Method`, or an encoder.

@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import tempfile
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -117,8 +119,14 @@ STILL = {
     ),
 }
 SIZE, BATCH, STEPS = 12, 8, 4
-# One process tests all of a method: its tests share the runs of `straight`.
-every_method = pytest.mark.parametrize("name", [pytest.param(x, marks=pytest.mark.xdist_group(x)) for x in METHODS])
+
+
+def methods(*names):
+    """Parametrizes a test. One process tests all of a method: its tests share the run of `straight`."""
+    return pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names])
+
+
+every_method = methods(*METHODS)
 
 
 def small_encoder(seed=0, size=SIZE, channels=3, padding="valid"):
@@ -170,20 +178,30 @@ class Straight(NamedTuple):
     states: list  # at the start and after each epoch
     losses: list  # of each epoch
     first_loss: float  # of the first step
+    saved: bytes  # the file after the first epoch
+    config: dict
 
 
 @functools.cache
 def straight(name):
     """A run of three epochs."""
     model = make(name)
-    states, steps = [state(model)], []
+    states, steps, files = [state(model)], [], []
+
+    def end_epoch(epoch, logs):
+        states.append(state(model))
+        if epoch == 0:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder, "run.keras")
+                model.save(file)
+                files.append(file.read_bytes())
+
     keep = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: states.append(state(model)),
-        on_train_batch_end=lambda batch, logs: steps.append(logs["loss"]),
+        on_epoch_end=end_epoch, on_train_batch_end=lambda batch, logs: steps.append(logs["loss"])
     )
     losses = model.fit(pipeline(), epochs=3, callbacks=[keep], verbose=0).history["loss"]
     assert int(model.optimizer.iterations) == 3 * STEPS
-    return Straight(states, losses, steps[0])
+    return Straight(states, losses, steps[0], *files, model.get_config())
 
 
 def images(count=BATCH * STEPS):
@@ -280,7 +298,7 @@ def test_a_run_that_diverged_is_seen_in_its_loss(name):
 
 @every_method
 def test_training_moves_what_it_should(name):
-    states, losses, _ = straight(name)
+    states, losses = straight(name)[:2]
     assert np.isfinite(losses).all()
     start = {key: value for key, value in states[0].items() if key.startswith("model/")}
     paths = [variable.path for variable in make(name).variables]
@@ -311,17 +329,14 @@ def test_predict_is_the_encoder(name):
 
 @every_method
 def test_resumed_run_equals_the_uninterrupted(name, tmp_path):
-    states = straight(name).states
-    first = make(name)
-    first.fit(pipeline(), epochs=1, verbose=0)
-    assert_same(states[1], state(first))  # the same seed, the same run
-    first.save(tmp_path / "run.keras")
+    run = straight(name)
+    (tmp_path / "run.keras").write_bytes(run.saved)
     second = keras_ssl.load(tmp_path / "run.keras")
-    assert_same(state(first), state(second))
-    for key, value in first.get_config().items():
+    assert_same(run.states[1], state(second))
+    for key, value in run.config.items():
         assert as_lists(second.get_config()[key]) == as_lists(value)
     second.fit(pipeline(epoch=1), epochs=2, verbose=0)
-    assert_same(states[3], state(second))
+    assert_same(run.states[3], state(second))
 
 
 @every_method
@@ -354,12 +369,13 @@ def test_eager_equals_graph_equals_xla(name):
 @every_method
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision(name, policy):
-    batch = next(iter(pipeline()))
-    expected = make(name)(batch, training=True)["loss"]
+    expected, steps = straight(name).first_loss, []
     keras.config.set_dtype_policy(policy)
     model = make(name)
-    assert float(model(batch, training=True)["loss"]) == pytest.approx(float(expected), rel=0.03, abs=0.005)
-    assert np.isfinite(model.fit(pipeline(), verbose=0).history["loss"]).all()
+    keep = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(logs["loss"]))
+    model.fit(pipeline(), callbacks=[keep], verbose=0)
+    assert steps[0] == pytest.approx(expected, rel=0.03, abs=0.005)
+    assert np.isfinite(steps).all()
     assert {v.dtype for v in model.variables if "float" in v.dtype} == {"float32"}
 
 
@@ -395,7 +411,7 @@ def test_gradient_accumulation_moves_the_teacher_once_an_update(name):
 
 @every_method
 def test_one_replica_equals_two(name, two_replicas):
-    states, losses, _ = straight(name)
+    states, losses = straight(name)[:2]
     with two_replicas.scope():
         model = make(name)
     found = model.fit(pipeline(), verbose=0).history["loss"]
@@ -460,7 +476,7 @@ def test_a_last_batch_that_is_smaller_trains(name):
     assert np.isfinite(history["loss"]).all()
 
 
-@every_method
+@methods("SimCLR", "BYOL", *VIEWS)  # all others have two crops as well
 def test_views_made_by_the_pipeline_train_alike(name):
     states = straight(name).states
     model = make(name)

@@ -1,7 +1,9 @@
 """Encoders: `keras.Model`s from images to features."""
 
 from keras_ssl.encoders.batch_norm import (
+    FusedBatchNormalization,
     GroupedBatchNormalization,
+    with_fused_batch_norm,
     with_grouped_batch_norm,
     with_plain_batch_norm,
     with_synchronized_batch_norm,
@@ -27,6 +29,7 @@ from keras_ssl.encoders.vit import (
 )
 
 __all__ = [
+    "FusedBatchNormalization",
     "GroupedBatchNormalization",
     "MaskToken",
     "TokenEmbedding",
@@ -53,6 +56,7 @@ __all__ = [
     "vit_stages",
     "vit_tiny",
     "with_drop_path",
+    "with_fused_batch_norm",
     "with_grouped_batch_norm",
     "with_plain_batch_norm",
     "with_positions",
