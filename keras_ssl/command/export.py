@@ -43,7 +43,9 @@ def run(options):
         if form == "keras":
             keras_ssl.export(encoder, options.out)
         else:
-            encoders.with_plain_batch_norm(encoder).export(options.out, format=form, verbose=False)
+            plain = encoders.with_plain_batch_norm(encoder)
+            plain(plain.inputs)  # Keras refuses a model for ONNX that was never called
+            plain.export(options.out, format=form, verbose=False)
     document = {"out": str(options.out), "format": form}
     document |= {"input": [None, *encoder.input_shape[1:]], "output": list(encoder.output_shape)}
     return document, f"{options.out}: {form}, images {encoder.input_shape} to features {encoder.output_shape}"
