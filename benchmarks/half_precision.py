@@ -69,7 +69,8 @@ def losses(name, train, classes, options):
         model, optimizer = beit() if name == "BEiT" else RECIPES[name]()
         model.compile(optimizer=optimizer)  # Keras wraps it with a loss scale in float16
         keep = Losses()
-        data = pipeline(model, train, classes, seed=0, epoch=0, batch=options.batch).take(steps)
+        batch = max(options.batch, getattr(model, "sub_batch", 0))  # W-MSE whitens no less
+        data = pipeline(model, train, classes, seed=0, epoch=0, batch=batch).take(steps)
         model.fit(data, callbacks=[keep], verbose=0)
         weights = [v.numpy() for v in model.variables if "float" in v.dtype]
         updates = int(getattr(model.optimizer, "inner_optimizer", model.optimizer).iterations.numpy())

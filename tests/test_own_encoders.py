@@ -65,7 +65,7 @@ def test_the_card_is_complete(name):
     datetime.date.fromisoformat(card["date"])
     for key in ("k-NN", "linear"):
         assert card["numbers"][key] > max(card["untrained"][key], card["raw pixels"][key])
-        assert abs(card["numbers"][key] - card["in float32"][key]) <= 0.1
+        assert abs(card["numbers"][key] - card["in float32"][key]) <= 0.2
     json.dumps(card)
 
 
