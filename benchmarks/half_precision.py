@@ -9,6 +9,10 @@ scale. Printed is the mean loss of the last quarter of the steps, and how many u
 script fails where a loss or a weight is not finite, and keeps its rows in `--out`, so it can be stopped and go on.
 
 `--data` is as for `quality.py`.
+
+Got: all 39 methods finite in both; the loss is 0.3 % away from float32's in the median, 7.5 % at most (SimCLR in
+bfloat16, i-Mix over BYOL in both), and at most 9 updates were skipped. 2 minutes a method on one CPU core; the table is
+in docs/guides/devices.md.
 """
 
 import argparse
@@ -23,7 +27,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import small_recipes  # noqa: E402
 from quality import load, pipeline, write  # noqa: E402
-from small_recipes import RECIPES  # noqa: E402
+from small_recipes import CALLBACKS, RECIPES  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import augment  # noqa: E402
@@ -44,7 +48,7 @@ def main():
     train, _, classes = load(options.data, options.out)
     file = options.out / "half_precision.json"
     rows = json.loads(file.read_text()) if file.exists() else {}
-    print(f"{'':26}" + "".join(f"{policy:>16}" for policy in POLICIES) + "   skipped in float16", flush=True)
+    print(f"| | {' | '.join(POLICIES)} | skipped in float16 |\n|---|{'---|' * (len(POLICIES) + 1)}", flush=True)
     for name in options.methods:
         key = f"{name}, {options.steps} steps of {options.batch}, width {options.width}"
         if key not in rows:
@@ -52,8 +56,8 @@ def main():
                 rows[key] = pool.apply(losses, (name, train, classes, options))
             write(file, json.dumps(rows, indent=1))
         found = rows[key]
-        shown = "".join(f"{found[policy]['loss']:16.4f}" for policy in POLICIES)
-        print(f"{name:26}{shown}{found['mixed_float16']['skipped']:10}", flush=True)
+        shown = " | ".join(f"{found[policy]['loss']:.4g}" for policy in POLICIES)
+        print(f"| {name} | {shown} | {found['mixed_float16']['skipped']} |", flush=True)
     broken = [key for key, found in rows.items() if not all(one["finite"] for one in found.values())]
     if broken:
         raise SystemExit(f"Not finite: {'; '.join(broken)}")
@@ -70,14 +74,15 @@ def losses(name, train, classes, options):
         model.compile(optimizer=optimizer)  # Keras wraps it with a loss scale in float16
         keep = Losses()
         batch = max(options.batch, getattr(model, "sub_batch", 0))  # W-MSE whitens no less
-        data = pipeline(model, train, classes, seed=0, epoch=0, batch=batch).take(steps)
-        model.fit(data, callbacks=[keep], verbose=0)
+        data = pipeline(model, train, classes, seed=0, epoch=0, batch=batch).repeat()
+        more = CALLBACKS[name](train[0]) if name in CALLBACKS else []  # PCL clusters before the last quarter
+        model.fit(data, epochs=4, steps_per_epoch=max(1, steps // 4), callbacks=[*more, keep], verbose=0)
         weights = [v.numpy() for v in model.variables if "float" in v.dtype]
         updates = int(getattr(model.optimizer, "inner_optimizer", model.optimizer).iterations.numpy())
         found[policy] = {
             "loss": float(np.mean(keep.losses[-max(1, steps // 4):])),
             "finite": bool(np.isfinite(keep.losses).all() and all(np.isfinite(value).all() for value in weights)),
-            "skipped": steps - updates,
+            "skipped": len(keep.losses) - updates,
         }
     return found
 
@@ -88,6 +93,9 @@ class Losses(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
         self.losses, self.total = [], 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.total = 0.0
 
     def on_train_batch_end(self, batch, logs=None):
         total = float(logs["loss"]) * (batch + 1)
