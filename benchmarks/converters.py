@@ -83,23 +83,36 @@ def as_zip(network, folder, pack=lambda state: state, **options):
     return path
 
 
-def as_moco(network, folder):
+def as_moco(network, folder, names=("encoder_q", "encoder_k")):
     """With the network of the keys beside it, in the format before PyTorch 1.6."""
 
     def pack(state):
-        both = [{f"module.encoder_{part}.{k}": v for k, v in state.items()} for part in "qk"]
-        return {"epoch": 800, "state_dict": both[0] | both[1]}
+        learns, follows = ({f"module.{name}.{k}": v for k, v in state.items()} for name in names)
+        return {"epoch": 800, "state_dict": learns | {k: v + 1 for k, v in follows.items()}}
 
     return as_zip(network, folder, pack, _use_new_zipfile_serialization=False)
 
 
+def as_moco_v3(network, folder):
+    return as_moco(network, folder, ("base_encoder", "momentum_encoder"))
+
+
+def as_swav(network, folder):
+    heads = {"module.projection_head.0.weight": torch.zeros(8, 2048), "module.prototypes.weight": torch.zeros(9, 8)}
+    return as_zip(network, folder, lambda state: {f"module.{k}": v for k, v in state.items()} | heads)
+
+
 def as_teacher(network, folder):
-    add = lambda state: {f"backbone.{k}": v for k, v in state.items()}
-    return as_zip(network, folder, lambda state: {"student": add(state), "teacher": add(state)})
+    add = lambda state, change: {f"backbone.{k}": v + change for k, v in state.items()}
+    return as_zip(network, folder, lambda state: {"student": add(state, 1), "teacher": add(state, 0)})
 
 
 def as_model(network, folder):
     return as_zip(network, folder, lambda state: {"model": state})
+
+
+def as_state_dict(network, folder):
+    return as_zip(network, folder, lambda state: {"state_dict": state})
 
 
 def as_safetensors(network, folder):
@@ -148,6 +161,8 @@ SMALL = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6}
 CASES = {
     "DINO ViT-S/16 (timm)": of_timm("vit_small_patch16_224.dino", save=as_teacher),
     "DINO ViT-S/8 (timm)": of_timm("vit_small_patch8_224.dino"),
+    "iBOT ViT-S/16 (timm)": of_timm("vit_small_patch16_224.dino", save=as_state_dict),
+    "MoCo v3 ViT-S/16 (timm)": of_timm("vit_small_patch16_224", save=as_moco_v3),
     "MAE ViT-B/16 (timm)": of_timm("vit_base_patch16_224.mae", save=as_model),
     "DINOv2 ViT-S/14 (timm)": of_timm("vit_small_patch14_dinov2.lvd142m"),
     "DINOv2 ViT-S/14, registers (timm)": of_timm("vit_small_patch14_reg4_dinov2.lvd142m", save=as_safetensors),
@@ -162,6 +177,8 @@ CASES = {
         transformers.CLIPVisionModel, transformers.CLIPVisionConfig(patch_size=32, image_size=224),
         tokens=tokens_of_clip, mean=CLIP_MEAN, std=CLIP_STD),
     "MoCo v2 ResNet-50 (timm)": of_timm("resnet50", save=as_moco),
+    "MoCo v3 ResNet-50 (timm)": of_timm("resnet50", save=as_moco_v3),
+    "SwAV ResNet-50 (timm)": of_timm("resnet50", save=as_swav),
     "Barlow Twins ResNet-50 (timm)": of_timm("resnet50"),
     "VICReg ResNet-50 (timm)": of_timm("resnet50", save=as_safetensors),
 }
