@@ -12,13 +12,13 @@ bfloat16 (0.55 to 0.60).
 
 import argparse
 import os
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from vit import clock, step  # noqa: E402
 
 from keras_ssl import encoders  # noqa: E402
 
@@ -34,27 +34,11 @@ def main():
     for policy in ("float32", "mixed_bfloat16"):
         keras.config.set_dtype_policy(policy)
         plain = encoders.resnet18((32, 32, 3), width=options.width)
-        steps = step(plain), step(encoders.with_fused_batch_norm(plain))
-        seconds = np.array([[timed(one, images) for one in steps] for _ in range(options.rounds + 1)])[1:]
+        steps = [step(encoder, images, jit=False) for encoder in (plain, encoders.with_fused_batch_norm(plain))]
+        seconds = np.array([[clock(one) for one in steps] for _ in range(options.rounds + 1)])[1:]
         low, ratio, high = np.quantile(seconds[:, 1] / seconds[:, 0], (0.25, 0.5, 0.75))
         keras_ms, fused_ms = 1000 * np.median(seconds, axis=0)
         print(f"{policy:18}{keras_ms:12.0f}{fused_ms:12.0f}{ratio:8.2f}{low:9.2f} to{high:5.2f}", flush=True)
-
-
-def step(encoder):
-    @tf.function
-    def step(images):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(tf.cast(encoder(images, training=True), "float32")))
-        return tape.gradient(loss, [weight.value for weight in encoder.trainable_variables])
-
-    return step
-
-
-def timed(function, images):
-    begin = time.perf_counter()
-    function(images)[-1].numpy()
-    return time.perf_counter() - begin
 
 
 if __name__ == "__main__":

@@ -66,41 +66,24 @@ def main():
 def losses(name, train, classes, options):
     """For each precision the mean loss of the last quarter, whether all was finite, and the updates skipped."""
     small_recipes.WIDTH = options.width
-    found, steps = {}, options.steps
+    found, quarter = {}, max(1, options.steps // 4)
     for policy in POLICIES:
         keras.config.set_dtype_policy(policy)
         keras.utils.set_random_seed(0)
         model, optimizer = beit() if name == "BEiT" else RECIPES[name]()
         model.compile(optimizer=optimizer)  # Keras wraps it with a loss scale in float16
-        keep = Losses()
         batch = max(options.batch, getattr(model, "sub_batch", 0))  # W-MSE whitens no less
         data = pipeline(model, train, classes, seed=0, epoch=0, batch=batch).repeat()
         more = CALLBACKS[name](train[0]) if name in CALLBACKS else []  # PCL clusters before the last quarter
-        model.fit(data, epochs=4, steps_per_epoch=max(1, steps // 4), callbacks=[*more, keep], verbose=0)
+        means = model.fit(data, epochs=4, steps_per_epoch=quarter, callbacks=more, verbose=0).history["loss"]
         weights = [v.numpy() for v in model.variables if "float" in v.dtype]
         updates = int(getattr(model.optimizer, "inner_optimizer", model.optimizer).iterations.numpy())
         found[policy] = {
-            "loss": float(np.mean(keep.losses[-max(1, steps // 4):])),
-            "finite": bool(np.isfinite(keep.losses).all() and all(np.isfinite(value).all() for value in weights)),
-            "skipped": len(keep.losses) - updates,
+            "loss": float(means[-1]),
+            "finite": bool(np.isfinite(means).all() and all(np.isfinite(value).all() for value in weights)),
+            "skipped": 4 * quarter - updates,
         }
     return found
-
-
-class Losses(keras.callbacks.Callback):
-    """The loss of every step: Keras logs the mean since the epoch began."""
-
-    def __init__(self):
-        super().__init__()
-        self.losses, self.total = [], 0.0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.total = 0.0
-
-    def on_train_batch_end(self, batch, logs=None):
-        total = float(logs["loss"]) * (batch + 1)
-        self.losses.append(total - self.total)
-        self.total = total
 
 
 def beit():

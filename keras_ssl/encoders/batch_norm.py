@@ -54,8 +54,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
         )
         # The kernel divides by count - 1, Keras by count.
         variance = variance * (tf.cast(count - 1, "float32") / tf.cast(count, "float32"))
-        for moving, statistic in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + statistic * (1.0 - self.momentum))
+        follow(self, mean, variance)
         return ops.cast(y, self.compute_dtype)
 
     def _has_kernel(self, inputs):
@@ -129,8 +128,7 @@ class GroupedBatchNormalization(layers.BatchNormalization):
         # No -1: with a batch known at run time alone, rows of two samples would then mix where groups do not divide it.
         x = ops.reshape(x, (self.groups, rows, shape[-1]))
         mean, variance = ops.moments(x, axes=1, keepdims=True)  # (groups, 1, channels)
-        self._follow(self.moving_mean, mean)
-        self._follow(self.moving_variance, variance)
+        follow(self, ops.mean(mean, axis=(0, 1)), ops.mean(variance, axis=(0, 1)))
         scale = ops.rsqrt(variance + self.epsilon)
         if self.scale:
             scale = scale * ops.cast(self.gamma, x.dtype)
@@ -142,9 +140,11 @@ class GroupedBatchNormalization(layers.BatchNormalization):
     def get_config(self):
         return {**super().get_config(), "groups": self.groups}
 
-    def _follow(self, moving, statistic):
-        statistic = ops.cast(ops.mean(statistic, axis=(0, 1)), moving.dtype)
-        moving.assign(moving * self.momentum + statistic * (1.0 - self.momentum))
+
+def follow(layer, mean, variance):
+    """Moves the moving statistics of a layer towards those of a batch."""
+    for moving, statistic in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
+        moving.assign(moving * layer.momentum + ops.cast(statistic, moving.dtype) * (1.0 - layer.momentum))
 
 
 def with_grouped_batch_norm(encoder, groups):
@@ -166,7 +166,7 @@ def with_grouped_batch_norm(encoder, groups):
     key_encoder = keras_ssl.encoders.with_grouped_batch_norm(keras_ssl.encoders.resnet18((32, 32, 3)), groups=8)
     ```
     """
-    return _replace_batch_norm(encoder, GroupedBatchNormalization, groups=groups)
+    return _replace_batch_norm(encoder, GroupedBatchNormalization, synchronized=False, groups=groups)
 
 
 def with_fused_batch_norm(encoder):
@@ -174,21 +174,14 @@ def with_fused_batch_norm(encoder):
 
     Only Keras's own layers are replaced: one that normalises groups, for instance, stays.
 
-    Args:
-        encoder: functional or sequential `keras.Model`.
-
-    Returns:
-        a model of the same kind with equal weights.
-
-    Raises:
-        TypeError: where the model is a subclass with a `call` of its own.
+    Args, returns and errors: as for `with_plain_batch_norm`.
 
     Example:
     ```python
     encoder = keras_ssl.encoders.with_fused_batch_norm(keras.applications.ResNet50(include_top=False, pooling="avg"))
     ```
     """
-    return _copy(encoder, lambda layer: type(layer) is layers.BatchNormalization, FusedBatchNormalization)
+    return _replace_batch_norm(encoder, FusedBatchNormalization, lambda layer: type(layer) is layers.BatchNormalization)
 
 
 def with_plain_batch_norm(encoder):
@@ -209,7 +202,7 @@ def with_plain_batch_norm(encoder):
     keras_ssl.encoders.with_plain_batch_norm(grouped).save("encoder.keras")
     ```
     """
-    return _replace_batch_norm(encoder, layers.BatchNormalization)
+    return _replace_batch_norm(encoder, layers.BatchNormalization, synchronized=False)
 
 
 def with_synchronized_batch_norm(encoder):
@@ -233,13 +226,7 @@ def with_synchronized_batch_norm(encoder):
     return _replace_batch_norm(encoder, layers.BatchNormalization, synchronized=True)
 
 
-def _replace_batch_norm(encoder, kind, **options):
-    return _copy(
-        encoder, lambda layer: isinstance(layer, layers.BatchNormalization), kind, **{"synchronized": False, **options}
-    )
-
-
-def _copy(encoder, chosen, kind, **options):
+def _replace_batch_norm(encoder, kind, chosen=lambda layer: isinstance(layer, layers.BatchNormalization), **options):
     if not getattr(encoder, "inputs", None):
         raise TypeError(
             "Only a functional or a built sequential model can be copied with other batch normalisation. "
