@@ -120,6 +120,15 @@ def test_similarities(shared):
     assert stopped is None
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_similarities_of_several_queries_are_those_of_each(shared):
+    queries, entries = vectors(4, 2, 5), unit(vectors(*([7, 5] if shared else [4, 7, 5]), seed=1))
+    both = losses.similarities(queries, entries, 0.3)
+    assert both.shape == (4, 2, 7)
+    for number in range(2):
+        np.testing.assert_allclose(both[:, number], reference.similarities(queries[:, number], entries, 0.3), rtol=1e-5)
+
+
 def test_z_is_that_of_all_replicas(two_replicas):
     logits = vectors(6, 4).astype("float32")
     expected = np.log(reference.normalizer(logits, 50))

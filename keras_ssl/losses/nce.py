@@ -13,18 +13,20 @@ def similarities(queries, candidates, temperature=0.07):
     """The logits `cos(q_i, c_ij) / t` of each query and its candidates.
 
     Args:
-        queries: `(batch, dim)`; any length, they are normalised here, in float32.
+        queries: `(batch, dim)`, or `(batch, number, dim)`, several with the same candidates; any length, they are
+            normalised here, in float32.
         candidates: entries of a memory bank, which get no gradient and keep their length: `(batch, count, dim)`, those
             of each query, or `(count, dim)`, the same for all.
         temperature: float > 0 (t, 0.07).
 
     Returns:
-        `(batch, count)`, float32.
+        `(batch, count)` or `(batch, number, count)`, float32.
     """
     queries = unit(queries)
     candidates = ops.stop_gradient(ops.cast(candidates, queries.dtype))
-    shared = len(candidates.shape) == 2
-    return ops.einsum("bd,cd->bc" if shared else "bd,bcd->bc", queries, candidates) / temperature
+    several = "q" if len(queries.shape) == 3 else ""
+    own = "b" if len(candidates.shape) == 3 else ""
+    return ops.einsum(f"b{several}d,{own}cd->b{several}c", queries, candidates) / temperature
 
 
 def nce(logits, log_z, size):

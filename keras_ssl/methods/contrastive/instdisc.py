@@ -89,7 +89,7 @@ class InstDisc(Method):
         embedding = unit(self.head(self.encoder(view, training=True), training=True))  # (batch, dim)
         log_z = []
         if self.negatives == 0:
-            logits = similarities(embedding, self.bank.read(ops.arange(self.samples)), self.temperature)
+            logits = similarities(embedding, ops.convert_to_tensor(self.bank.entries), self.temperature)
             loss = cross_entropy(logits, index)
         else:
             entries = self.bank.read(candidates(index, self.noise, self.negatives, self.samples))

@@ -98,8 +98,10 @@ class PIRL(Method):
         shuffled = self.embed(patches)  # (batch, dim)
 
         entries = self.bank.read(candidates(index, self.noise, self.negatives, self.samples))
-        image_loss, image_log_z = self.find(image, entries, 0)
-        patch_loss, patch_log_z = self.find(shuffled, entries, 1)
+        # Both at once, as reading so many entries takes longer than comparing them: (batch, 2, 1 + negatives).
+        logits = similarities(ops.stack([image, shuffled], axis=1), entries, self.temperature)
+        image_loss, image_log_z = tell_apart(logits[:, 0], self.log_z[:1], self.samples)
+        patch_loss, patch_log_z = tell_apart(logits[:, 1], self.log_z[1:], self.samples)
         loss = self.weight * patch_loss + (1.0 - self.weight) * image_loss
         return {"loss": loss, "image": image, "index": index, "log_z": image_log_z + patch_log_z}
 
@@ -107,10 +109,6 @@ class PIRL(Method):
         each = ops.reshape(patches, (-1, *patches.shape[2:]))  # (batch * patches, height, width, channels)
         each = self.patch_head(self.encoder(each, training=True), training=True)
         return unit(self.order_head(ops.reshape(each, (-1, self.patches * self.dim)), training=True))
-
-    def find(self, embedding, entries, branch):
-        logits = similarities(embedding, entries, self.temperature)  # (batch, 1 + negatives)
-        return tell_apart(logits, self.log_z[branch : branch + 1], self.samples)
 
     def after_step(self, outputs):
         self.bank.write(outputs["index"], outputs["image"])
