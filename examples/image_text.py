@@ -9,8 +9,8 @@ used as a number. At the end the images are classified by sentences of a form th
     python examples/image_text.py --data cifar10/ --steps 5000                    # train/CLASS and test/CLASS
     python examples/image_text.py --tfds cifar10 --images 50000 --width 64 --batch 512 --steps 20000
 
-Expected: with 400 million images from the web and a ViT-L/14 the paper has 76.2 % on ImageNet, whose labels it never
-saw. Here the captions name the classes, so compare with a supervised run instead.
+Expected: with 400 million images from the web and a ViT-L/14 at 336 pixels the paper has 76.2 % on ImageNet, whose
+labels it never saw. Here the captions name the classes, so compare with a supervised run instead.
 
 Got with --quick on 2 CPU cores: classes by their captions 99.2 %, by a sentence of a form never seen 96.8 %
 (untrained 8.4 and 13.2 %).
