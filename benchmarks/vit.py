@@ -6,6 +6,10 @@
 Both have the same blocks, class token and learned positions, so as many floating point operations. A step is a forward
 and a backward pass in float32, compiled; the two take turns in one process, on the same batch. The median of the
 rounds' ratios is below 1 where keras_ssl is faster. Without KerasHub the script times keras_ssl alone.
+
+Got on one CPU core with batch 16 and 9 rounds: 0.92 of KerasHub's time in float32 (quartiles 0.91 to 0.93), 0.95 in
+bfloat16 (0.93 to 0.97), 0.97 compiled by XLA (0.96 to 0.98), and with 224 pixels in patches of 16, batch 8, 0.94
+(0.85 to 0.94).
 """
 
 import argparse
