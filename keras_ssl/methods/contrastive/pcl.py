@@ -176,10 +176,12 @@ class PCLClusters(keras.callbacks.Callback):
             raise TypeError(f"PCLClusters makes the clusters of PCL. Received: a model of {type(self.model).__name__}")
         if epoch >= self.warmup and (epoch - self.warmup) % self.every == 0:
             embeddings = self.embeddings()
-            self.model.keep_clusters([self.cluster(count, epoch, embeddings) for count in self.model.clusters])
+            numbers = range(len(self.model.clusters))
+            self.model.keep_clusters([self.cluster(number, epoch, embeddings) for number in numbers])
 
-    def cluster(self, count, epoch, embeddings):
-        starts = [np.random.default_rng([self.seed, epoch, count, n]) for n in range(self.restarts)]
+    def cluster(self, number, epoch, embeddings):
+        count = self.model.clusters[number]
+        starts = [np.random.default_rng([self.seed, epoch, number, n]) for n in range(self.restarts)]
         tries = [spherical_kmeans(embeddings, count, self.iterations, start) for start in starts]
         centroids, assignment = max(tries, key=lambda found: cohesion(embeddings, *found))
         distances = np.linalg.norm(embeddings - centroids[assignment], axis=1)
