@@ -109,7 +109,7 @@ def run(name, seed, images, options):
     )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GB
     found = {"images_per_second": round(timer.speed()), "peak_memory": round(memory, 2)}
-    rows.add(name, seed, recipe, scores(model.encoder, train, test) | found)
+    rows.add(name, seed, recipe, scores(model.evaluated_encoder, train, test) | found)
     keras_ssl.export(model, out / f"{name}-{seed}-encoder.keras")
     checkpoint.unlink()
     marker.unlink()

@@ -93,7 +93,7 @@ def main():
         verbose=2,
     )
     keras_ssl.export(model, options.out / "encoder.keras")
-    scores["trained"] = measure(model.encoder, images)
+    scores["trained"] = measure(model.evaluated_encoder, images)
     (options.out / "scores.json").write_text(json.dumps(scores, indent=1))
     if scores["trained"] is not None:
         print(f"\nk-NN: {scores['trained']:.1%} (untrained {scores['untrained']:.1%})")

@@ -65,10 +65,11 @@ def main():
         pipeline.repeat().take(options.steps), callbacks=[eval.CollapseMonitor(images.train[0], threshold=0.05)],
         verbose=2,
     )
-    # The paper evaluates the teacher, which is ahead of the student while both learn.
-    scores["trained"] = score(encoder, images)
-    visualize.attention({"untrained": before, "trained": encoder}, images.test[0], path=options.out / "attention.png")
-    encoder.save(options.out / "encoder.keras")
+    teacher_encoder = model.evaluated_encoder  # ahead of the student while both learn
+    scores["trained"] = score(teacher_encoder, images)
+    both = {"untrained": before, "trained": teacher_encoder}
+    visualize.attention(both, images.test[0], path=options.out / "attention.png")
+    teacher_encoder.save(options.out / "encoder.keras")
 
     print(f"\n{'':12}{'k-NN':>8}")
     for name, value in scores.items():

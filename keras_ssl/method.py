@@ -63,9 +63,17 @@ class Method(keras.Model):
     def after_step(self, outputs):
         pass
 
+    @property
+    def evaluated_encoder(self):
+        """The encoder that the paper evaluates: the trained one, or with `DINO`, `IBOT` and `MSN` the teacher's.
+
+        `predict`, `keras_ssl.export` and the scores of `keras_ssl.eval` take it.
+        """
+        return self.encoder
+
     def call(self, inputs, training=False):
         if not training:
-            return self.encoder(images_of(inputs, self.encoder), training=False)
+            return self.evaluated_encoder(images_of(inputs, self.encoder), training=False)
         views = self.views(inputs)
         self.check_views(views)
         outputs = self.objective(views, *(self.column(inputs, name) for name in self.needs))
@@ -115,7 +123,7 @@ class Method(keras.Model):
         raise NotImplementedError(
             "The loss of a self-supervised method needs two views and the statistics of the batch, and says little "
             "about the features: evaluate the features with keras_ssl.eval (KNN, LinearProbe, CollapseMonitor), as "
-            "callbacks of `fit` or as functions on `model.encoder`."
+            "callbacks of `fit` or as functions on `model.evaluated_encoder`."
         )
 
     def local_loss(self, outputs):

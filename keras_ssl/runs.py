@@ -80,13 +80,13 @@ def load_encoder(path):
         read(path)
         path = path / ENCODER
         if not path.is_file():  # the run is not finished
-            return load_model(path.parent).encoder
+            return load_model(path.parent).evaluated_encoder
     if not path.exists():
         raise FileNotFoundError(f"There is no {str(path)!r}.")
     if path.suffix != ".keras":
         raise ValueError(f"An encoder is the folder of a run or a .keras file. Received: {str(path)!r}")
     model = keras_ssl.load(path, compile=False)
-    return model.encoder if isinstance(model, keras_ssl.Method) else model
+    return model.evaluated_encoder if isinstance(model, keras_ssl.Method) else model
 
 
 def parsed(path):

@@ -35,7 +35,7 @@ def export(model, path):
     batch normalisation become the plain layer of Keras, which computes the same in inference.
 
     Args:
-        model: a `keras_ssl.Method`, or an encoder.
+        model: a `keras_ssl.Method`, whose `evaluated_encoder` is written, or an encoder.
         path: str or path that ends in `.keras`.
 
     Returns:
@@ -45,7 +45,7 @@ def export(model, path):
         ValueError: the encoder holds a layer that is not Keras's own, or the path does not end in `.keras`.
     """
     check_path(path)
-    encoder = plain(model.encoder if isinstance(model, keras_ssl.Method) else model)
+    encoder = plain(model.evaluated_encoder if isinstance(model, keras_ssl.Method) else model)
     encoder.save(path)
     return encoder
 

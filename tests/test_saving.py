@@ -123,3 +123,30 @@ def test_load_without_compile_has_no_optimizer(tmp_path):
     assert getattr(loaded, "optimizer", None) is None and not loaded.compiled
     for first, second in zip(loaded.get_weights(), model.get_weights()):
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", ["DINO", "IBOT", "MSN"])
+def test_the_teachers_encoder_is_the_result(name, tmp_path):
+    vit = keras_ssl.encoders.vit((None, None, 3), patch=4, width=16, depth=2, heads=2, grid=2)
+    options = {"hidden": 8, "dim": 8} | ({"prototype_count": 6} if name == "MSN" else {"bottleneck": 8})
+    model = getattr(keras_ssl, name)(vit, **options, **({"grid": 2} if name == "IBOT" else {}))
+    for variable in model.trainable_variables:
+        variable.assign(variable + 0.1)  # the student goes on alone
+    pixels = images()
+    features = model.predict(pixels, verbose=0)
+    assert model.evaluated_encoder is not model.encoder
+    assert np.abs(features - model.encoder.predict(pixels, verbose=0)).max() > 1e-3
+    teacher = model.target if name == "MSN" else model.teacher
+    student = model.anchor if name == "MSN" else model.student
+    for slow, fast in zip(teacher.weights, student.weights, strict=True):
+        fast.assign(slow)
+    np.testing.assert_allclose(model.encoder.predict(pixels, verbose=0), features, atol=1e-6)
+
+    model.evaluated_encoder.save(tmp_path / "teacher.keras")
+    again = keras_ssl.load(tmp_path / "teacher.keras")
+    np.testing.assert_array_equal(again.predict(pixels, verbose=0), features)
+    monitor = keras_ssl.eval.Monitor(lambda encoder: 1.0, "score")
+    monitor.set_model(model)
+    collapse = keras_ssl.eval.CollapseMonitor(pixels)
+    collapse.set_model(model)
+    assert monitor.encoder is model.evaluated_encoder and collapse.encoder is model.encoder

@@ -269,7 +269,7 @@ def export(model, folder):
     try:
         keras_ssl.export(model, file)
     except ValueError:
-        model.encoder.save(file)
+        model.evaluated_encoder.save(file)
     return file
 
 

@@ -17,9 +17,9 @@ from keras_ssl.eval.result import Result
 class Evaluation(keras.callbacks.Callback):
     """Base: writes what `measure(encoder)` returns into the logs of the first, every `every`-th and the last epoch.
 
-    The encoder is `model.encoder`, or the model itself where it has none. The training is not changed: the encoder
-    runs in inference mode and no random state moves. The epochs between repeat the last numbers, so that all columns
-    of `History` and `CSVLogger` have one row an epoch.
+    The encoder is `model.evaluated_encoder`, or the model itself where it has none. The training is not changed: the
+    encoder runs in inference mode and no random state moves. The epochs between repeat the last numbers, so that all
+    columns of `History` and `CSVLogger` have one row an epoch.
 
     A subclass has `names`, the tuple of the keys it writes.
     """
@@ -32,7 +32,7 @@ class Evaluation(keras.callbacks.Callback):
 
     @property
     def encoder(self):
-        return getattr(self.model, "encoder", self.model)
+        return getattr(self.model, "evaluated_encoder", self.model)
 
     def measure(self, encoder):
         raise NotImplementedError
@@ -180,7 +180,8 @@ class CollapseMonitor(Evaluation):
 
     The logs get `feature_std`, `feature_rank` and `feature_uniformity` (see `collapse`), and with `augment` also
     `feature_alignment`. The images are taken once, when the training begins. It warns when `feature_std` falls below
-    the threshold, and again only after it has recovered.
+    the threshold, and again only after it has recovered. It looks at `model.encoder`, the trained one, also where
+    another is evaluated.
 
     Args:
         data: images as an array `(n, height, width, channels)`, 0..255, or a `tf.data.Dataset`, for example the one
@@ -224,6 +225,10 @@ class CollapseMonitor(Evaluation):
         if self.sample is None:
             self.sample = first_images(self.data, self.images)
             self.views = None if self.augment is None else two_views(self.augment, self.sample)
+
+    @property
+    def encoder(self):
+        return getattr(self.model, "encoder", self.model)  # a teacher would show a collapse late
 
     def measure(self, encoder):
         features = encode(encoder, self.sample, self.batch_size)

@@ -88,7 +88,7 @@ def report(
         if labels is not None and len(labels) != len(images):
             raise ValueError(f"Expected one label an image. Received: {len(images)} images, {len(labels)} labels")
     title = title or title_of(record, model)
-    features = None if model is None or images is None else evaluation.features(model.encoder, images)[0]
+    features = None if model is None or images is None else evaluation.features(model.evaluated_encoder, images)[0]
     parts = [f"<h1>{html.escape(title)}</h1>", line(record), tiles(record, history, features)]
     parts += of_history(history) + of_scores(record)
     if features is not None:
@@ -190,10 +190,10 @@ def of_images(model, images, labels, features, class_names, method, seed):
     parts = []
     if getattr(model, "augment", None) is not None:
         parts += drawn("Views", WORDS["views"], lambda: views(images[examples(None, len(images), 4)], model.augment))
-    queries = examples(labels, len(images), 8)
+    queries, encoder = examples(labels, len(images), 8), model.evaluated_encoder
     pair = None if labels is None else (labels[queries], labels)
     words = WORDS["neighbours"] + ("" if labels is None else " " + WORDS["frames"])
-    parts += drawn("Neighbours", words, lambda: neighbours(model.encoder, images[queries], images, k=9, labels=pair))
+    parts += drawn("Neighbours", words, lambda: neighbours(encoder, images[queries], images, k=9, labels=pair))
     words = f"{len(images):,} images. "
     words += "The colours are their classes." if labels is not None else ""
     parts += drawn("Map", words, lambda: projection(features, labels, method, class_names, seed=seed))
@@ -203,10 +203,10 @@ def of_images(model, images, labels, features, class_names, method, seed):
 
 
 def of_networks(model, images):
-    parts = drawn("Filters", WORDS["filters"], lambda: filters(model.encoder), optional=True)
+    parts = drawn("Filters", WORDS["filters"], lambda: filters(model.evaluated_encoder), optional=True)
     if images is not None:
         few = images[examples(None, len(images), 4)]
-        parts += drawn("Attention", WORDS["attention"], lambda: attention(model.encoder, few), optional=True)
+        parts += drawn("Attention", WORDS["attention"], lambda: attention(model.evaluated_encoder, few), optional=True)
         if callable(getattr(model, "reconstruct", None)):
             make = lambda: reconstruction(model, few)
             parts += drawn("Reconstructions", WORDS["reconstruction"], make, optional=True)

@@ -19,7 +19,8 @@ class DINO(Method):
 
     The teacher sees the global views only. Centring alone makes all outputs alike, sharpening alone lets one dimension
     win; together they keep both from happening. With views of several sizes (multi-crop) the encoder must take
-    them: `input_shape=(None, None, 3)`. Drop path and dropout of the encoder act in the student only.
+    them: `input_shape=(None, None, 3)`. Drop path and dropout of the encoder act in the student only. As in the paper,
+    the teacher's encoder is the result (`evaluated_encoder`): `predict`, `export` and the scores take it.
 
     The schedules count steps, where the authors' code counts epochs for the temperature and the freeze. After
     `freeze_steps` Adam's bias correction goes on counting from the first step of the run, in PyTorch it starts anew:
@@ -93,6 +94,10 @@ class DINO(Method):
         self.teacher_prototypes = teacher.copy(self.prototypes)
         self.center = self.add_weight((dim,), "zeros", "float32", trainable=False, autocast=False, name="center")
         self.step = self.add_weight((), "zeros", "int32", trainable=False, autocast=False, name="step")
+
+    @property
+    def evaluated_encoder(self):
+        return self.teacher.layers[1]  # between its input and its head
 
     def objective(self, views):
         logits = self.teach(views[: self.global_views])  # (global views * batch, dim)

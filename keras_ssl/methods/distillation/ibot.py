@@ -78,8 +78,8 @@ class IBOT(DINO):
         self.grid, self.masked_views, self.blocks, self.patch_weight = grid, masked_views, blocks, patch_weight
         self.ratio = tuple(ratio) if isinstance(ratio, list) else ratio
         self.stages = class_token_stages(encoder)
-        _, teacher_encoder, self.teacher_head = self.teacher.layers
-        self.teacher_stages = vit_stages(teacher_encoder)
+        self.teacher_head = self.teacher.layers[-1]
+        self.teacher_stages = vit_stages(self.evaluated_encoder)
         sides = patch_grid(encoder) if grid is None else grid
         self.mask = (BlockMask if blocks else RandomMask)(sides, self.ratio, p=masked_views)
         self.draws = keras.random.SeedGenerator()

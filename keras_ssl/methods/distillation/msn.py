@@ -27,7 +27,8 @@ class MSN(Method):
     The first view is the target's, all others are anchors. Those of the target's size lose a part of their patches,
     which are left out of the sequence; smaller ones (focal views) stay whole. Each image loses patches of its own; in
     the authors' code a batch shares them. The target network follows the encoder and its head; both use the same
-    prototypes, which learn from the anchors alone.
+    prototypes, which learn from the anchors alone. As in the paper, the target's encoder is the result
+    (`evaluated_encoder`): `predict`, `export` and the scores take it.
 
     Args:
         encoder: `keras_ssl.encoders.vit` with `pooling="token"`, and `input_shape=(None, None, 3)` where the views
@@ -99,6 +100,10 @@ class MSN(Method):
         self.anchor = heads.attach(encoder, self.head)
         self.target = teacher.copy(self.anchor)
         self.draws = keras.random.SeedGenerator()
+
+    @property
+    def evaluated_encoder(self):
+        return self.target.layers[1]  # between its input and its head
 
     def objective(self, views):
         targets = self.assign(views[0])  # (batch, prototypes)
