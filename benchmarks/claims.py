@@ -1,0 +1,188 @@
+"""Claims: what papers say is needed, taken away, in short runs on CIFAR-10.
+
+    python benchmarks/claims.py --data cifar10/
+    python benchmarks/claims.py --data cifar10/ --only BYOL SimSiam
+
+The recipes and the 10,000 images are those of `quality.py`. "Collapse" is two epochs (156 steps) of BYOL, SimSiam and
+SwAV, whole and without what keeps their outputs apart: the loss of the second epoch, and the spread of the
+projections of 512 images (`sqrt(dim) * std` of the unit vectors: 1 is uniform on the sphere, 0 all alike); for SwAV
+the entropy of the mean assignment, as a part of the largest. The others train as long as in `quality.py` and compare
+its scores. Finished rows are kept in `--out`, so the script can be stopped and go on.
+
+`--data` is as for `quality.py`. `--precision mixed_bfloat16` as well.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+from functools import partial
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import ops  # noqa: E402
+from quality import load, pipeline, scores, write  # noqa: E402
+from small_recipes import BATCH, EPOCHS, IMAGES, QUEUE, RECIPES, SIZE, resnet, sgd  # noqa: E402
+
+import keras_ssl  # noqa: E402
+from keras_ssl import augment, losses, optimizers  # noqa: E402
+from keras_ssl.eval import collapse  # noqa: E402
+from keras_ssl.losses.vectors import unit  # noqa: E402
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder, or .tar.gz of one, with train/CLASS and test/CLASS")
+    parser.add_argument("--out", type=Path, default=Path("runs/claims"), help="folder of the results")
+    parser.add_argument("--only", nargs="*", default=list(CLAIMS), choices=list(CLAIMS))
+    parser.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    images = load(options.data, options.out)
+    file = options.out / "claims.json"
+    rows = json.loads(file.read_text()) if file.exists() else {}
+    for claim in options.only:
+        print(f"\n{claim}: {CLAIMS[claim][0]}", flush=True)
+        for name in CLAIMS[claim][1]:
+            if (key := f"{claim}, {name}") not in rows:
+                with multiprocessing.get_context("spawn").Pool(1) as pool:  # its memory ends with it
+                    rows[key] = pool.apply(measure, (claim, name, images, options.precision))
+                write(file, json.dumps(rows, indent=1))
+            print(f"{name}: {', '.join(f'{what} {value:.4g}' for what, value in rows[key].items())}", flush=True)
+
+
+def measure(claim, name, images, precision):
+    keras.config.set_dtype_policy(precision)
+    keras.utils.set_random_seed(0)
+    return CLAIMS[claim][1][name](images)
+
+
+# Whole runs
+
+
+def scored(make, images, epochs=EPOCHS, batch=BATCH):
+    train, test, classes = images
+    model, optimizer = make()
+    model.compile(optimizer=optimizer)
+    model.fit(pipeline(model, train, classes, 0, 0, batch), epochs=epochs, verbose=2)
+    return scores(model.evaluated_encoder, train, test)
+
+
+def simclr(**views):
+    return keras_ssl.SimCLR(resnet(), augment.simclr_cifar(SIZE, **views), temperature=0.2), sgd(0.2)
+
+
+def moco(**options):
+    options = {key: value for key, value in QUEUE.items() if key != "hidden"} | options
+    return keras_ssl.MoCoV1(resnet(batch_norm_groups=8), augment.moco_v1(SIZE), **options), sgd(0.06)
+
+
+def of_few(method, batch=32, epochs=5):
+    steps = epochs * (IMAGES // batch)
+    model = method(resnet(), augment.simclr_cifar(SIZE), temperature=0.2)
+    rate = optimizers.warmup_cosine(0.2 * batch / BATCH, steps, warmup=steps // epochs)
+    return model, optimizers.SGD(rate, momentum=0.9, weight_decay=5e-4)
+
+
+def random_target():
+    model = keras_ssl.BYOL(resnet(), augment.byol_cifar(SIZE), hidden=512, dim=128, random_target=True)
+    return model, sgd(0.2)
+
+
+def untrained(images):
+    return scores(resnet(), *images[:2])
+
+
+# Two epochs, and how the outputs lie
+
+
+def spread(make, images, epochs=2):
+    train, _, classes = images
+    model, optimizer = make()
+    model.compile(optimizer=optimizer)
+    history = model.fit(pipeline(model, train, classes, 0, 0), epochs=epochs, verbose=2).history
+    some = ops.convert_to_tensor(train[0][:512], "float32")
+    found = {"loss": history["loss"][-1]}
+    if isinstance(model, keras_ssl.SwAV):
+        embeddings = unit(model.projector(model.encoder(some, training=True), training=True))
+        mean = np.mean(losses.sinkhorn(model.prototypes(embeddings), model.epsilon, model.iterations), axis=0)
+        return found | {"entropy": -float(np.sum(mean * np.log(np.maximum(mean, 1e-12)))) / np.log(len(mean))}
+    network = model.online if isinstance(model, keras_ssl.BYOL) else model.projection
+    return found | {"spread": collapse(ops.convert_to_numpy(ops.cast(network(some, training=True), "float32")))["std"]}
+
+
+class BYOLWithoutPredictor(keras_ssl.BYOL):
+    def regress(self, view, onto):
+        return losses.cosine_regression(self.online(view, training=True), self.target(onto, training=True))
+
+
+def bare_byol():
+    return BYOLWithoutPredictor(resnet(), augment.byol_cifar(SIZE), hidden=512, dim=128, momentum=0.0), sgd(0.2)
+
+
+def simsiam(**options):
+    options = {"hidden": 512, "dim": 512, "depth": 2, "predictor_hidden": 128} | options
+    return keras_ssl.SimSiam(resnet(), augment.simsiam_cifar(SIZE), **options), sgd(0.06)
+
+
+def swav(iterations):
+    model = keras_ssl.SwAV(
+        resnet(size=None), augment.swav_cifar(SIZE, local_count=2), hidden=512, prototype_count=96, epsilon=0.01,
+        iterations=iterations, freeze_steps=10,
+    )  # fmt: skip
+    return model, sgd(0.2)
+
+
+CLAIMS = {
+    "BYOL": (
+        "the target that follows slowly, and the predictor, keep it from collapse",
+        {
+            "whole": partial(spread, RECIPES["BYOL"]),
+            "neither momentum nor predictor": partial(spread, bare_byol),
+        },
+    ),
+    "SimSiam": (
+        "the stop-gradient and the predictor keep it from collapse",
+        {
+            "whole": partial(spread, simsiam),
+            "without stop-gradient": partial(spread, partial(simsiam, stop_gradient=False)),
+            "without predictor": partial(spread, partial(simsiam, predictor_hidden=None)),
+        },
+    ),
+    "SwAV": (
+        "equal shares (Sinkhorn) keep all prototypes in use",
+        {"whole": partial(spread, partial(swav, 3)), "softmax": partial(spread, partial(swav, 0))},
+    ),
+    "views": (
+        "SimCLR needs crop and colour together",
+        {
+            "crop and colour": partial(scored, simclr),
+            "crop": partial(scored, partial(simclr, jitter_p=0.0, grayscale_p=0.0)),
+        },
+    ),
+    "shuffling": (
+        "batch normalisation in groups tells a MoCo query its key, unless the keys are shuffled",
+        {
+            "shuffled": partial(scored, moco),
+            "not shuffled": partial(scored, partial(moco, shuffle=False)),
+        },
+    ),
+    "random target": (
+        "BYOL's encoder gets better than a random one by predicting a random one",
+        {"untrained": untrained, "random target": partial(scored, random_target)},
+    ),
+    "small batch": (
+        "decoupling pays where negatives are few: batches of 32, 5 epochs",
+        {
+            name: partial(scored, partial(of_few, getattr(keras_ssl, name)), epochs=5, batch=32)
+            for name in ("SimCLR", "DecoupledContrastive")
+        },
+    ),
+}
+
+
+if __name__ == "__main__":
+    main()
