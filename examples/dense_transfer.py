@@ -12,8 +12,8 @@ label; one object a picture is how ImageNet differs from COCO, too.
 Expected: a ResNet-50 with a pyramid on COCO, short schedule, has a box AP of 31.0 from a random start and of 38.5 after
 MoCo on ImageNet (https://arxiv.org/abs/1911.05722, table 5).
 
-Got (`--quick`; one CPU core beside other work, 12 minutes; 150 scenes of digits, mIoU / AP at 0.5): 0.124 / 0.172 from
-scratch, 0.107 / 0.077 with the encoder of SimCLR frozen, 0.126 / 0.265 with it fine-tuned.
+Got with --quick on one CPU core in 12 minutes, other work beside it (150 scenes of digits, mIoU / AP at 0.5):
+0.124 / 0.172 from scratch, 0.107 / 0.077 with the encoder of SimCLR frozen, 0.126 / 0.265 with it fine-tuned.
 """
 
 import argparse

@@ -15,7 +15,7 @@ Without `--encoder` a small ResNet is pretrained with SimCLR on the images, save
 Expected: with a ResNet-50 on ImageNet SimCLR has (https://arxiv.org/abs/2002.05709, table 7) the right class among its
 five best for 75.5 % of the images with 1 % of the labels, and 87.8 % with 10 %; from a random start 48.4 and 80.4 %.
 
-Got (`--quick`; one CPU core, 5 minutes with other work beside it; 1,297 digits, two draws of the labels): 66.7 %
+Got with --quick on one CPU core in 5 minutes, other work beside it (1,297 digits, two draws of the labels): 66.7 %
 with 1 % of the labels (29.8 from a random start) and 98.4 % with 10 % (95.8).
 """
 

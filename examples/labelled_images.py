@@ -34,7 +34,8 @@ def load(options):
     if options.data is None and options.tfds is None:
         return digits(options.images)
     if options.tfds:
-        parts = [data.tfds(options.tfds, options.size, 256, split=split, **IN_ORDER) for split in ("train", "test")]
+        splits = splits_of(options.tfds)
+        parts = [data.tfds(options.tfds, options.size, 256, split=split, **IN_ORDER) for split in splits]
     elif (options.data / "train").is_dir() and (options.data / "test").is_dir():
         parts = [
             data.image_folder(options.data / split, options.size, 256, upscale=True, **IN_ORDER)
@@ -65,6 +66,25 @@ def digits(most=10_000):
     train, test = split(images, labels, test=500)
     weak = augment.Views(augment.RandomResizedCrop(16, scale=(0.6, 1.0)), 1)
     return Images(fewer(*train, most), test, DIGITS, augment.Views(grey_view(16), 2), weak)
+
+
+def splits_of(name):
+    """The split of a set of tensorflow-datasets to train on, and the one to test on: None where it has no labels."""
+    import tensorflow_datasets  # takes seconds to import, and only this function needs it
+
+    data.tfds(name, 8, 1, upscale=True)  # prepares it, or says that there is no such set
+    info = tensorflow_datasets.builder(name).info
+    if not isinstance(dict(info.features).get("label"), tensorflow_datasets.features.ClassLabel):
+        return "train", None
+    for split in ("test", "validation"):
+        if split in info.splits and first_label(name, split) >= 0:  # imagenet2012 has -1 in the place of those of test
+            return "train", split
+    return "train[:80%]", "train[80%:]"
+
+
+def first_label(name, split):
+    batch = next(iter(data.tfds(name, 8, 1, split=split, upscale=True, **IN_ORDER)))
+    return int(batch["label"][0])
 
 
 def arrays(dataset):

@@ -35,7 +35,8 @@ def test_semi_supervised(example, tmp_path):
     sizes = ("--width", 4, "--batch", 32, "--images", 200, "--shares", 0.1)
     example("semi_supervised", "--out", tmp_path, *steps, *sizes)
     found = scores(tmp_path)["scores"]
-    assert list(found) == ["10%"] and list(found["10%"]) == ["supervised", "fine-tuned", "distilled"]
+    assert list(found) == ["10%"]
+    assert list(found["10%"]) == ["supervised", "fine-tuned from h", "fine-tuned", "distilled"]
     network = keras.saving.load_model(tmp_path / "classifier-10%.keras")
     assert network.predict(np.zeros((2, 16, 16, 1), "uint8"), verbose=0).shape == (2, 10)
 
@@ -59,9 +60,25 @@ def test_image_text(example, tmp_path, capsys):
 def test_self_distillation(example, tmp_path):
     small = ("--width", 12, "--depth", 1, "--heads", 3, "--patch", 4, "--batch", 32, "--images", 64)
     example("self_distillation", "--out", tmp_path, "--steps", 2, *small)
-    assert set(scores(tmp_path)["scores"]) == {"untrained", "trained"}
+    found = scores(tmp_path)
+    assert set(found["scores"]) == set(found["attention to ink"]) == {"untrained", "trained"}
+    assert all(len(ratios) == 3 and min(ratios) > 0 for ratios in found["attention to ink"].values())
     assert (tmp_path / "attention.png").stat().st_size > 10_000
     assert keras.saving.load_model(tmp_path / "encoder.keras").output_shape == (None, 12)
+
+
+def test_attention_to_ink_is_one_where_all_is_alike_and_above_where_the_token_looks_at_ink(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    measure = importlib.import_module("self_distillation").attention_to_ink
+    images = np.zeros((2, 8, 8, 1), "uint8")
+    images[0, :4, :4], images[1, :2, 4:] = 200, 200  # the first patch of four, and half of the second
+    encoder = encoders.vit((8, 8, 1), 4, width=4, depth=1, heads=2)
+    maps = np.zeros((2, 2, 5, 5), "float32")
+    maps[:, 0, 0] = (0.2, 0.2, 0.2, 0.2, 0.2)
+    maps[0, 1, 0], maps[1, 1, 0] = (0.5, 0.5, 0, 0, 0), (0.8, 0, 0.2, 0, 0)  # at the patch with ink alone, and itself
+    fake = type("Fake", (), {"predict": lambda self, images, **options: maps})()
+    monkeypatch.setattr(encoders, "attention_maps", lambda encoder: fake)
+    np.testing.assert_allclose(measure(encoder, images), [1, 4], rtol=1e-6)
 
 
 # Pretraining
@@ -123,6 +140,88 @@ def test_pretraining_on_a_folder(tmp_path, monkeypatch, labelled):
     assert sorted(set(batch["index"].numpy())) == sorted(batch["index"].numpy())
     whole = [batch["index"].numpy() for batch in images.in_order()]
     np.testing.assert_array_equal(np.concatenate(whole), np.arange(images.count))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A set of tensorflow-datasets without labels, one with labels but for its test split, one with `train` alone."""
+    library = pytest.importorskip("tensorflow_datasets")
+    marked = {"train": 20, "test": 7, "validation": 9}
+    splits = {"bare": {"train": 20, "test": 7}, "marked": marked, "whole": {"train": 20}}
+
+    class KsslSplits(library.core.GeneratorBasedBuilder):
+        VERSION = library.core.Version("1.0.0")
+        BUILDER_CONFIGS = [library.core.BuilderConfig(name=name) for name in splits]
+        code_path = None  # a class of a test has no checksums and citations beside it
+
+        def _info(self):
+            label = {} if self.builder_config.name == "bare" else {"label": library.features.ClassLabel(num_classes=2)}
+            features = library.features.FeaturesDict({"image": library.features.Image(shape=(8, 8, 3)), **label})
+            return library.core.DatasetInfo(builder=self, features=features)
+
+        def _split_generators(self, manager):
+            found = splits[self.builder_config.name]
+            return {split: self._generate_examples(split, count) for split, count in found.items()}
+
+        def _generate_examples(self, split, count):
+            for number in range(count):
+                label = {"label": -1 if split == "test" else number % 2} if "label" in self.info.features else {}
+                yield number, {"image": np.full((8, 8, 3), 100 * (number % 2), "uint8"), **label}
+
+    root = tmp_path_factory.mktemp("prepared")
+    library.disable_progress_bar()
+    for name in splits:
+        KsslSplits(data_dir=root, config=name).download_and_prepare()
+    return root
+
+
+@pytest.fixture
+def tfds_folder(prepared, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("tensorflow_datasets.core.constants"), "DATA_DIR", str(prepared))
+
+
+@pytest.mark.parametrize("name, sizes", [("bare", None), ("marked", (20, 9)), ("whole", (16, 4))])
+def test_pretraining_on_a_set_of_tensorflow_datasets(monkeypatch, tfds_folder, capsys, name, sizes):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    options = type("Options", (), {"tfds": f"kssl_splits/{name}", "size": 12, "batch": 4, "seed": 0})
+    images = importlib.import_module("pretrain").of_tfds(options)
+    assert ("has no labels: no k-NN" in capsys.readouterr().out) == (sizes is None)
+    assert images.count == (sizes or (20,))[0] and images.shape == (12, 12, 3) and images.some.dtype == np.uint8
+    judged = () if sizes is None else (images.train, images.test)
+    assert [len(labels) for _, labels in judged] == list(sizes or ())
+    for pixels, labels in judged:
+        np.testing.assert_array_equal(pixels[:, 4, 4, 0] > 50, labels == 1)
+    batch = next(iter(images.pipeline(0, labels=sizes is not None, index=True)))
+    assert batch["image"].shape == (4, 12, 12, 3) and ("label" in batch) == (sizes is not None)
+    whole = [batch["index"].numpy() for batch in images.in_order()]
+    np.testing.assert_array_equal(np.concatenate(whole), np.arange(images.count))
+
+
+@untrained
+@pytest.mark.filterwarnings("ignore:.*k=:UserWarning")
+@pytest.mark.parametrize("name", ["bare", "marked"])
+def test_pretraining_with_and_without_labels(example, make_run, tfds_folder, tmp_path, capsys, name):
+    options = ("--tfds", f"kssl_splits/{name}", "--size", 16, "--quick", "--epochs", 1, "--batch", 10)
+    example("pretrain", "SimCLR", *options, "--out", tmp_path / "SimCLR")
+    found = scores(tmp_path / "SimCLR")
+    assert set(found) == {"untrained", "trained"}
+    assert all((score is None) == (name == "bare") for score in found.values())
+    if name == "bare":
+        with pytest.raises(SystemExit):
+            example("pretrain", "SupCon", *options, "--out", tmp_path / "SupCon")
+        assert "SupCon learns from labels" in capsys.readouterr().err
+
+
+def test_the_labelled_images_of_a_set_of_tensorflow_datasets(monkeypatch, tfds_folder):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    load = importlib.import_module("labelled_images").load
+    options = {"data": None, "size": 8, "images": 10}
+    for name, sizes in (("marked", (10, 9)), ("whole", (10, 4))):
+        images = load(type("Options", (), {"tfds": f"kssl_splits/{name}", **options}))
+        assert (len(images.train[0]), len(images.test[0])) == sizes
+        assert set(images.train[1]) == set(images.test[1]) == {0, 1}
+    with pytest.raises(ValueError, match="no class label"):
+        load(type("Options", (), {"tfds": "kssl_splits/bare", **options}))
 
 
 @untrained
