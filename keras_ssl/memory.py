@@ -59,7 +59,8 @@ class Bank(keras.layers.Layer):
     """One entry for every sample of the data set (InstDisc, arXiv 1805.01978).
 
     It starts with random unit vectors. `write` moves an entry towards the new value and normalises it. Under
-    `tf.distribute` the entries of all replicas are written, and every replica holds the same bank.
+    `tf.distribute` the entries of all replicas are written, and every replica holds the same bank. Of a sample that is
+    twice in the global batch, the first value counts.
 
     Args:
         size: int, number of samples of the data set.
@@ -83,15 +84,28 @@ class Bank(keras.layers.Layer):
         return ops.stop_gradient(ops.take(self.entries, index, axis=0))
 
     def write(self, index, values):
-        """Updates the entries of the samples `index` `(batch,)` with `values` `(batch, dim)`. For `after_step`."""
+        """Updates the entries of the samples `index` `(batch,)` with `values` `(batch, dim)`. For `after_step`.
+
+        Of equal indices, on all replicas, the first counts.
+        """
         index = distribute.gather(index, gradient=False)
         values = ops.cast(distribute.gather(values, gradient=False), "float32")
         old = ops.take(self.entries, index, axis=0)
         values = ops.normalize(self.momentum * old + (1.0 - self.momentum) * values, axis=-1)
+        # Which of several rows a scatter leaves is not defined on all devices: equal indices write equal rows.
+        values = ops.take(values, first_of_each(index), axis=0)
         self.entries.assign(ops.scatter_update(self.entries, index[:, None], values))
 
     def get_config(self):
         return {"name": self.name, "size": self.size, "dim": self.dim, "momentum": self.momentum}
+
+
+def first_of_each(index):
+    """For each element of `index` `(batch,)` the position of the first that equals it, int32 `(batch,)`."""
+    rows = ops.shape(index)[0]
+    positions = ops.arange(rows, dtype="int32")
+    # Not an argmax, which may return any of several largest elements.
+    return ops.min(ops.where(index[:, None] == index[None, :], positions, rows), axis=1)
 
 
 def unit_vectors(shape, dtype=None):

@@ -144,6 +144,13 @@ def draw(generator, index, count=4000, size=SAMPLES):
     return np.asarray(candidates(ops.convert_to_tensor(index), generator, count, size))
 
 
+def next_noise(model):
+    """What the next step will draw, without drawing it."""
+    generator = keras.random.SeedGenerator(0)
+    generator.state.assign(model.noise.state)
+    return draw(generator, INDEX, model.negatives)
+
+
 def test_noise_is_uniform_and_behind_the_image_itself():
     rows = draw(keras.random.SeedGenerator(1), INDEX)
     np.testing.assert_array_equal(rows[:, 0], INDEX)
@@ -177,9 +184,7 @@ def test_noise_depends_on_run_step_and_image_and_on_nothing_else(two_replicas):
 def instdisc_parts(model, images):
     """The embedding, the bank and what the next step will draw, in NumPy."""
     embedding = unit(np.asarray(model.head(model.encoder(images, training=True))))
-    generator = keras.random.SeedGenerator(0)
-    generator.state.assign(model.noise.state)
-    return embedding, model.bank.entries.numpy(), draw(generator, INDEX, model.negatives, SAMPLES)
+    return embedding, model.bank.entries.numpy(), next_noise(model)
 
 
 @pytest.mark.parametrize("softmax", [False, True])
@@ -234,22 +239,24 @@ def pirl(**options):
 @pytest.mark.parametrize("softmax", [False, True])
 def test_pirl_equals_its_paper(softmax):
     model = pirl(weight=0.3, softmax=softmax)
-    images, pieces = view(), patches()
-    image = unit(np.asarray(model.image_head(model.encoder(images))))
-    each = [np.asarray(model.patch_head(model.encoder(pieces[:, i]))) for i in range(9)]
-    shuffled = unit(np.asarray(model.order_head(np.concatenate(each, axis=1))))
-    bank = model.bank.entries.numpy()
-    generator = keras.random.SeedGenerator(0)
-    generator.state.assign(model.noise.state)
-    rows = draw(generator, INDEX, 3)
-    expected = 0
-    for weight, embedding in ((0.7, image), (0.3, shuffled)):
-        logits = reference.similarities(embedding, bank[rows], 0.5)
-        one = reference.nce(logits, reference.normalizer(logits, SAMPLES), SAMPLES)
-        expected += weight * (reference.softmax(logits, [0] * BATCH) if softmax else one)
-    assert step(model, images, pieces) == pytest.approx(expected, rel=1e-5)
-    bank[INDEX] = unit(0.5 * bank[INDEX] + 0.5 * image)
-    np.testing.assert_allclose(model.bank.entries, bank, atol=1e-5)
+    z = [None, None]
+    for seed in range(3):
+        images, pieces = view(seed=seed), patches(seed)
+        image = unit(np.asarray(model.image_head(model.encoder(images))))
+        each = [np.asarray(model.patch_head(model.encoder(pieces[:, i]))) for i in range(9)]
+        shuffled = unit(np.asarray(model.order_head(np.concatenate(each, axis=1))))
+        bank, rows = model.bank.entries.numpy(), next_noise(model)
+        expected = 0
+        for i, (weight, embedding) in enumerate(((0.7, image), (0.3, shuffled))):
+            logits = reference.similarities(embedding, bank[rows], 0.5)
+            z[i] = z[i] or reference.normalizer(logits, SAMPLES)  # the first batch's, for ever
+            one = reference.softmax(logits, [0] * BATCH) if softmax else reference.nce(logits, z[i], SAMPLES)
+            expected += weight * one
+        assert step(model, images, pieces) == pytest.approx(expected, rel=1e-5)
+        if not softmax:
+            np.testing.assert_allclose([float(x) for x in model.log_z], np.log(z), rtol=1e-5)
+        bank[INDEX] = unit(0.5 * bank[INDEX] + 0.5 * image)
+        np.testing.assert_allclose(model.bank.entries, bank, atol=1e-5)
 
 
 def test_pirl_of_weight_0_is_instdisc():
@@ -295,20 +302,21 @@ def test_the_order_that_comes_with_the_patches_is_left_aside():
 
 def test_cmc_equals_its_paper_and_each_bank_follows_its_own_view():
     model = cmc()
-    views = view(1), view(2, seed=1)
-    embeddings = [unit(np.asarray(h(e(v)))) for h, e, v in zip(model.heads, model.encoders, views)]
-    banks = [bank.entries.numpy() for bank in model.banks]
-    generator = keras.random.SeedGenerator(0)
-    generator.state.assign(model.noise.state)
-    rows = draw(generator, INDEX, 3)
-    expected = 0
-    for anchor, other in ((0, 1), (1, 0)):
-        logits = reference.similarities(embeddings[anchor], banks[other][rows], 0.5)
-        expected += reference.nce(logits, reference.normalizer(logits, SAMPLES), SAMPLES)
-    assert step(model, *views) == pytest.approx(expected, rel=1e-5)
-    for bank, before, embedding in zip(model.banks, banks, embeddings):
-        before[INDEX] = unit(0.5 * before[INDEX] + 0.5 * embedding)
-        np.testing.assert_allclose(bank.entries, before, atol=1e-5)
+    z = [None, None]
+    for seed in range(3):
+        views = view(1, seed), view(2, seed + 3)
+        embeddings = [unit(np.asarray(h(e(v)))) for h, e, v in zip(model.heads, model.encoders, views)]
+        banks, rows = [bank.entries.numpy() for bank in model.banks], next_noise(model)
+        expected = 0
+        for i, (anchor, other) in enumerate(((0, 1), (1, 0))):
+            logits = reference.similarities(embeddings[anchor], banks[other][rows], 0.5)
+            z[i] = z[i] or reference.normalizer(logits, SAMPLES)  # the first batch's, for ever
+            expected += reference.nce(logits, z[i], SAMPLES)
+        assert step(model, *views) == pytest.approx(expected, rel=1e-5)
+        np.testing.assert_allclose([float(x) for x in model.log_z], np.log(z), rtol=1e-5)
+        for bank, before, embedding in zip(model.banks, banks, embeddings):
+            before[INDEX] = unit(0.5 * before[INDEX] + 0.5 * embedding)
+            np.testing.assert_allclose(bank.entries, before, atol=1e-5)
 
 
 def test_a_view_is_compared_with_the_other_views_bank_only():

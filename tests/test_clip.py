@@ -8,6 +8,7 @@ from keras import ops
 
 import keras_ssl
 from keras_ssl import encoders, losses
+from keras_ssl.methods.contrastive.clip import equal_texts
 from tests.reference import losses as loops
 from tests.reference import nce as reference
 from tests.test_bank_methods import encoder, pixels, unit
@@ -66,6 +67,65 @@ def test_symmetric_info_nce_of_two_replicas_is_that_of_the_whole_batch(two_repli
     (one, *ones, scale_one), (two, *twos, scale_two) = on_replicas(two_replicas, value_and_slopes, first, second)
     assert one + two == pytest.approx(float(loss), rel=1e-5)
     assert scale_one + scale_two == pytest.approx(float(of_scale), rel=1e-4)
+    for expected, *halves in zip(slopes, ones, twos):
+        np.testing.assert_allclose(np.concatenate(halves), expected, atol=1e-5)
+
+
+NAMES = np.array([0, 1, 0, 2, 1, 0])  # which captions are equal, on two replicas some of them apart
+
+
+def without_duplicates(first, second, scale, names=NAMES):
+    total = 0
+    for queries, keys in ((first, second), (second, first)):
+        for i, query in enumerate(queries):
+            own = np.exp(scale * loops.cosine(query, keys[i]))
+            others = [np.exp(scale * loops.cosine(query, key)) for key, n in zip(keys, names) if n != names[i]]
+            total -= np.log(own / (own + sum(others))) / len(first)
+    return total / 2
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_symmetric_info_nce_without_masked_pairs(diagonal):
+    arguments = [vectors(6, 4), vectors(6, 4, seed=1), np.array(3.0)]
+    mask = (NAMES[:, None] == NAMES[None, :]) & (diagonal | ~np.eye(6, dtype=bool))
+    value, slopes = value_and_gradient(lambda *x: losses.symmetric_info_nce(*x, mask), *arguments)
+    assert value == pytest.approx(without_duplicates(*arguments), rel=1e-5)
+    for i, slope in enumerate(slopes):
+        function = lambda x: without_duplicates(*arguments[:i], x, *arguments[i + 1 :])
+        np.testing.assert_allclose(slope, loops.gradient(function, arguments[i]), atol=1e-4)
+
+
+def test_equal_captions_do_not_repel_each_other():
+    plain, model = make(), make(mask_duplicates=True)
+    view, text = images(6), tokens(3, seed=1)[NAMES]
+    a = np.asarray(model.image_head(model.encoder(view)))
+    b = np.asarray(model.text_head(model.text_encoder(text)))
+    found = float(model.objective([view], text)["loss"])
+    assert found == pytest.approx(without_duplicates(a, b, 1 / 0.07), rel=1e-5)
+    alike = np.repeat(text[:1], 6, axis=0)
+    assert float(model.objective([view], alike)["loss"]) == pytest.approx(0, abs=1e-6)
+    assert float(plain.objective([view], alike)["loss"]) >= np.log(6) - 1e-4
+    almost = np.repeat(text[:1], 6, axis=0)
+    almost[:, 0] = np.arange(6)  # one token of seven differs
+    assert float(model.objective([view], almost)["loss"]) > 1
+    with pytest.raises(ValueError, match="mask_duplicates must be True or False"):
+        make(mask_duplicates=1)
+
+
+def test_equal_captions_of_two_replicas_do_not_repel_each_other(two_replicas):
+    first, second = (vectors(6, 4, seed=seed).astype("float32") for seed in (0, 1))
+    text = tokens(3)[NAMES]
+
+    def value_and_slopes(a, b, text):
+        with tf.GradientTape() as tape:
+            tape.watch((a, b))
+            loss = losses.symmetric_info_nce(a, b, 5.0, equal_texts(text)) / keras_ssl.distribute.replicas()
+        return loss, *tape.gradient(loss, (a, b))
+
+    loss, *slopes = value_and_slopes(tf.constant(first), tf.constant(second), text)
+    assert float(loss) == pytest.approx(without_duplicates(first, second, 5.0), rel=1e-5)
+    (one, *ones), (two, *twos) = on_replicas(two_replicas, value_and_slopes, first, second, text)
+    assert one + two == pytest.approx(float(loss), rel=1e-5)
     for expected, *halves in zip(slopes, ones, twos):
         np.testing.assert_allclose(np.concatenate(halves), expected, atol=1e-5)
 

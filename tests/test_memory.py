@@ -113,6 +113,41 @@ def test_bank_moves_the_entries_it_is_told_and_normalises(momentum):
     np.testing.assert_array_equal(bank.read(index), bank.entries.numpy()[index])
 
 
+REPEATED = np.array([3, 3, 5, 0, 5, 3], "int32")
+
+
+def of_the_first(bank, index, values):
+    """The entries that the bank must hold when each index has been written once, with its first value."""
+    alone = memory.Bank(bank.size, bank.dim, bank.momentum)
+    alone.entries.assign(bank.entries.numpy())
+    found, first = np.unique(index, return_index=True)
+    alone.write(found, values[first])
+    return alone.entries.numpy()
+
+
+@pytest.mark.parametrize("run", ["eager", "graph", "of any size", "xla"])
+def test_of_equal_indices_the_first_is_written(run):
+    bank, values = memory.Bank(6, 4), vectors(6, 4)
+    expected = of_the_first(bank, REPEATED, values)
+    signature = [tf.TensorSpec([None], "int32"), tf.TensorSpec([None, 4])] if run == "of any size" else None
+    write = bank.write
+    if run != "eager":
+        write = tf.function(write, input_signature=signature, jit_compile=run == "xla")
+    write(tf.constant(REPEATED), tf.constant(values))
+    np.testing.assert_allclose(bank.entries, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_equal_indices_write_equal_rows(monkeypatch):
+    """A scatter may leave any of them: the CPU's leaves the last, others what comes."""
+    bank, values, rows = memory.Bank(6, 4), vectors(6, 4), []
+    scatter = memory.ops.scatter_update
+    monkeypatch.setattr(memory.ops, "scatter_update", lambda x, i, v: rows.append(np.asarray(v)) or scatter(x, i, v))
+    bank.write(REPEATED, values)
+    np.testing.assert_array_equal(rows[0], rows[0][[0, 0, 2, 3, 2, 0]])
+    bank.write(np.arange(6), values)
+    assert len(np.unique(rows[1], axis=0)) == 6
+
+
 def test_queue_of_two_replicas_takes_the_keys_of_both(two_replicas):
     with two_replicas.scope():
         queue = memory.Queue(7, 2)
@@ -130,19 +165,18 @@ def test_queue_of_two_replicas_takes_the_keys_of_both(two_replicas):
             np.testing.assert_array_equal(np.roll(entries, -queue.pointer.numpy(), axis=0), expected)
 
 
-def test_bank_of_two_replicas_takes_the_entries_of_both(two_replicas):
-    alone = memory.Bank(6, 3)
+@pytest.mark.parametrize("index", [[5, 0, 2, 1], [3, 3, 5, 3]])
+def test_bank_of_two_replicas_takes_the_entries_of_both(two_replicas, index):
     with two_replicas.scope():
         bank = memory.Bank(6, 3)
-    bank.entries.assign(alone.entries.numpy())
-    index, values = np.array([5, 0, 2, 1]), vectors(4, 3)
-    alone.write(index, values)
+    index, values = np.array(index), vectors(4, 3)
+    expected = of_the_first(bank, index, values)
 
     def write(i, v):
         bank.write(i, v)
         return bank.read(i)
 
     found = on_replicas(two_replicas, write, index, values)
-    np.testing.assert_allclose(np.concatenate(found), alone.entries.numpy()[index], rtol=1e-6)
+    np.testing.assert_allclose(np.concatenate(found), expected[index], rtol=1e-6)
     for entries in two_replicas.experimental_local_results(bank.entries.value):
-        np.testing.assert_allclose(entries, alone.entries, rtol=1e-6)
+        np.testing.assert_allclose(entries, expected, rtol=1e-6)

@@ -70,8 +70,9 @@ def test_the_queue_holds_the_last_keys_in_order(shuffle, symmetric, steps):
     np.testing.assert_allclose(queue, keys[-10:], atol=1e-5)
 
 
-def test_momentum_one_never_changes_the_keys():
-    model = make(momentum=1.0)
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_momentum_one_never_changes_the_keys(symmetric):
+    model = make(momentum=1.0, symmetric=symmetric)
     before = model.key_encoder.get_weights()
     start = model.query_encoder.get_weights()
     for _ in range(2):
@@ -81,16 +82,18 @@ def test_momentum_one_never_changes_the_keys():
     assert all(np.abs(a - b).max() > 0 for a, b in zip(model.query_encoder.get_weights(), start))
 
 
-def test_momentum_between_follows_the_stepped_query_encoder():
-    model = make(momentum=0.75)
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_momentum_between_follows_the_stepped_query_encoder_once_a_step(symmetric):
+    model = make(momentum=0.75, symmetric=symmetric)
     before = model.key_encoder.get_weights()
     train(model, view(0), view(1))
     for new, old, query in zip(model.key_encoder.get_weights(), before, model.query_encoder.get_weights()):
         np.testing.assert_allclose(new, 0.75 * old + 0.25 * query, atol=1e-6)
 
 
-def test_momentum_zero_makes_the_key_encoder_the_query_encoder():
-    model = make(momentum=0.0, groups=2)
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_momentum_zero_makes_the_key_encoder_the_query_encoder(symmetric):
+    model = make(momentum=0.0, groups=2, symmetric=symmetric)
     train(model, view(0), view(1))
     for slow, fast in zip(model.key_encoder.weights, model.query_encoder.weights):
         same = np.abs(slow.numpy() - fast.numpy()).max() < 1e-6
@@ -175,6 +178,43 @@ def test_shuffling_parts_a_query_from_its_key(monkeypatch):
     order = [int(np.flatnonzero((images == image).all(axis=(1, 2, 3)))[0]) for image in seen[0]]
     shuffled = cheating.key_encoder(images[order], training=True)
     np.testing.assert_allclose(keys[order], shuffled, atol=1e-5)
+
+
+def views_of_neighbours(rng, count):
+    """Batches of 8 groups of four: one loud image, the same in both views, and three that share nothing.
+
+    Those three are faint noise, another for each view. Only the loud neighbour, through the group's batch statistics,
+    can tell which key belongs to such a query.
+    """
+    views = rng.uniform(118, 138, (2, count, 32, 8, 8, 3)).astype("float32")
+    views[:, :, ::4] = rng.uniform(0, 255, (count, 8, 8, 8, 3))
+    return views
+
+
+def found_by_neighbours(shuffle):
+    """How many of the noise queries find their keys before all of the queue, after a short training."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.Dense(64)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 127.5, offset=-1)(images)))
+    x = keras.layers.ReLU()(keras_ssl.encoders.GroupedBatchNormalization(8, momentum=0.9)(x))
+    options = {"dim": 16, "queue_size": 64, "temperature": 0.2, "momentum": 0.9, "shuffle": shuffle}
+    model = keras_ssl.MoCoV1(keras.Model(images, x), **options)
+    model.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
+    data = tf.data.Dataset.from_tensor_slices({"views": tuple(views_of_neighbours(rng, 100))})
+    model.fit(data, shuffle=False, verbose=0)
+    found, queue = [], np.asarray(model.queue.read())
+    for first, second in zip(*views_of_neighbours(rng, 10)):
+        queries, keys = model.query_encoder(first, training=True).numpy(), model.keys(second).numpy()
+        keys /= np.linalg.norm(keys, axis=1, keepdims=True)
+        ahead = np.sum(queries * keys, axis=1) > (queries @ queue.T).max(axis=1)
+        found.extend(ahead[np.arange(32) % 4 > 0])
+    return np.mean(found)
+
+
+def test_without_the_shuffle_a_query_finds_its_key_by_its_neighbours():
+    assert found_by_neighbours(shuffle=False) > 0.65
+    assert found_by_neighbours(shuffle=True) < 0.2  # 3 keys in 31 meet their loud neighbour again
 
 
 @pytest.mark.parametrize("symmetric", [False, True])

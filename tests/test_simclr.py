@@ -6,7 +6,9 @@ import pytest
 from keras import ops
 
 import keras_ssl
+from keras_ssl import losses
 from tests.reference import losses as reference
+from tests.test_losses import value_and_gradient
 
 
 def encoder():
@@ -40,6 +42,22 @@ def test_each_view_has_all_others_as_negatives():
     # partners are equal: e^(1/t) against 2B - 2 times e^0
     expected = -2 + np.log(np.exp(2) + 2 * 5 - 2)
     assert loss_of(model, eye[:5], eye[:5]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "batch, dim, temperature, loss, slope",
+    [
+        (3, 4, 0.5, 1.960530383, [0.0903727, -0.0385677, -0.0818010]),
+        (2, 3, 0.1, 7.964036713, [-2.3928970, 0.2032917, -0.5552734]),
+        (8, 16, 1.0, 2.765831898, [-0.0016975, -0.0017194, 0.0044074]),
+    ],
+)
+def test_the_loss_is_that_of_lightly(batch, dim, temperature, loss, slope):
+    """Values and gradients of `lightly.loss.NTXentLoss(temperature)`, lightly 1.6.0 on torch 2.13.0, in float64."""
+    views = 3 * np.sin(np.arange(2 * batch * dim) ** 1.5).reshape(2, batch, dim)
+    found, (first, _) = value_and_gradient(lambda a, b: losses.nt_xent(a, b, temperature), *views)
+    assert found == pytest.approx(loss, rel=1e-5)
+    np.testing.assert_allclose(first[0, :3], slope, rtol=1e-4, atol=1e-6)
 
 
 def test_both_views_share_one_forward_pass():

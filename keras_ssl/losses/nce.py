@@ -5,7 +5,7 @@ import math
 from keras import ops
 
 from keras_ssl import distribute
-from keras_ssl.losses.contrastive import cross_entropy
+from keras_ssl.losses.contrastive import MASKED, cross_entropy
 from keras_ssl.losses.vectors import unit
 
 
@@ -67,7 +67,7 @@ def log_normalizer(logits, size):
     return ops.logsumexp(rows) - ops.log(total) + math.log(size)
 
 
-def symmetric_info_nce(first, second, scale):
+def symmetric_info_nce(first, second, scale, mask=None):
     """InfoNCE between two kinds of embeddings, in both directions: the loss of CLIP.
 
     `L = mean_i ( -log( exp(c s_ii) / sum_j exp(c s_ij) ) - log( exp(c s_ii) / sum_j exp(c s_ji) ) ) / 2`, where s_ij is
@@ -77,6 +77,9 @@ def symmetric_info_nce(first, second, scale):
         first: `(batch, dim)`; any length, they are normalised here, in float32.
         second: `(batch, dim)`, in the same order.
         scale: float or scalar tensor, 1 / temperature (c; exp of what CLIP learns). It gets a gradient.
+        mask: bool `(batch, global batch)`, True where the i-th pair of this replica and the j-th of all are no wrong
+            answers of each other, in neither direction, so that their s has no part in the sums; a pair always stays
+            its own answer. None for no such pairs.
 
     Returns:
         float32 scalar, the mean over the local pairs. Under `tf.distribute` the pairs of all replicas are the others,
@@ -91,5 +94,8 @@ def symmetric_info_nce(first, second, scale):
     losses = []
     for queries, keys in ((first, second), (second, first)):
         logits = ops.matmul(queries, ops.transpose(distribute.gather(keys))) * ops.cast(scale, queries.dtype)
+        if mask is not None:
+            others = labels[:, None] != ops.arange(ops.shape(logits)[1], dtype="int32")[None, :]
+            logits = ops.where(ops.logical_and(mask, others), MASKED, logits)
         losses.append(cross_entropy(logits, labels))  # (batch, total)
     return (losses[0] + losses[1]) / 2.0

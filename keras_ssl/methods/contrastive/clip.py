@@ -8,8 +8,8 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl import encoders, heads
-from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl import distribute, encoders, heads
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import symmetric_info_nce
 from keras_ssl.losses.vectors import unit
 from keras_ssl.method import Method
@@ -19,8 +19,8 @@ from keras_ssl.method import Method
 class CLIP(Method):
     """Images and their texts find each other in the batch; the temperature is learned.
 
-    The data must hold `"text"`, int token ids `(batch, length)`, next to `"image"`. Texts that occur twice in a batch
-    count as wrong answers of each other, as in the paper.
+    The data must hold `"text"`, int token ids `(batch, length)`, next to `"image"`. Equal texts of a batch count as
+    wrong answers of each other, as in the paper, unless `mask_duplicates` is on.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`.
@@ -31,6 +31,8 @@ class CLIP(Method):
         temperature: float > 0, where the learned temperature starts (tau, 0.07).
         max_scale: float, the largest factor of the cosines, 1 / temperature (100). The optimizer step ends with the
             clipping.
+        mask_duplicates: whether pairs of the global batch whose token ids are equal are left out of each other's
+            wrong answers, in both directions (False).
 
     Raises:
         ValueError: where `text_encoder` is no built model, or does not return features of rank 2.
@@ -42,6 +44,8 @@ class CLIP(Method):
     >>> augment = keras_ssl.augment.RandomResizedCrop(32, scale=(0.5, 1.0))
     >>> model = keras_ssl.CLIP(encoder, keras_ssl.augment.Views(augment, 1), text_encoder)
     >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(5e-4, weight_decay=0.2, beta_2=0.98))
+
+    With a vision transformer the paper's optimizer also has `epsilon=1e-6`.
 
     The pipelines of `keras_ssl.data` hold images only; the texts join them by their index:
 
@@ -56,13 +60,23 @@ class CLIP(Method):
     least_batch = 2
 
     def __init__(
-        self, encoder, augment=None, text_encoder=None, dim=512, temperature=0.07, max_scale=100.0, **kwargs
+        self,
+        encoder,
+        augment=None,
+        text_encoder=None,
+        dim=512,
+        temperature=0.07,
+        max_scale=100.0,
+        mask_duplicates=False,
+        **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
         check_ints(dim=dim)
         check_numbers(above=0, temperature=temperature, max_scale=max_scale)
+        check_flags(mask_duplicates=mask_duplicates)
         self.text_encoder = check_text_encoder(text_encoder)
         self.dim, self.temperature, self.max_scale = dim, temperature, max_scale
+        self.mask_duplicates = mask_duplicates
         self.image_head = heads.mlp(encoder.output_shape[-1], 0, dim, depth=1, name="image_head")
         self.text_head = heads.mlp(text_encoder.output_shape[-1], 0, dim, depth=1, name="text_head")
         self.log_scale = self.add_weight(
@@ -83,7 +97,8 @@ class CLIP(Method):
         images = self.image_head(self.encoder(view, training=True), training=True)  # (batch, dim)
         texts = self.text_head(self.text_encoder(text, training=True), training=True)  # (batch, dim)
         scale = ops.exp(self.log_scale)
-        return {"loss": symmetric_info_nce(images, texts, scale), "scale": scale}
+        mask = equal_texts(text) if self.mask_duplicates else None
+        return {"loss": symmetric_info_nce(images, texts, scale, mask), "scale": scale}
 
     def embed_images(self, images):
         """Unit vectors `(batch, dim)` of images `(batch, height, width, channels)`."""
@@ -108,6 +123,12 @@ class CLIP(Method):
     def classify(self, images, classifier):
         """Probabilities `(batch, classes)` of images by the cosines with a classifier of `zero_shot`."""
         return ops.softmax(ops.exp(self.log_scale) * ops.matmul(self.embed_images(images), ops.transpose(classifier)))
+
+
+def equal_texts(text):
+    """Which texts of the global batch equal each of this replica: bool `(batch, global batch)`."""
+    everywhere = distribute.gather(text, gradient=False)
+    return ops.all(text[:, None, :] == everywhere[None, :, :], axis=-1)
 
 
 def check_text_encoder(text_encoder):

@@ -39,7 +39,8 @@ class CMC(Method):
         core: whether the first view is compared with each of the others ("core view"); False for all pairs of views
             ("full graph").
         dim: int, size of the embeddings (128).
-        negatives: int, number of noise images of an image (m, 16384; 4096 in the paper).
+        negatives: int, number of noise images of an image (m, 16384, the default of the authors' code; 4096 in the
+            command of its README).
         temperature: float > 0 (tau, 0.07; 0.1 on STL-10).
         momentum: float in [0, 1), share of the old entry that is kept (0.5).
         softmax: whether one softmax over the image and its noise images (InfoNCE) stands in the place of NCE. The

@@ -34,7 +34,8 @@ class MoCoV1(Method):
         momentum: float in [0, 1] (m, 0.999; 0.99 on CIFAR-10).
         shuffle: whether the keys of the batch, of all replicas, change places for the forward pass.
         symmetric: whether each view is once the query and once the key. The loss is the sum of both; both keys
-            enter the queue.
+            enter the queue, those of the second view first.
+        head_norm: whether the head's hidden layer is batch-normalised, over the whole batch. Without `hidden`, unused.
 
     Example:
 
@@ -56,6 +57,7 @@ class MoCoV1(Method):
         momentum=0.999,
         shuffle=True,
         symmetric=False,
+        head_norm=False,
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
@@ -63,12 +65,13 @@ class MoCoV1(Method):
         check_ints(dim=dim, queue_size=queue_size)
         check_numbers(above=0, temperature=temperature)
         check_numbers(least=0, most=1, momentum=momentum)
-        check_flags(shuffle=shuffle, symmetric=symmetric)
+        check_flags(shuffle=shuffle, symmetric=symmetric, head_norm=head_norm)
         self.hidden, self.dim, self.queue_size, self.temperature = hidden, dim, queue_size, temperature
         self.momentum, self.shuffle, self.symmetric = momentum, shuffle, symmetric
+        self.head_norm = head_norm
         features = encoder.output_shape[-1]
         head = heads.mlp(
-            features, hidden, dim, depth=2 if hidden else 1, batch_norm=False, output_bias=True, name="head"
+            features, hidden, dim, depth=2 if hidden else 1, batch_norm=head_norm, output_bias=True, name="head"
         )
         self.query_encoder = heads.attach(encoder, head)
         self.key_encoder = teacher.copy(self.query_encoder)

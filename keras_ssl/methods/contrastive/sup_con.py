@@ -25,6 +25,9 @@ class SupCon(Method):
     `keras.Sequential([model.encoder, model.classifier]).predict(images)`, which returns logits `(batch, classes)`;
     `model.predict` returns features, as for every method. The terms `contrastive` and `cross_entropy` are logged.
 
+    The views of the batch are compared with each other only: the authors' later variant with a queue of keys and their
+    labels, as in MoCo, is not built.
+
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`.
         augment: layer from images to two views, or more; `keras_ssl.augment.cifar` for CIFAR.
