@@ -13,6 +13,7 @@ from tests.reference import optimizers as reference
 # Keras's own saving meets NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 
+KINDS = [optimizers.LARS, optimizers.SGD, optimizers.Adam, optimizers.AdamW]
 STEPS, WARMUP = 25, 5
 SHAPES = {"conv/kernel": (3, 3, 2, 4), "dense/kernel": (5, 4), "head/kernel": (4, 3), "bn/gamma": (6,), "scalar": ()}
 VECTORS = ["bn/gamma", "scalar"]
@@ -73,6 +74,12 @@ CASES = {
         lambda **k: optimizers.LARS(schedule(), 0.8, 0.02, trust=0.05, nesterov=True, exclude_vectors=False, **k),
         lambda w: reference.lars(w, gradients, excluded(), rates(schedule()), 0.8, 0.02, 0.05, True),
     ),
+    "lars of two rates": (
+        lambda **k: optimizers.LARS(schedule(), weight_decay=0.02, trust=0.05, excluded_rate=0.1, **k),
+        lambda w: reference.lars(
+            w, gradients, excluded(*VECTORS), rates(schedule()), 0.9, 0.02, 0.05, False, excluded_rate=0.1
+        ),
+    ),
     "sgd": (
         lambda **k: optimizers.SGD(schedule(), weight_decay=0.02, **k),
         lambda w: reference.sgd(w, gradients, excluded(), rates(schedule()), 0.9, 0.02, False),
@@ -80,6 +87,20 @@ CASES = {
     "sgd nesterov": (
         lambda **k: optimizers.SGD(schedule(), 0.8, 0.02, True, exclude="head/.*nel$", exclude_vectors=True, **k),
         lambda w: reference.sgd(w, gradients, excluded("head", *VECTORS), rates(schedule()), 0.8, 0.02, True),
+    ),
+    "sgd of a constant rate": (
+        lambda **k: optimizers.SGD(schedule(), weight_decay=0.02, constant_rates={"he.d/": 0.2, "e": 0.1}, **k),
+        lambda w: reference.sgd(
+            w, gradients, excluded(), rates(schedule()), 0.9, 0.02, False, constant={0: 0.1, 1: 0.1, 2: 0.2}
+        ),
+    ),
+    "adam": (
+        lambda **k: optimizers.Adam(schedule(), weight_decay=0.5, exclude="head", **k),
+        lambda w: reference.adam(w, gradients, excluded("head"), rates(schedule()), 0.5),
+    ),
+    "adam without vectors": (
+        lambda **k: optimizers.Adam(schedule(), 0.5, 0.8, 0.95, 1e-3, exclude_vectors=True, **k),
+        lambda w: reference.adam(w, gradients, excluded(*VECTORS), rates(schedule()), 0.5, 0.8, 0.95, 1e-3),
     ),
     "adamw": (
         lambda **k: optimizers.AdamW(schedule(), optimizers.cosine(0.04, 0.4, STEPS), exclude=["head"], **k),
@@ -106,7 +127,7 @@ def test_follows_the_papers_loop(case, mode):
     make, loop = CASES[case]
     weights, variables = start()
     # Schedules are float32, and so is Keras's 0.999 of Adam, whose 1 - 0.999 has 5 digits then.
-    equal(run(make(), variables, mode=mode), loop(weights), 1e-4 if case == "adamw" else 1e-6)
+    equal(run(make(), variables, mode=mode), loop(weights), 1e-4 if case in ("adam", "adamw") else 1e-6)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -155,15 +176,16 @@ def test_trains_and_saves_with_a_model(case, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("kind", [optimizers.LARS, optimizers.SGD, optimizers.AdamW])
+@pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_decayed_twice(kind):
     """Without a gradient and momentum the weights shrink by exactly what the rule says."""
-    options = {} if kind is optimizers.AdamW else {"momentum": 0.0}
+    options = {"momentum": 0.0} if kind in (optimizers.LARS, optimizers.SGD) else {}
     optimizer = kind(0.5, weight_decay=0.1, exclude_vectors=True, **options)
     w, b = keras.Variable(np.full((2, 2), 2.0)), keras.Variable(np.full((2,), 2.0))
     optimizer.apply([np.zeros((2, 2), "float32"), np.zeros(2, "float32")], [w, b])
-    shrunk = 2.0 * (1 - 0.5 * 1e-3) if kind is optimizers.LARS else 2.0 * (1 - 0.5 * 0.1)
-    np.testing.assert_allclose(w.numpy(), shrunk, rtol=1e-6)
+    # LARS and Adam divide by the size of the gradient, which is the decay alone here.
+    shrunk = {optimizers.LARS: 2.0 * (1 - 0.5 * 1e-3), optimizers.Adam: 2.0 - 0.5}.get(kind, 2.0 * (1 - 0.5 * 0.1))
+    np.testing.assert_allclose(w.numpy(), shrunk, rtol=1e-5)
     np.testing.assert_array_equal(b.numpy(), 2.0)
 
 
@@ -175,7 +197,13 @@ def test_lars_survives_zeros():
     np.testing.assert_array_equal(ones.numpy(), 1.0)
 
 
-@pytest.mark.parametrize("kind", [optimizers.LARS, optimizers.SGD, optimizers.AdamW])
+def test_patterns_of_constant_rates_have_to_match():
+    optimizer = optimizers.SGD(0.1, constant_rates={"predictor": 0.2, "projector": 0.1})
+    with pytest.raises(ValueError, match="'projector', which no variable's path matches.*predictor"):
+        optimizer.build([keras.Variable(np.ones(2), name="predictor")])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_half_precision_weights_have_norms_in_float32(kind):
     w = keras.Variable(np.full((300, 300), 2.0), dtype="float16")  # the sum of squares is over float16's largest
     kind(0.5, weight_decay=0.1).apply([np.full((300, 300), 2.0, "float16")], [w])
@@ -220,7 +248,7 @@ def test_accumulated_gradients_step_once(case):
             np.testing.assert_allclose(v.numpy(), b - float(schedule()(1)) * (x + 0.02 * b), rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [optimizers.LARS, optimizers.SGD, optimizers.AdamW])
+@pytest.mark.parametrize("kind", KINDS)
 def test_sparse_gradients_of_an_embedding(kind):
     layer = keras.layers.Embedding(6, 3)
     layer.build()
@@ -244,7 +272,7 @@ def test_clipping_of_the_base_class_still_works():
     np.testing.assert_allclose(w.numpy(), 0.5, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [optimizers.LARS, optimizers.SGD, optimizers.AdamW])
+@pytest.mark.parametrize("kind", KINDS)
 def test_two_replicas_equal_one(kind, two_replicas):
     keras.config.set_dtype_policy("float64")
     x, y = np.random.default_rng(0).normal(size=(2, 16, 4))
@@ -272,6 +300,9 @@ def test_warmup_cosine(peak, steps, warmup, final):
         found, [reference.warmup_cosine(t, peak, steps, warmup, final) for t in points], rtol=1e-5, atol=1e-6 * peak
     )
     assert found[points.index(warmup)] == pytest.approx(peak) and found[-1] == pytest.approx(final, abs=1e-7 * peak)
+    ahead = optimizers.warmup_cosine(peak, steps, warmup, final, start=0.4 * peak)
+    expected = [reference.warmup_cosine(t, peak, steps, warmup, final, 0.4 * peak) for t in points]
+    np.testing.assert_allclose([float(ahead(t)) for t in points], expected, rtol=1e-5, atol=1e-6 * peak)
     again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
     assert again.get_config() == schedule.get_config()
 
@@ -294,11 +325,17 @@ def test_scale():
     (lambda: optimizers.LARS(0.1, momentum=-1), "momentum=-1"),
     (lambda: optimizers.LARS(0.1, trust="x"), "trust=x"),
     (lambda: optimizers.LARS(0.1, exclude=3), "exclude=3"),
+    (lambda: optimizers.LARS(0.1, excluded_rate=-1), "excluded_rate=-1"),
     (lambda: optimizers.SGD(0.1, weight_decay=-1e-4), "weight_decay=-0.0001"),
+    (lambda: optimizers.SGD(0.1, constant_rates=["head"]), r"constant_rates=\['head'\]"),
+    (lambda: optimizers.SGD(0.1, constant_rates={"head": -0.1}), r"constant_rates\['head'\]=-0.1"),
+    (lambda: optimizers.Adam(0.1, weight_decay=None), "weight_decay=None"),
+    (lambda: optimizers.Adam(0.1, beta_2=2), "beta_2=2"),
     (lambda: optimizers.AdamW(0.1, weight_decay=None), "weight_decay=None"),
     (lambda: optimizers.AdamW(0.1).exclude_from_weight_decay(var_names=["bias"]), "bias"),
     (lambda: optimizers.warmup_cosine(0.0, 10), "peak=0.0"),
     (lambda: optimizers.warmup_cosine(0.1, 10, 10), "warmup=10"),
+    (lambda: optimizers.warmup_cosine(0.1, 10, 5, start=0.2), "start=0.2, peak=0.1"),
     (lambda: optimizers.cosine(0.0, 1.0, 10), "start=0.0"),
     (lambda: optimizers.scale(0.1, 0), "batch_size=0"),
     (lambda: optimizers.scale(0.1, 8, rule="cubic"), "cubic"),

@@ -8,10 +8,10 @@ from keras_ssl.checks import is_number
 from keras_ssl.optimizers.exclusion import check_not_negative
 
 
-def warmup_cosine(peak, steps, warmup=0, final=0.0):
-    """Linear warm-up from 0 to `peak`, then half a cosine down to `final` (SGDR, https://arxiv.org/abs/1608.03983).
+def warmup_cosine(peak, steps, warmup=0, final=0.0, start=0.0):
+    """Linear warm-up to `peak`, then half a cosine down to `final` (SGDR, https://arxiv.org/abs/1608.03983).
 
-    Step t of the warm-up has `peak * t / warmup`; afterwards
+    Step t of the warm-up has `start + (peak - start) * t / warmup`; afterwards
     `final + (peak - final) * (1 + cos(pi * (t - warmup) / (steps - warmup))) / 2`, and `final` from `steps` on.
 
     Args:
@@ -20,6 +20,7 @@ def warmup_cosine(peak, steps, warmup=0, final=0.0):
             counts batches, not updates.
         warmup: int >= 0 and less than `steps`, steps of the warm-up.
         final: float >= 0, the learning rate at the end.
+        start: float from 0 to `peak`, the learning rate at step 0 of the warm-up.
 
     Returns:
         a `keras.optimizers.schedules.LearningRateSchedule`.
@@ -33,11 +34,13 @@ def warmup_cosine(peak, steps, warmup=0, final=0.0):
     ```
     """
     _check_positive(peak=peak, steps=steps)
-    check_not_negative(final=final)
+    check_not_negative(final=final, start=start)
+    if start > peak:
+        raise ValueError(f"start must be at most peak. Received: start={start}, peak={peak}")
     if not is_number(warmup) or not 0 <= warmup < steps:
         raise ValueError(f"warmup must be in [0, steps). Received: warmup={warmup}, steps={steps}")
     return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
+        initial_learning_rate=float(start),
         decay_steps=steps - warmup,
         alpha=final / peak,
         warmup_target=float(peak),

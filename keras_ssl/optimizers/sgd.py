@@ -1,5 +1,7 @@
 """SGD with the weight decay of the papers: a term of the gradient."""
 
+import re
+
 import keras
 from keras import ops
 
@@ -28,19 +30,24 @@ class SGD(Exclusion, keras.optimizers.SGD):
         exclude: str or list of str: parts or regular expressions of paths of variables without weight decay.
         exclude_vectors: whether variables of rank 0 and 1 (biases, scales and offsets of normalisation) have no
             weight decay either. False as in the papers' code.
+        constant_rates: dict from str to float >= 0, learning rates that stay as they are, whatever the schedule, of
+            the variables whose path has the key as a part or matches it as a regular expression; where several keys
+            do, the first counts. SimSiam (https://arxiv.org/abs/2011.10566) keeps that of its predictor.
         **kwargs: arguments of every `keras.optimizers.Optimizer`.
 
     Raises:
-        ValueError: where an argument is out of its range.
+        ValueError: where an argument is out of its range, or a key of `constant_rates` matches no variable.
 
     Example:
     ```python
     optimizer = keras_ssl.optimizers.SGD(0.03, momentum=0.9, weight_decay=1e-4)
+    rate = keras_ssl.optimizers.warmup_cosine(0.05, steps=10_000)
+    optimizer = keras_ssl.optimizers.SGD(rate, weight_decay=1e-4, constant_rates={"predictor": 0.05})
     ```
     """
 
     def __init__(self, learning_rate=0.01, momentum=0.9, weight_decay=0.0, nesterov=False, exclude=None,
-                 exclude_vectors=False, name="sgd", **kwargs):
+                 exclude_vectors=False, name="sgd", constant_rates=None, **kwargs):
         check_share(momentum=momentum)
         check_not_negative(weight_decay=weight_decay, **fixed(learning_rate))
         check_flags(nesterov=nesterov)
@@ -48,9 +55,42 @@ class SGD(Exclusion, keras.optimizers.SGD):
             learning_rate, momentum=float(momentum), nesterov=nesterov, weight_decay=weight_decay, name=name, **kwargs
         )
         self._set_exclusion(exclude, exclude_vectors)
+        self.constant_rates = _checked(constant_rates)
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._constant = {}
+        for pattern, rate in reversed((self.constant_rates or {}).items()):
+            found = {i: rate for i, variable in enumerate(variables) if re.search(pattern, variable.path)}
+            if not found:
+                raise ValueError(
+                    f"constant_rates has the key {pattern!r}, which no variable's path matches: take a part of a path "
+                    f"of those that train. Received: constant_rates={self.constant_rates}, "
+                    f"paths={[variable.path for variable in variables]}"
+                )
+            self._constant |= found
 
     def update_step(self, gradient, variable, learning_rate):
         if self.weight_decay and not self._excludes(variable):
             # An embedding's sparse gradient becomes dense: every row decays.
             gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype) + self.weight_decay * variable
-        super().update_step(gradient, variable, learning_rate)
+        super().update_step(
+            gradient, variable, self._constant.get(self._get_variable_index(variable), learning_rate)
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "constant_rates": self.constant_rates}
+
+
+def _checked(constant_rates):
+    if constant_rates is None:
+        return None
+    if not isinstance(constant_rates, dict) or not all(isinstance(key, str) and key for key in constant_rates):
+        raise ValueError(
+            "constant_rates must be a dict from parts or regular expressions of variables' paths to floats, or None. "
+            f"Received: constant_rates={constant_rates!r}"
+        )
+    check_not_negative(**{f"constant_rates[{key!r}]": rate for key, rate in constant_rates.items()})
+    return {key: float(rate) for key, rate in constant_rates.items()}

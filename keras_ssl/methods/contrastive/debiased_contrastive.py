@@ -31,7 +31,7 @@ class DebiasedContrastive(Method):
 
     >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
     >>> model = keras_ssl.DebiasedContrastive(encoder, keras_ssl.augment.cifar(32), tau_plus=0.1)
-    >>> model.compile(optimizer=keras.optimizers.Adam(1e-3, weight_decay=1e-6))
+    >>> model.compile(optimizer=keras_ssl.optimizers.Adam(1e-3, weight_decay=1e-6))
     """
 
     view_counts = (2, None)

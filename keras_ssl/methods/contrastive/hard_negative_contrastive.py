@@ -28,7 +28,7 @@ class HardNegativeContrastive(DebiasedContrastive):
 
     >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
     >>> model = keras_ssl.HardNegativeContrastive(encoder, keras_ssl.augment.cifar(32), beta=1.0, tau_plus=0.1)
-    >>> model.compile(optimizer=keras.optimizers.Adam(1e-3, weight_decay=1e-6))
+    >>> model.compile(optimizer=keras_ssl.optimizers.Adam(1e-3, weight_decay=1e-6))
     """
 
     def __init__(self, encoder, augment=None, beta=1.0, steps=None, **kwargs):
