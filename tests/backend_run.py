@@ -17,16 +17,13 @@ import numpy as np
 import keras_ssl
 from tests.test_every_method import (
     BATCH,
-    ENCODERS,
     METHODS,
     SIZE,
     images,
     moving,
-    options,
+    new,
     pipeline,
-    small_encoder,
     state,
-    views,
 )
 
 # All can be compared: what a step draws is a hash, the same on every backend. (But for W-MSE's order, which changes
@@ -86,7 +83,7 @@ def train(name, variables, policy="float32", **compile):
 
 def make(name, optimizer=None, **compile):
     keras.utils.set_random_seed(0)
-    model = getattr(keras_ssl, name)(ENCODERS.get(name, small_encoder)(), views(name), **options(name))
+    model = new(name)
     model.compile(optimizer=optimizer or keras.optimizers.SGD(0.05, momentum=0.9), **compile)
     return model
 

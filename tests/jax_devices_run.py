@@ -11,8 +11,7 @@ import jax
 import keras
 import numpy as np
 
-import keras_ssl
-from tests.test_every_method import ENCODERS, options, pipeline, small_encoder, state, views
+from tests.test_every_method import new, pipeline, state
 
 
 def main(out, *names):
@@ -25,7 +24,7 @@ def main(out, *names):
 
 def train(name, devices):
     keras.utils.set_random_seed(0)
-    model = getattr(keras_ssl, name)(ENCODERS.get(name, small_encoder)(), views(name), **options(name))
+    model = new(name)
     model.compile(optimizer=keras.optimizers.SGD(0.05, momentum=0.9))
     losses = model.fit(pipeline(), epochs=2, verbose=0).history["loss"]
     spread = {len(v.value.sharding.device_set) for v in model.variables}

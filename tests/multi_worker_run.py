@@ -191,8 +191,7 @@ def make(name, strategy, seed=0, **compile):
     sizes = {key: value for key, value in sizes.items() if key in every.METHODS[name]}
     with strategy.scope():
         keras.utils.set_random_seed(seed)
-        encoder = every.ENCODERS.get(name, every.small_encoder)()
-        model = getattr(keras_ssl, name)(encoder, every.views(name), **every.options(name) | sizes)
+        model = every.new(name, **sizes)
         model.compile(optimizer=keras.optimizers.SGD(0.05, momentum=0.9), **compile)
     return model
 

@@ -282,6 +282,14 @@ def test_the_loss_is_the_papers():
     assert float(model({"views": views}, training=True)["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
+def test_projector_and_prototypes_are_those_of_the_paper():
+    model = keras_ssl.SwAV(any_size_encoder())
+    layers = model.projector.layers
+    assert [type(layer).__name__ for layer in layers] == ["Dense", "BatchNormalization", "ReLU", "Dense"]
+    assert [(layer.units, layer.use_bias) for layer in layers if hasattr(layer, "units")] == [(2048, True), (128, True)]
+    assert model.prototypes.kernel.shape == (128, 3000) and len(model.prototypes.weights) == 1  # no bias
+
+
 def test_the_queue_joins_when_it_is_full_and_its_time_has_come():
     for start, joins in ((0, 3), (5, 5)):  # of 20 entries, full after three batches of 8
         model = make(queue_size=20, queue_start=start)
@@ -330,7 +338,7 @@ def usage_after_training(iterations):
     """The entropy of the prototypes' mean assignment after 60 steps, in parts of log K."""
     keras.utils.set_random_seed(0)
     model = make(iterations=iterations, prototype_count=8)
-    model.compile(optimizer=keras.optimizers.SGD(0.5, momentum=0.9))
+    model.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
     draw = np.random.default_rng(0)
     smooth = draw.uniform(0, 255, (32, 2, 2, 3)).repeat(4, axis=1).repeat(4, axis=2)
     for _ in range(60):
@@ -342,8 +350,8 @@ def usage_after_training(iterations):
 
 
 def test_softmax_targets_collapse_and_sinkhorns_do_not():
-    assert usage_after_training(iterations=0) < 0.5
-    assert usage_after_training(iterations=3) > 0.75
+    assert usage_after_training(iterations=0) < 0.02  # 0 to 0.002 for other seeds
+    assert usage_after_training(iterations=3) > 0.92  # 0.97 to 0.99
 
 
 def test_resnets_of_any_size_take_crops_predict_and_are_exported(tmp_path):

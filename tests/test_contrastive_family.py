@@ -114,6 +114,20 @@ def test_the_head_of_the_debiased_is_the_authors(name):
     assert output.units == 5 and output.use_bias
 
 
+def test_every_option_of_align_uniform_is_used():
+    options = {"align_weight": 3.0, "uniform_weight": 0.7, "power": 1.5, "scale": 3.0}
+    model = make("AlignUniform", **options)
+    a, b = together(model)
+    align = np.mean(reference.alignment(a, b, 1.5))
+    uniform = (reference.uniformity(a, 3.0) + reference.uniformity(b, 3.0)) / 2
+    found = outputs(model)
+    assert float(found["alignment"]) == pytest.approx(align, rel=1e-4)
+    assert float(found["uniformity"]) == pytest.approx(uniform, rel=1e-4)
+    assert float(found["loss"]) == pytest.approx(3.0 * align + 0.7 * uniform, rel=1e-4)
+    for name, default in {"align_weight": 1.0, "uniform_weight": 1.0, "power": 2.0, "scale": 2.0}.items():
+        assert loss_of(make("AlignUniform", **options | {name: default})) != pytest.approx(loss_of(model), rel=1e-3)
+
+
 @pytest.mark.parametrize("name", ["AlignUniform", "InvaSpread"])
 def test_the_head_is_linear(name):
     (output,) = make(name).projector.layers

@@ -1,5 +1,7 @@
 """NNCLR, PCL, MoCHi and i-Mix: arXiv 2104.14548, 2005.04966, 2010.01028, 2010.08887."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from keras import ops
 import keras_ssl
 from keras_ssl import losses
 from keras_ssl.augment.rows import row_seeds
-from keras_ssl.methods.contrastive.pcl import PCLClusters, concentrations, spherical_kmeans
+from keras_ssl.methods.contrastive.pcl import PCLClusters, cohesion, concentrations, spherical_kmeans
 from tests.reference import instances as reference
 from tests.reference.losses import cosine_regression, gradient, info_nce
 from tests.test_distribute import on_replicas
@@ -72,6 +74,15 @@ def assert_alike(first, second, steps=2, **columns):
 # The losses
 
 
+def sohn(queries, keys, penalty):
+    """The N-pair loss as its paper has it: of vectors of any length, which the penalty keeps short."""
+    losses = []
+    for i, query in enumerate(queries):
+        wrong = sum(np.exp(query @ keys[j] - query @ keys[i]) for j in range(len(keys)) if j != i)
+        losses.append(np.log(1 + wrong) + penalty / 2 * (query @ query + keys[i] @ keys[i]))
+    return np.mean(losses)
+
+
 PARTNER, SHARE = np.array([2, 0, 3, 1]), np.array([0.9, 0.5, 1.0, 0.7])
 CASES = {
     "n_pair": (losses.n_pair, reference.n_pair, [(4, 3), (4, 3)], (0.2,), 2),
@@ -79,6 +90,14 @@ CASES = {
         lambda q, k, queue, *rest: losses.n_pair(q, k, 0.3, queue, *rest),
         lambda q, k, queue, *rest: reference.n_pair(q, k, 0.3, queue, *rest),
         [(4, 3), (4, 3), (6, 3)], (PARTNER, SHARE), 2,
+    ),
+    "n_pair of vectors as they are": (
+        lambda *x: losses.n_pair(*x, 1.0, normalise=False, penalty=0.3), lambda *x: sohn(*x, 0.3), [(4, 3)] * 2, (), 2
+    ),
+    "n_pair with a penalty": (
+        lambda *x: losses.n_pair(*x, 0.3, penalty=0.2),
+        lambda q, k: reference.n_pair(q, k, 0.3) + 0.1 * np.mean(np.sum(q**2 + k**2, axis=1)),
+        [(4, 3)] * 2, (), 2,
     ),
     "mixed_cosine_regression": (
         losses.mixed_cosine_regression, reference.mixed_cosine_regression, [(4, 3)] * 3, (SHARE,), 1
@@ -116,6 +135,7 @@ def test_losses_are_float32_inside():
     q, k, queue = (ops.cast(vectors(4, 8, seed=seed), "float16") for seed in range(3))
     for loss in (
         lambda *x: losses.n_pair(*x[:2], 0.2, x[2], PARTNER, SHARE),
+        lambda *x: losses.n_pair(*x[:2], 1.0, normalise=False, penalty=0.3),
         lambda *x: losses.mixed_cosine_regression(*x, SHARE),
         lambda *x: losses.info_nce_synthetic(*x, x[2][:, None]),
         lambda *x: losses.proto_nce(x[0], x[2], ops.ones(4), PARTNER),
@@ -125,6 +145,42 @@ def test_losses_are_float32_inside():
         assert float(loss(q, k, queue)) == pytest.approx(float(loss(*high)), rel=1e-6)
 
 
+EXTREME = {  # the loss of queries, keys and a queue, and what it must be
+    "info_nce": (lambda *x: losses.info_nce(*x, 0.01), lambda *x: info_nce(*x, 0.01)),
+    "info_nce_in_batch": (
+        lambda q, k, queue: losses.info_nce_in_batch(q, k, 0.01),
+        lambda q, k, queue: 0.02 * reference.n_pair(q, k, 0.01),
+    ),
+    "n_pair": (
+        lambda q, k, queue: losses.n_pair(q, k, 0.01, queue), lambda q, k, queue: reference.n_pair(q, k, 0.01, queue)
+    ),
+    "info_nce_synthetic": (
+        lambda q, k, queue: losses.info_nce_synthetic(q, k, queue, ops.stack([queue] * 6), 0.01),
+        lambda q, k, queue: reference.info_nce_synthetic(q, k, queue, [queue] * 6, 0.01),
+    ),
+    "symmetric_info_nce": (
+        lambda q, k, queue: losses.symmetric_info_nce(q, k, 100.0),
+        lambda q, k, queue: (reference.n_pair(q, k, 0.01) + reference.n_pair(k, q, 0.01)) / 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXTREME)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_extreme_temperatures_are_finite(name, sign):
+    """Cosines of 1 and -1 at t = 0.01: keys and queue are the queries, or their opposites."""
+    loss, expected = EXTREME[name]
+    rows = np.repeat(unit(vectors(3, 8)), 2, axis=0)
+    arrays = rows, sign * rows, np.concatenate([rows[:2], -rows[:2]])
+    q, k, queue = (tf.constant(x, "float32") for x in arrays)
+    with tf.GradientTape() as tape:
+        tape.watch([q, k])
+        value = loss(q, k, queue)
+    assert float(value) == pytest.approx(expected(*arrays), rel=1e-3, abs=1e-3)
+    slopes = [slope for slope in tape.gradient(value, [q, k]) if slope is not None]
+    assert slopes and np.isfinite(slopes).all()
+
+
 def test_the_mixed_loss_is_linear_in_the_share():
     q, k = vectors(4, 3), vectors(4, 3, seed=1)
     value = [float(losses.n_pair(q, k, 0.2, None, PARTNER, np.full(4, share))) for share in (0.0, 0.3, 1.0)]
@@ -132,14 +188,15 @@ def test_the_mixed_loss_is_linear_in_the_share():
     assert value[2] == float(losses.n_pair(q, k, 0.2))
 
 
-def test_n_pair_of_two_replicas_is_that_of_one(two_replicas):
+@pytest.mark.parametrize("options", [{}, {"normalise": False, "penalty": 0.3}])
+def test_n_pair_of_two_replicas_is_that_of_one(options, two_replicas):
     q, k, queue = (vectors(*shape, seed=seed) for seed, shape in enumerate([(4, 3), (4, 3), (5, 3)]))
     rest = q, k, PARTNER, SHARE
 
     def compute(q, k, partner, share):
         with tf.GradientTape() as tape:
             tape.watch([q, k])
-            loss = losses.n_pair(q, k, 0.2, tf.constant(unit(queue), "float32"), partner, share)
+            loss = losses.n_pair(q, k, 0.2, tf.constant(unit(queue), "float32"), partner, share, **options)
             mine = loss / keras_ssl.distribute.replicas()
         return loss, *tape.gradient(mine, [q, k])
 
@@ -208,8 +265,46 @@ def test_nnclr_neighbours_get_no_gradient_and_ties_go_to_the_first():
     np.testing.assert_array_equal(model.nearest(100 * entries), entries)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_nnclr_finds_the_nearest_in_float32_and_the_first_of_equals(dtype):
+    model = make("NNCLR", queue_size=40)
+    entries = unit(vectors(40, DIM, seed=1))
+    entries[0] = entries[30]  # the same entry twice
+    entries[[3, 17]] = [[0.96, 0.28, 0, 0, 0], [0.96, -0.28, 0, 0, 0]]  # as near to the first axis as each other
+    entries[[5, 9]] = [[0, 0, np.cos(0.01), np.sin(0.01), 0], [0, 0, 1, 0, 0]]  # both, in half precision, to the third
+    model.queue.entries.assign(entries)
+    queue = np.asarray(model.queue.read())
+    z = ops.cast(np.concatenate([[[2, 0, 0, 0, 0], [0, 0, 4, 0, 0]], 5 * entries, vectors(30, DIM, seed=2)]), dtype)
+    rows = np.asarray(ops.cast(z, "float32"), "float64")
+    expected = np.argmax(rows @ queue.astype("float64").T, axis=1)  # the first of equal ones
+    assert tuple(expected[:2]) == (3, 9)
+    near = model.nearest(z)
+    assert near.dtype == tf.float32
+    np.testing.assert_array_equal(near, queue[expected])
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_nnclr_finds_the_nearest_under_a_mixed_policy(policy, monkeypatch):
+    keras.config.set_dtype_policy(policy)
+    model, calls = make("NNCLR", queue_size=40), []
+    entries = np.repeat(vectors(10, DIM, seed=1), 4, axis=0)  # four each that half precision hardly tells apart
+    model.queue.entries.assign(unit(entries + 5e-4 * vectors(40, DIM)))
+    nearest = model.nearest
+    monkeypatch.setattr(model, "nearest", lambda z: calls.append((z, nearest(z))) or calls[-1][1])
+    queue = np.asarray(model.queue.read())
+    train(model, view(0), view(1))
+    assert len(calls) == 2
+    for z, near in calls:
+        assert z.dtype == policy.removeprefix("mixed_") and near.dtype == tf.float32
+        rows = np.asarray(ops.cast(z, "float32"), "float64")
+        np.testing.assert_array_equal(near, queue[np.argmax(rows @ queue.T, axis=1)])
+
+
 def test_nnclr_heads_are_the_papers():
     model = keras_ssl.NNCLR(encoder(), queue_size=8)
+    projector, predictor = model.projected.layers[-1], model.predictor
+    widths = [[layer.units for layer in m.layers if hasattr(layer, "units")] for m in (projector, predictor)]
+    assert widths == [[2048, 2048, 256], [4096, 256]]
     hidden = ["Dense", "BatchNormalization", "ReLU"]
     kinds = [[type(layer).__name__ for layer in m.layers] for m in (model.projected.layers[-1], model.predictor)]
     assert kinds == [2 * hidden + ["Dense", "BatchNormalization"], hidden + ["Dense"]]
@@ -229,24 +324,34 @@ def test_mochi_mixes_the_hardest_negatives_of_each_query():
     mixed = np.asarray(model.mix(3 * queries, queue))
     assert mixed.shape == (3, 70, DIM)
     np.testing.assert_allclose(np.linalg.norm(mixed, axis=-1), 1, atol=1e-5)
-    pairs, sides = set(), []
+    kinds, shares, sides = set(), [], []
     for query, rows in zip(queries, mixed):
         hardest = sorted(range(10), key=lambda j: -(query @ queue[j]))[:4]
-        for kind, row in enumerate(rows):
-            fits = []  # a unit vector between two others, a u + (1 - a) v before it was normalised
-            for first in hardest if kind < 40 else [None]:
-                for second in hardest:
-                    u, v = query if first is None else queue[first], queue[second]
-                    weights, error = np.linalg.lstsq(np.stack([u, v], axis=1), row, rcond=None)[:2]
-                    if (error < 1e-8).all() and (weights > -1e-5).all():
-                        fits.append((first, second, weights[0] / weights.sum(), v))
-            assert fits, (kind, row)
-            pairs |= {fit[:2] for fit in fits if kind < 40}
-            if kind >= 40:
-                assert fits[0][2] < 0.5 + 1e-5 and query @ row >= query @ fits[0][3] - 1e-6
-                sides.append(fits[0][2])
-    assert len(pairs) > 12 and np.ptp(sides) > 0.4
+        for row in rows[:40]:
+            same = [i for i, j in enumerate(hardest) if np.allclose(row, queue[j], atol=1e-5)]
+            fits = [(i, i) for i in same] or [
+                (i, j, share)
+                for i, j in itertools.combinations(range(4), 2)
+                if (share := share_of(row, queue[hardest[i]], queue[hardest[j]])) is not None
+            ]
+            assert len(fits) == 1, (fits, row)
+            kinds.add(fits[0][:2])
+            shares += fits[0][2:]
+        for row in rows[40:]:
+            fits = [(share, j) for j in hardest if (share := share_of(row, query, queue[j])) is not None]
+            assert len(fits) == 1, (fits, row)
+            share, other = fits[0]
+            assert share < 0.5 + 1e-5 and query @ row >= query @ queue[other] - 1e-6
+            sides.append(share)
+    assert len(kinds) == 10  # every pair of the four, and each of them with itself
+    assert np.ptp(shares) > 0.8 and np.ptp(sides) > 0.4
     assert not np.allclose(mixed, model.mix(queries, queue))  # new ones in every step
+
+
+def share_of(row, u, v):
+    """Of a unit vector between two others, a in `a u + (1 - a) v` before it was normalised; None if it is not."""
+    weights, error = np.linalg.lstsq(np.stack([u, v], axis=1), row, rcond=None)[:2]
+    return weights[0] / weights.sum() if error < 1e-8 and (weights > -1e-5).all() else None
 
 
 def test_mochi_loss_is_the_papers_and_starts_after_the_warm_up():
@@ -291,6 +396,20 @@ def test_i_mix_that_mixes_nothing_is_byol(cutmix):
     for a, b in zip(first.online.get_weights() + first.target.get_weights(), second.online.get_weights()
                     + second.target.get_weights()):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("cutmix", [False, True])
+@pytest.mark.parametrize("name", ["IMix", "IMixMoCo"])
+def test_i_mix_that_mixes_nothing_is_its_host_bit_by_bit(name, cutmix):
+    model, host = make(name, alpha=0, cutmix=cutmix), make(name)
+    host.mixing = lambda images, seeds: (images, None, None)
+    for seed in range(2):
+        views = view(seed), view(seed + 9)
+        assert train(model, *views) == train(host, *views)
+    for a, b in zip(model.variables, host.variables):
+        np.testing.assert_array_equal(a, b, err_msg=a.path)
+    mixed = make(name, cutmix=cutmix)
+    assert train(mixed, view(0), view(9)) != train(make(name, alpha=0), view(0), view(9))
 
 
 def test_i_mix_that_mixes_nothing_is_n_pairs():
@@ -348,6 +467,59 @@ def test_i_mix_is_the_papers(name, cutmix, monkeypatch):
             expected += np.mean(share * own + (1 - share) * others)
     assert len(mixes) == (2 if name == "IMixBYOL" else 1)
     assert loss == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name, options", [("IMix", {}), ("IMixMoCo", {}), ("IMixMoCo", {"symmetric": True}), ("IMixBYOL", {})]
+)
+def test_input_mix_changes_the_views_and_nothing_else(name, options):
+    model, plain, views = make(name, input_mix=2, **options), make(name, **options), [view(0), view(1)]
+    draws = model.draws.state.numpy()
+    mixed = keras_ssl.augment.mix_views(keras_ssl.augment.InputMix(2), views, row_seeds(model.draws, BATCH))
+    assert min(np.abs(new - old).max(axis=(1, 2, 3)).min() for new, old in zip(mixed, views)) > 1
+    plain.draws.state.assign(model.draws.state)
+    model.draws.state.assign(draws)
+    if name == "IMixMoCo":
+        plain.order.state.assign(model.order.state)
+    found, expected = model({"views": views}, training=True), plain({"views": mixed}, training=True)
+    assert float(found["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-6)
+    np.testing.assert_array_equal(model.draws.state, plain.draws.state)
+    assert float(found["loss"]) != pytest.approx(float(plain({"views": views}, training=True)["loss"]), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["IMix", "IMixMoCo", "IMixBYOL"])
+def test_without_input_mix_nothing_is_drawn_for_it(name):
+    model = make(name)
+    before = model.draws.state.numpy()
+    train(model, view(0), view(1))
+    assert (model.draws.state.numpy() - before).sum() == (2 if name == "IMixBYOL" else 1)  # a mixing of each query view
+    assert not any("input_mix" in v.path for v in model.variables)
+    with pytest.raises(ValueError, match="input_mix must be an int from 0. Received: input_mix=-1"):
+        make(name, input_mix=-1)
+
+
+def test_the_head_of_i_mix_is_the_authors():
+    model = keras_ssl.IMix(encoder())
+    of_moco = keras_ssl.IMixMoCo(encoder(), hidden=9, head_norm=True, queue_size=8)
+    for head, hidden in ((model.projector, 54), (of_moco.query_encoder.layers[-1], 9)):
+        first, norm, relu, last = head.layers
+        assert isinstance(norm, keras.layers.BatchNormalization) and isinstance(relu, keras.layers.ReLU)
+        assert (first.units, last.units) == (hidden, 128) and first.use_bias and last.use_bias
+
+
+def test_moco_can_have_a_batch_normalised_head():
+    kinds = lambda model: [type(layer).__name__ for layer in model.query_encoder.layers[-1].layers]
+    assert kinds(make("MoCoV2")) == ["Dense", "ReLU", "Dense"]
+    model = make("MoCoV2", head_norm=True)
+    assert kinds(model) == ["Dense", "BatchNormalization", "ReLU", "Dense"]
+    assert kinds(make("MoCoV2", head_norm=True, hidden=0)) == ["Dense"]
+    queue, views = np.asarray(model.queue.read()), (view(0), view(1))
+    queries, keys = (f(x, training=True).numpy() for f, x in zip((model.query_encoder, model.key_encoder), views))
+    assert train(model, *views) == pytest.approx(info_nce(queries, keys, queue, 0.2), rel=1e-4)
+    again = type(model).from_config(model.get_config())
+    assert again.head_norm and kinds(again) == kinds(model)
+    with pytest.raises(ValueError, match="head_norm must be True or False"):
+        make("MoCoV2", head_norm=1)
 
 
 # PCL
@@ -418,7 +590,7 @@ def test_pcl_of_one_point_a_cluster_is_info_nce_against_the_bank():
     assert float(losses.proto_nce(queries, *model.choose(0, index))) == pytest.approx(np.mean(expected), rel=1e-4)
 
 
-def test_concentrations_are_the_authors():
+def test_concentrations_are_the_authors_of_the_distances_to_unit_centres():
     rows, centroids = unit(vectors(40, DIM)), unit(vectors(7, DIM, seed=1))
     assignment = np.argmax(rows @ centroids.T, axis=1)
     centroids = np.concatenate([centroids, rows[:1]])
@@ -447,6 +619,34 @@ def test_k_means_finds_blobs_and_gets_better():
     assert all(later >= earlier - 1e-4 for earlier, later in zip(values, values[1:])) and values[-1] > values[0]
     same = np.repeat(rows[:2], 10, axis=0)  # empty clusters are filled again as far as can be
     assert np.isfinite(spherical_kmeans(same, 5, 5, np.random.default_rng(0))[0]).all()
+
+
+def test_pcl_clusterings_of_the_same_number_differ():
+    model = make("PCL", clusters=(5, 5))
+    callback = PCLClusters(images(), warmup=0, restarts=1, iterations=0)  # where k-means starts
+    callback.set_model(model)
+    callback.on_epoch_begin(0)
+    first, second = np.split(model.prototypes.numpy(), 2)
+    assert not np.isclose(first @ second.T, 1, atol=1e-5).any(axis=1).all()
+    assert (model.assignments[0].numpy() != model.assignments[1].numpy()).any()
+    before = model.prototypes.numpy()
+    callback.on_epoch_begin(0)  # a function of weights, seed and epoch
+    np.testing.assert_array_equal(model.prototypes, before)
+    callback.on_epoch_begin(1)
+    assert (model.prototypes.numpy() != before).any()
+
+
+def test_pcl_keeps_the_best_start_of_k_means():
+    model = make("PCL", clusters=(3, 7), samples=60)
+    rows = unit(vectors(60, DIM)).astype("float32")
+    callback = PCLClusters(None, restarts=5, iterations=2, seed=4)
+    callback.set_model(model)
+    centroids, assignment, phi = callback.cluster(1, 9, rows)
+    starts = [np.random.default_rng([4, 9, 1, n]) for n in range(5)]
+    tries = [cohesion(rows, *spherical_kmeans(rows, 7, 2, start)) for start in starts]
+    assert cohesion(rows, centroids, assignment) == max(tries) > min(tries) + 0.1
+    assert tries[0] < max(tries) > tries[-1]  # neither the first nor the last one
+    np.testing.assert_allclose(phi, reference.concentrations(rows, centroids, assignment, 0.2), rtol=1e-5)
 
 
 def images(count=24):

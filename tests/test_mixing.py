@@ -8,7 +8,8 @@ import tensorflow as tf
 from keras import ops
 
 from keras_ssl import distribute
-from keras_ssl.augment import RandomResizedCrop, View, Views, mixing
+from keras_ssl.augment import RandomResizedCrop, View, Views, fold, mixing
+from keras_ssl.augment.rows import row_seeds
 from tests.reference import augment as reference_augment
 from tests.reference import mixing as reference
 
@@ -145,6 +146,113 @@ def test_two_views_of_an_image_are_mixed():
     first, second, share = images(), images(seed=1), np.linspace(0, 1, 8).astype("float32")
     expected = [reference.mixup(*row) for row in zip(first, second, share)]
     np.testing.assert_allclose(numpy(mixing.mixup(first, second, share)), expected, atol=1e-3)
+
+
+# InputMix
+
+
+def input_mix(x, s, count, own):
+    """In loops: an image and those that follow it in the circle."""
+    after = reference.circle([reference_augment.uniform(row, 1)[0] for row in s])
+    found = []
+    for i, row in enumerate(s):
+        parts = [-np.log(1 - draw) for draw in reference_augment.uniform(reference_augment.fold(row, 0), count + 1)]
+        weights = (1 - own) * np.array(parts) / sum(parts)
+        image, other = (own + weights[0]) * x[i].astype("float64"), i
+        for weight in weights[1:]:
+            other = after[other]
+            image = image + weight * x[other]
+        found.append(image)
+    return found
+
+
+@pytest.mark.parametrize("count, own", [(1, 0.5), (2, 0.5), (3, 0.2), (2, 0.0)])
+def test_input_mix_is_that_of_the_reference(count, own):
+    x, s = images(), seeds()
+    found = mixing.InputMix(count, own)(x, seeds=s)
+    assert found.dtype == tf.float32
+    np.testing.assert_allclose(found, input_mix(x, s, count, own), atol=1e-2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_the_weights_of_input_mix_sum_to_one_and_the_own_is_the_principal(count):
+    n = 2000
+    x = np.eye(n, dtype="float32")[:, None, None, :]  # every image has a channel of its own, so a mixture shows weights
+    weights = numpy(mixing.InputMix(count)(x, seeds=seeds(n)))[:, 0, 0, :]
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
+    own = np.diag(weights)
+    assert own.min() >= 0.5 and len(np.unique(own)) > 0.99 * n  # of each image another one
+    assert (np.count_nonzero(weights, axis=1) == count + 1).all()  # so many others, each once, and never itself
+    assert (np.count_nonzero(weights, axis=0) == count + 1).all()  # each image is in as many others
+    # the moments and the marginal of the Dirichlet distribution (1, ..., 1)
+    assert scipy.stats.kstest(2 * own - 1, scipy.stats.beta(1, count).cdf).pvalue > 1e-3
+    rest = 2 * np.sort(weights - np.diag(own), axis=1)[:, -count:]
+    assert rest.mean() == pytest.approx(1 / (count + 1), rel=0.05)
+    assert (rest**2).mean() == pytest.approx(2 / ((count + 1) * (count + 2)), rel=0.1)
+
+
+def test_input_mix_that_keeps_all_and_of_an_image_alone():
+    np.testing.assert_array_equal(mixing.InputMix(2, own=1)(images(), seeds=seeds()), images())  # bit for bit
+    np.testing.assert_allclose(mixing.InputMix(2)(images(1), seeds=seeds(1)), images(1), atol=1e-3)
+
+
+def test_the_same_seeds_give_the_same_input_mix():
+    x, s, layer = images(), seeds(), mixing.InputMix(2)
+    expected = numpy(layer(x, seeds=s))
+    data = tf.data.Dataset.from_tensors({"image": x, "seed": s}).map(layer, num_parallel_calls=2)
+    order = np.random.default_rng(0).permutation(8)
+    moved = tf.gather(layer(x[order], seeds=s[order]), np.argsort(order))
+    for found in (tf.function(layer)(x, s), tf.function(layer, jit_compile=True)(x, s), next(iter(data)), moved):
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(mixing.InputMix(3, 0.7, False)))
+    assert (again.count, again.own, again.across) == (3, 0.7, False)
+    np.testing.assert_array_equal(again(x, seeds=s), mixing.InputMix(3, 0.7)(x, seeds=s))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    np.testing.assert_array_equal(mixing.InputMix(2)(x, seeds=s), expected)
+
+
+def test_input_mix_mixes_all_views():
+    views, s = [np.full((4, 2, 2, 1), 100.0), np.zeros((4, 2, 2, 1))], seeds(4)
+    first, second = mixing.mix_views(mixing.InputMix(2), views, s)
+    assert first.shape == second.shape == (4, 2, 2, 1)
+    found = np.concatenate([first, second])
+    both = np.concatenate([fold(s, 0), fold(s, 1)])
+    np.testing.assert_allclose(found, input_mix(np.concatenate(views), both, 2, 0.5), atol=1e-3)
+    assert (found[:4] >= 50).all() and (found[4:] <= 50).all()  # its own view is the principal part
+    assert found[:4].min() < 99 and found[4:].max() > 1  # and of the other view something is in it
+
+
+def test_input_mix_of_two_replicas_is_that_of_one(two_replicas):
+    x, second, s = images(), images(seed=1), seeds()
+    whole = numpy(mixing.InputMix(2)(x, seeds=s))
+    generator = keras.random.SeedGenerator(3)
+    views = [numpy(view) for view in mixing.mix_views(mixing.InputMix(2), [x, second], row_seeds(generator, 8))]
+    with two_replicas.scope():
+        layer, own, generator = mixing.InputMix(2), mixing.InputMix(2, across=False), keras.random.SeedGenerator(3)
+
+    def local():
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        cut = lambda x: tf.slice(x, [4 * number] + [0] * (x.ndim - 1), [4, *x.shape[1:]])
+        rows = row_seeds(generator, 4, distribute.first_row(4))
+        mixed = mixing.mix_views(layer, [cut(x), cut(second)], rows)
+        return layer(cut(x), seeds=cut(s)), *mixed, own(cut(x), seeds=cut(s))
+
+    parts = two_replicas.run(tf.function(local))
+    found = [np.concatenate([x.numpy() for x in two_replicas.experimental_local_results(part)]) for part in parts]
+    for part, expected in zip(found, [whole, *views]):
+        np.testing.assert_allclose(part, expected, atol=1e-3)
+    halves = [input_mix(x[half], s[half], 2, 0.5) for half in (slice(0, 4), slice(4, 8))]
+    np.testing.assert_allclose(found[3], np.concatenate(halves), atol=1e-2)
+
+
+@pytest.mark.parametrize("options, match", [
+    ({"count": 0}, "count must be a positive int. Received: count=0"),
+    ({"own": 1.5}, "own must be a finite number from 0 to 1. Received: own=1.5"),
+    ({"across": 1}, "across must be True or False"),
+])  # fmt: skip
+def test_input_mix_says_what_is_wrong(options, match):
+    with pytest.raises(ValueError, match=match):
+        mixing.InputMix(**options)
 
 
 # The same mixtures everywhere

@@ -142,6 +142,20 @@ def test_the_target_follows_along_a_straight_line():
             np.testing.assert_allclose(slow, value, rtol=1e-5, atol=1e-5, err_msg=f"step {step}: {slow.path}")
 
 
+def test_head_and_prototypes_are_those_of_the_paper():
+    model = keras_ssl.MSN(vit())
+    block = ["Dense", "BatchNormalization", "Activation"]
+    for head in (model.head, model.target.layers[-1]):
+        assert [type(layer).__name__ for layer in head.layers] == [*block, *block, "Dense"]
+        assert [layer.units for layer in head.layers if hasattr(layer, "units")] == [2048, 2048, 256]
+        activations = [layer.activation for layer in head.layers if type(layer).__name__ == "Activation"]
+        assert activations == [keras.activations.gelu] * 2
+    kernel = model.prototypes.kernel.numpy()  # uniform in +- 1 / sqrt(256)
+    assert kernel.shape == (256, 1024)
+    assert 0.999 / 16 < np.abs(kernel).max() <= 1 / 16 and abs(kernel.mean()) < 1e-3
+    assert kernel.std() == pytest.approx(1 / 16 / np.sqrt(3), rel=0.01)
+
+
 def test_encoders_without_a_class_token_are_refused():
     with pytest.raises(ValueError, match="pooling='token'"):
         make(encoder=vit(pooling="mean"))

@@ -307,7 +307,10 @@ def test_the_floor_is_a_views_own_and_stops_its_negatives():
     assert floored.tolist() == [True, False, False, False] * 2
     floor = np.exp(np.log(count) - 1 / t)
     rows = reference.debiased(a, a, t, tau_plus)
-    assert rows[0] == pytest.approx(np.log(1 + floor / np.exp(1 / t)))
+    at_the_floor = np.log(1 + floor / np.exp(1 / t))  # of both views of the image
+    assert rows[0] == pytest.approx(at_the_floor)
+    found = float(losses.debiased(a, a, t, tau_plus))
+    assert found == pytest.approx((2 * at_the_floor + sum(rows[1:4]) + sum(rows[5:])) / 8, rel=1e-6)
 
     def of_row_zero(others):
         negatives = losses.negatives.log_sum_exp(others, negative)

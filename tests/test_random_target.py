@@ -23,6 +23,24 @@ def make(**compile):
     return model
 
 
+def test_a_target_of_the_same_weights_is_refused():
+    def seeded(kernel, other):
+        images = keras.Input((8, 8, 3))
+        x = keras.layers.Conv2D(4, 3, kernel_initializer=keras.initializers.GlorotUniform(seed=kernel))(images)
+        x = keras.layers.Conv2D(4, 3, kernel_initializer=keras.initializers.GlorotUniform(seed=other))(x)
+        return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x), name="seeded")
+
+    options = {"hidden": 4, "dim": 3}
+    with pytest.raises(ValueError, match="config of 'seeded' has the same: build it with initializers that have no"):
+        keras_ssl.BYOL(seeded(0, 1), random_target=True, **options)
+    keras_ssl.BYOL(seeded(0, 1), **options)
+    model = keras_ssl.BYOL(seeded(0, None), random_target=True, **options)  # one of two is another
+    assert np.abs(model.target.layers[1].weights[2] - model.encoder.weights[2]).max() > 0.01
+    images = keras.Input((8, 8, 3))
+    bare = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))  # nothing to draw but the head
+    keras_ssl.BYOL(bare, random_target=True, **options)
+
+
 def moving(path):
     return "moving" in path
 

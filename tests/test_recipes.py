@@ -171,8 +171,10 @@ def test_recipes_have_the_numbers_of_the_papers():
         return [row[0] if row else 0 for row in found]
 
     def jitter(recipe):
-        layer = next(layer for layer in rows(recipe)[0] if type(layer).__name__ == JITTER)
-        return [round(value, 3) for value in (layer.brightness, layer.contrast, layer.saturation, layer.hue, layer.p)]
+        parts = ("brightness", "contrast", "saturation", "hue", "p")
+        first, *others = zip(*(of(recipe, part, JITTER) for part in parts))
+        assert all(other == first for other in others)  # no paper has another jitter in another view
+        return [round(value, 3) for value in first]
 
     strong, half, moco = [0.8, 0.8, 0.8, 0.2, 0.8], [0.4, 0.4, 0.4, 0.1, 0.8], [0.4, 0.4, 0.4, 0.4, 1.0]
     byol = [0.4, 0.4, 0.2, 0.1, 0.8]
@@ -216,7 +218,17 @@ def test_recipes_have_the_numbers_of_the_papers():
     ]:
         for name in names:
             assert (of(usual(name), "p", BLUR), of(usual(name), "p", SOLARIZE)) == expected, name
-    assert of(usual("w_mse"), "p", GRAY) == [0.1] * 4 and of(usual("dino"), "p", GRAY) == [0.2] * 4
+    for names, thresholds in [
+        (("simclr", "moco_v2", "simsiam", "swav"), {0}),
+        (("byol", "moco_v3", "barlow_twins", "dino"), {0, 128}),
+        (("vicreg",), {128}),
+    ]:
+        for name in names:
+            assert set(of(usual(name), "sigma", BLUR)) == {(0.1, 2.0)}, name
+            assert set(of(usual(name), "kernel", BLUR)) == {None}, name  # a tenth of the size: 23 pixels of 224
+            assert set(of(usual(name), "threshold", SOLARIZE)) == thresholds, name
+            assert set(of(usual(name), "p", GRAY)) == {0.2}, name
+    assert of(usual("moco_v1"), "p", GRAY) == [0.2] * 2 and of(usual("w_mse"), "p", GRAY) == [0.1] * 4
     assert [len(rows(getattr(recipes, name)())) for name in ("swav", "msn", "dino", "dino_v2", "ibot")] == [
         8, 12, 10, 10, 12,
     ]  # fmt: skip

@@ -146,6 +146,8 @@ def test_barlow_twins_does_not_see_scale_and_shift():
 def test_barlow_twins_sums_over_the_dimensions():
     twice = np.concatenate([white(64, 4)] * 2, axis=1)  # every dimension has one copy: 8 ones off the diagonal
     assert float(losses.barlow_twins(twice, twice, 0.5)) == pytest.approx(0.5 * 8, rel=1e-4)
+    assert float(losses.barlow_twins(twice, twice)) == pytest.approx(0.0051 * 8, rel=1e-4)  # the paper's lambda
+    assert keras_ssl.BarlowTwins(encoder(), hidden=4, dim=3).redundancy_weight == 0.0051
 
 
 # VICReg
@@ -168,8 +170,11 @@ def test_vicreg_of_white_embeddings_is_zero():
 
 
 def test_vicregs_branches_may_differ_in_size():
-    small, large = (losses.variance_covariance(vectors(16, dim)) for dim in (3, 9))
-    assert np.isfinite([float(x) for x in (*small, *large)]).all()
+    for dim in (3, 9):
+        z = 0.6 * vectors(16, dim) @ vectors(dim, dim, seed=1) / dim**0.5
+        found = [float(x) for x in losses.variance_covariance(z)]
+        np.testing.assert_allclose(found, [reference.variance(z), reference.covariance(z)], rtol=1e-5)
+        assert min(found) > 0.01
 
 
 # W-MSE
@@ -233,6 +238,30 @@ def test_what_cannot_be_whitened_is_refused():
     assert float(w_mse_mixed(constant, constant)) == pytest.approx(2)
     with pytest.raises(ValueError, match="sub_batch must be greater than dim"):
         keras_ssl.WMSE(encoder(), dim=8, sub_batch=8)
+
+
+def test_drawn_sub_batches_of_two_replicas_are_those_of_one(two_replicas):
+    views = [vectors(8, 3, seed=i) for i in range(2)]
+
+    def seeded():
+        seed = keras.random.SeedGenerator(3)
+
+        def value_and_slopes(*x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                loss = losses.w_mse(list(x), sub_batch=4, seed=seed)
+                share = loss / distribute.replicas()
+            return loss, *[tf.convert_to_tensor(slope) for slope in tape.gradient(share, x)]
+
+        return value_and_slopes
+
+    loss, *slopes = seeded()(*map(tf.constant, views))
+    assert float(loss) != pytest.approx(float(losses.w_mse(views, sub_batch=4)), rel=0.01)  # drawn, from both halves
+    with two_replicas.scope():
+        (one, *one_slopes), (two, *two_slopes) = on_replicas(two_replicas, seeded(), *views)
+    assert one == pytest.approx(float(loss), rel=1e-12) and two == pytest.approx(float(loss), rel=1e-12)
+    for expected, *halves in zip(slopes, one_slopes, two_slopes):
+        np.testing.assert_allclose(np.concatenate(halves), expected, atol=1e-10)
 
 
 # The methods
@@ -308,6 +337,22 @@ def test_w_mse_draws_other_sub_batches_each_step():
     views = [view(i, batch=16) for i in range(2)]
     found = {float(model({"views": views}, training=True)["loss"]) for _ in range(3)}
     assert len(found) == 3
+
+
+def test_w_mse_of_collapsed_features_is_nan_under_xla_and_can_be_stopped():
+    def make(jit_compile):
+        model = keras_ssl.WMSE(encoder(), hidden=7, dim=3, sub_batch=8)
+        model.compile(keras.optimizers.SGD(0.1), jit_compile=jit_compile)
+        return model
+
+    alike = {"views": (np.repeat(view(batch=1), 8, axis=0),) * 2}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Cholesky"):
+        make(False).train_on_batch(alike)
+    model = make(True)
+    data = tf.data.Dataset.from_tensors(alike).repeat(3)
+    with pytest.raises(FloatingPointError, match="step 1 .*loss is not finite"):
+        model.fit(data, callbacks=[keras_ssl.StopOnNaN()], verbose=0)
+    assert np.isnan(model.train_on_batch(alike))
 
 
 SMALL = {

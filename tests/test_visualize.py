@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from matplotlib import colors
 
+from keras_ssl import encoders, visualize
 from keras_ssl import eval as evaluation
-from keras_ssl import visualize
 
 
 def pictures(n, channels=3, size=8, seed=0):
@@ -52,6 +52,22 @@ def test_neighbours_are_the_nearest_without_the_query():
             red, green, _, _ = colors.to_rgba(axis.spines["left"].get_edgecolor())
             assert (green > red) == (labels[index] == labels[row])
     assert len(visualize.neighbours(None, gallery[:1], gallery[:3], k=8).axes) == 4
+
+
+@pytest.mark.parametrize("registers", [0, 2])
+def test_attention_is_that_of_the_patches(registers):
+    options = {"patch": 4, "width": 12, "depth": 1, "heads": 3, "registers": registers}
+    encoder, images = encoders.vit((8, 8, 3), **options), pictures(2)
+    maps = encoders.attention_maps(encoder)(images).numpy()
+    assert maps.shape == (2, 3, 5 + registers, 5 + registers)
+    axes = np.reshape(visualize.attention(encoder, images).axes, (2, 4))
+    for row, weights in zip(axes, maps):
+        for head in range(3):
+            found = np.asarray(row[1 + head].images[1].get_array())
+            np.testing.assert_allclose(found, weights[head, 0, 1:5].reshape(2, 2), rtol=1e-4)
+    bare = encoders.vit((8, 8, 3), class_token=False, pooling="mean", **options)
+    with pytest.raises(ValueError, match="has no class token"):
+        visualize.attention(bare, images)
 
 
 def test_projection(tmp_path):

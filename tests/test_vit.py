@@ -69,6 +69,32 @@ def test_the_forward_pass_is_the_papers(input_shape):
         np.testing.assert_allclose(other(x), pooled, atol=2e-4)  # the same weights, drawn by the same seed
 
 
+def test_without_a_class_token_all_tokens_are_pooled():
+    x = pixels(2, 12, 16, 3)
+    model = small(pooling="mean", class_token=False)
+    weights, places = weights_of(model), reference.sines(*GRID, WIDTH)
+    assert not any("class_token" in name for name in weights)
+    weights["class_token/kernel"] = np.zeros((1, WIDTH))  # the reference puts it first: taken out again
+    patches = [reference.tokens((image / 255 - MEAN) / STD, weights, PATCH, places)[1:] for image in x]
+    tokens = np.array([reference.blocks(one, weights, DEPTH, HEADS)[0] for one in patches])
+    np.testing.assert_allclose(model(x), tokens.mean(axis=1), atol=2e-4)
+    assert np.abs(tokens.mean(axis=1) - tokens[:, 1:].mean(axis=1)).max() > 0.01
+    np.testing.assert_allclose(small(pooling=None, class_token=False)(x), tokens, atol=2e-4)
+
+
+def test_registers_are_the_last_tokens_of_the_attention():
+    x = pixels(2, 12, 16, 3)
+    model = small(registers=2, pooling=None)
+    weights = weights_of(model)
+    registers = weights["registers/kernel"].reshape(2, WIDTH)
+    for image, tokens, maps in zip(x, model(x).numpy(), encoders.attention_maps(model, 1)(x).numpy()):
+        first = reference.tokens((image / 255 - MEAN) / STD, weights, PATCH, reference.sines(*GRID, WIDTH))
+        expected, found = reference.blocks(np.concatenate([first, registers]), weights, DEPTH, HEADS)
+        np.testing.assert_allclose(tokens, expected[:-2], atol=2e-4)
+        np.testing.assert_allclose(maps, found[1], atol=1e-4)
+        np.testing.assert_allclose(maps.sum(axis=-1), 1, atol=1e-5)
+
+
 def test_learned_positions_are_a_table():
     x = pixels(2, 12, 16, 3)
     model = small(positions="learned")

@@ -19,7 +19,7 @@ from keras_ssl.augment.masks import (
     partition,
     select,
 )
-from keras_ssl.augment.mixing import CutMix, MixUp, beta, mixup, partners
+from keras_ssl.augment.mixing import CutMix, InputMix, MixUp, beta, mix_views, mixup, partners
 from keras_ssl.augment.patches import (
     Coarsen,
     Downsample,
@@ -55,6 +55,7 @@ __all__ = [
     "GaussianBlur",
     "Grayscale",
     "HoleMask",
+    "InputMix",
     "MixUp",
     "Montage",
     "MultiBlockMask",
@@ -88,6 +89,7 @@ __all__ = [
     "enlarge",
     "fold",
     "masked_indices",
+    "mix_views",
     "mixup",
     "partition",
     "partners",

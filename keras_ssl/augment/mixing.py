@@ -2,7 +2,8 @@
 
 A layer of this file returns `(images, partner, share)`: image i has the part `share[i]` of itself and the rest of
 image `partner[i]`. A loss with labels of any kind, also the virtual ones of instance discrimination (every image its
-own class), is `share * loss(labels) + (1 - share) * loss(labels[partner])`.
+own class), is `share * loss(labels) + (1 - share) * loss(labels[partner])`. `InputMix`, which leaves the labels as they
+are, returns the images alone.
 """
 
 import keras
@@ -14,7 +15,7 @@ from keras_ssl.augment.crop import choose
 from keras_ssl.augment.layer import Augmentation, per_image
 from keras_ssl.augment.masks import box
 from keras_ssl.augment.random import fold, uniform
-from keras_ssl.checks import check_flags, is_number
+from keras_ssl.checks import check_flags, check_ints, check_numbers, is_number
 
 NODES = 1024  # of the table from which beta-distributed numbers are read
 
@@ -165,6 +166,83 @@ class CutMix(Mixing):
         return ops.where(cut[..., None], others, images), 1 - area / (height * width)
 
 
+@keras.saving.register_keras_serializable("keras_ssl")
+class InputMix(Augmentation):
+    """Further images of the batch shine through every image, which keeps the most weight, and its label.
+
+    i-Mix: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020), arXiv:2010.08887: an
+    augmentation where others are not known, before the views are mixed with their labels. An image x becomes
+    `(own + (1 - own) w_0) x + (1 - own) sum_k w_k x_k`. The weights w of each image, which sum to 1, are from the
+    Dirichlet distribution whose parameters are all 1, as in the authors' runs: all weights are equally likely. The
+    further images x_k are the next ones in a random circle through the batch, so that none of them is x or another one
+    again; the authors draw each by a random permutation, which does not exclude that.
+
+    An image is mixed by the seeds of all images, so it is not the same in another batch. To mix images of all views,
+    as the methods do, see `mix_views`.
+
+    Args:
+        count: int, number of further images (1; the authors' 2).
+        own: float from 0 to 1, the least weight of the image itself (0.5).
+        across: bool, whether the further images come from all replicas of `tf.distribute`. The images are then
+            gathered, and the result is that of one replica; otherwise they come from the replica's own part.
+        seed, name: see `Augmentation`.
+
+    Returns:
+        the mixed images, float32 `(batch, height, width, channels)`.
+
+    Raises:
+        ValueError: count is no positive int, or own is not from 0 to 1.
+
+    Example:
+        >>> import numpy as np
+        >>> InputMix(2)(np.zeros((4, 32, 32, 3), "uint8")).shape
+        TensorShape([4, 32, 32, 3])
+    """
+
+    def __init__(self, count=1, own=0.5, across=True, seed=None, name=None, **kwargs):
+        super().__init__(seed=seed, name=name, **kwargs)
+        check_ints(count=count)
+        check_numbers(least=0, most=1, own=own)
+        check_flags(across=across)
+        self.count, self.own, self.across = count, own, across
+
+    @property
+    def separable(self):
+        return False
+
+    def transform(self, images, seeds):
+        everyone, everything = seeds, images
+        if self.across:
+            everyone, everything = (distribute.gather(x, gradient=False) for x in (seeds, images))
+        order = uniform(everyone, 1)[:, 0]
+        weights = (1 - self.own) * simplex(uniform(fold(seeds, 0), self.count + 1))  # (batch, count + 1)
+        mixed = per_image(self.own + weights[:, 0]) * images
+        for number in range(1, self.count + 1):
+            partner = partners(order, number)
+            if self.across:
+                partner = distribute.local(partner, ops.shape(images)[0])
+            mixed += per_image(weights[:, number]) * ops.take(everything, partner, axis=0)
+        return mixed
+
+    def get_config(self):
+        return {**super().get_config(), "count": self.count, "own": self.own, "across": self.across}
+
+
+def mix_views(layer, views, seeds):
+    """Mixes all views by one `InputMix`: an image gets images of every view, its own other one too.
+
+    Args:
+        layer: `InputMix`.
+        views: list of `(batch, height, width, channels)`, all of one shape.
+        seeds: int32 tensor `(batch, 2)`.
+
+    Returns:
+        list of float32 `(batch, height, width, channels)`, the mixed views.
+    """
+    each = [fold(seeds, number) for number in range(len(views))]
+    return ops.split(layer(ops.concatenate(views), seeds=ops.concatenate(each)), len(views))
+
+
 def mixup(images, others, share):
     """`share * images + (1 - share) * others`, for two views of an image as for two images.
 
@@ -184,14 +262,31 @@ def mixup(images, others, share):
     return share * ops.cast(images, "float32") + (1 - share) * ops.cast(others, "float32")
 
 
-def partners(draws):
+def partners(draws, step=1):
     """For each of `(batch,)` random numbers the row with the next larger one, for the largest that with the smallest.
+
+    Args:
+        draws: float tensor `(batch,)`.
+        step: int, 2 for the next but one, and so on.
 
     Returns:
         int32 tensor `(batch,)`: a random circle through all rows.
     """
     order = ops.cast(ops.argsort(draws), "int32")
-    return ops.take(ops.roll(order, -1), ops.argsort(order), axis=0)
+    return ops.take(ops.roll(order, -step), ops.argsort(order), axis=0)
+
+
+def simplex(draws):
+    """Weights that sum to 1, uniform among all such: of the Dirichlet distribution with all parameters 1.
+
+    Args:
+        draws: float32 tensor `(batch, count)` in [0, 1), uniform random numbers.
+
+    Returns:
+        float32 tensor `(batch, count)`, from 0.
+    """
+    exponential = ops.maximum(-ops.log1p(-draws), 1e-7)  # not all of them 0
+    return exponential / ops.sum(exponential, axis=-1, keepdims=True)
 
 
 def beta(draws, alpha):

@@ -524,7 +524,9 @@ def barlow_twins_cifar(size=32, **kwargs):
 
 def vicreg(size, blur_p=(0.5, 0.5), solarize_p=(0.1, 0.1), **kwargs):
     """VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning (Bardes et al., 2021),
-    arXiv:2105.04906: the views of BYOL, made alike. The pairs of BYOL are `barlow_twins`.
+    arXiv:2105.04906: the views of BYOL, made alike: each is blurred with 0.5 and solarised with 0.1.
+
+    So says the paper's text. Its authors' code has BYOL's own pair, which is `barlow_twins`.
 
     Args:
         size, blur_p, solarize_p: see `byol`.

@@ -57,7 +57,8 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
             standard deviation for 3 channels, 0.5 and 0.25 for any other number. False: the caller does it. A pair
             `(mean, std)` of tuples, one number a channel: with these.
         registers: int >= 0, learned tokens that take part in the blocks and are dropped after them
-            (https://arxiv.org/abs/2309.16588); 4 in DINOv2. They are inside the stage "blocks" alone.
+            (https://arxiv.org/abs/2309.16588); 4 in DINOv2. They are inside the stage "blocks" alone, and in
+            `attention_maps`, which is of all that take part.
         activation: `"gelu"`, or `"quick_gelu"`: x * sigmoid(1.702 x), as in CLIP.
         first_norm: whether there is a layer normalisation before the first block, as in CLIP.
         epsilon: float > 0, what the layer normalisations add to the variance. 1e-5 in CLIP.
@@ -197,7 +198,8 @@ def attention_maps(encoder, block=-1):
 
     Returns:
         `keras.Model` from images to `(batch, heads, tokens, tokens)`; entry i, j is the weight of token j for token i,
-        the class token is number 0, and every row sums to 1. It shares the weights of the encoder.
+        the class token is number 0, registers are the last ones, and every row sums to 1. It shares the weights of the
+        encoder.
 
     Raises:
         ValueError: the model is no `vit`, or has no such block.
@@ -206,7 +208,7 @@ def attention_maps(encoder, block=-1):
     ```python
     encoder = keras_ssl.encoders.vit_tiny((32, 32, 3), patch=4)
     maps = keras_ssl.encoders.attention_maps(encoder).predict(images)  # (batch, 3, 65, 65)
-    of_the_class_token = maps[:, :, 0, 1:].reshape(-1, 3, 8, 8)
+    of_the_class_token = maps[:, :, 0, 1:65].reshape(-1, 3, 8, 8)
     ```
     """
     patches, positions, blocks = vit_stages(encoder)

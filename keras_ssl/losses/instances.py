@@ -4,23 +4,29 @@ from keras import ops
 
 from keras_ssl import distribute
 from keras_ssl.losses.contrastive import MASKED, cross_entropy
-from keras_ssl.losses.vectors import unit
+from keras_ssl.losses.vectors import precise, unit
 
 
-def n_pair(queries, keys, temperature=0.2, queue=None, partner=None, share=None):
+def n_pair(
+    queries, keys, temperature=0.2, queue=None, partner=None, share=None, normalise=True, penalty=0.0
+):  # fmt: skip
     """The N-pair loss, InfoNCE in one direction: each query finds its key among the keys of the batch.
 
     `L = mean_i H_i(i)` with `H_i(j) = -log( exp(q_i.k_j / t) / sum_n exp(q_i.k_n / t) )`, where n runs over the keys of
-    the global batch and then over those of the queue. For a query that is mixed of two images, as in i-Mix, it is
-    `mean_i share_i H_i(i) + (1 - share_i) H_i(partner_i)`.
+    the global batch and then over those of the queue. For a query that is mixed of two images it is
+    `mean_i share_i H_i(i) + (1 - share_i) H_i(partner_i)`. This is i-Mix's form, of unit vectors. Sohn's compares the
+    vectors as they are, without a temperature, and keeps them short by `penalty / 2 mean_i (|q_i|^2 + |k_i|^2)`:
+    `temperature=1, normalise=False, penalty=0.02`.
 
     Args:
-        queries: `(batch, dim)` (q); any length, they are normalised here, in float32.
+        queries: `(batch, dim)` (q); any length, they are normalised here, in float32, unless `normalise=False`.
         keys: `(batch, dim)`, the key of each query (k), normalised here as well. They get a gradient.
         temperature: float > 0 (t, 0.2).
         queue: `(size, dim)`, unit vectors, further negatives without a gradient; or None.
         partner: int `(batch,)`, the rows of the global batch that the queries are mixed with; or None.
         share: float `(batch,)`, from 0 to 1, how much of a query is its own image (lambda); with `partner`.
+        normalise: whether queries and keys become unit vectors.
+        penalty: float from 0, weight of the squared lengths of queries and keys before they are normalised.
 
     Returns:
         float32 scalar, the mean over the local queries. Under `tf.distribute` the keys of all replicas are compared,
@@ -29,7 +35,11 @@ def n_pair(queries, keys, temperature=0.2, queue=None, partner=None, share=None)
     References: Improved Deep Metric Learning with Multi-class N-pair Loss Objective (Sohn, NIPS 2016); i-Mix (Lee et
     al., 2020), https://arxiv.org/abs/2010.08887
     """
-    queries, keys = unit(queries), distribute.gather(unit(keys))
+    queries, keys = precise(queries), precise(keys)
+    lengths = penalty / 2 * ops.mean(ops.sum(ops.square(queries) + ops.square(keys), axis=-1)) if penalty else 0.0
+    if normalise:
+        queries, keys = unit(queries), unit(keys)
+    keys = distribute.gather(keys)
     if queue is not None:
         keys = ops.concatenate([keys, ops.stop_gradient(ops.cast(queue, keys.dtype))])
     logits = ops.matmul(queries, ops.transpose(keys)) / temperature  # (batch, total + size)
@@ -40,7 +50,7 @@ def n_pair(queries, keys, temperature=0.2, queue=None, partner=None, share=None)
         share = ops.cast(share, losses.dtype)
         others = ops.sparse_categorical_crossentropy(partner, logits, from_logits=True)
         losses = share * losses + (1.0 - share) * others
-    return ops.mean(losses)
+    return ops.mean(losses) + lengths
 
 
 def mixed_cosine_regression(prediction, target, partner_target, share):

@@ -58,7 +58,8 @@ def attention(encoder, images, block=-1, rows=6, path=None):
     """Which patches the class token of a vision transformer looks at, head by head.
 
     The map of each head lies over the image without its colours. Every map has a scale of its own: dark is 0, bright
-    its largest weight.
+    its largest weight. The weights are those of the model: what the class token takes from itself and from registers is
+    not shown, and the rest is not made to sum to 1.
 
     Args:
         encoder: `keras.Model` from `keras_ssl.encoders.vit`, with a class token; or a dict from titles to such models,
@@ -101,11 +102,13 @@ def attention(encoder, images, block=-1, rows=6, path=None):
 
 def of_class_token(encoder, images, block):
     """The weights of the patches for the class token, `(n, heads, rows, columns)`."""
-    maps = attention_maps(encoder, block).predict(images, batch_size=1, verbose=0)  # of all tokens: they are large
-    sides = [size // step for size, step in zip(images.shape[1:3], encoder.get_layer("patches").strides)]
-    if maps.shape[-1] != 1 + np.prod(sides):
+    maps = attention_maps(encoder, block)
+    if "class_token" not in [layer.name for layer in encoder.get_layer("positions").layers]:
         raise ValueError(f"The encoder '{encoder.name}' has no class token: build it with class_token=True.")
-    return maps[:, :, 0, 1:].reshape(*maps.shape[:2], *sides)
+    maps = maps.predict(images, batch_size=1, verbose=0)  # one image at a time: they are of all tokens, and large
+    sides = [size // step for size, step in zip(images.shape[1:3], encoder.get_layer("patches").strides)]
+    patches = maps[:, :, 0, 1 : 1 + np.prod(sides)]  # registers come after them
+    return patches.reshape(*maps.shape[:2], *sides)
 
 
 def first(images, rows):

@@ -13,7 +13,7 @@ from keras_ssl.methods.contrastive.simclr import SimCLR
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class DecoupledContrastive(SimCLR):
-    """SimCLR without the positive in the denominator: a small batch learns as well as a large one.
+    """SimCLR without the positive in the denominator: a small batch then learns nearly as well, its paper says.
 
     The loss is the mean over all views, as that of `SimCLR`; the authors add the means of the two views, twice as
     much. It may be negative.

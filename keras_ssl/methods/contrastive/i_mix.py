@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_ssl import distribute, heads
-from keras_ssl.augment.mixing import CutMix, MixUp
+from keras_ssl.augment.mixing import CutMix, InputMix, MixUp, mix_views
 from keras_ssl.augment.rows import row_seeds
 from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import n_pair
@@ -21,11 +21,12 @@ class IMix(Method):
     Every image of the batch is a class of its own, and these virtual labels are mixed as the images are. The contrast
     is that of N-pairs: one direction, both views through one network, in one call as in the authors' code. i-Mix over
     MoCo is `IMixMoCo`, over BYOL `IMixBYOL`. With `alpha=0` nothing is mixed. No image is its own partner; under the
-    authors' permutation one of a batch is, in the mean.
+    authors' permutation one of a batch is, in the mean. Their head for N-pairs has a second batch normalisation,
+    after the last layer.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)` (f).
-        augment: layer from images to two views; `keras_ssl.augment.moco_cifar`.
+        augment: layer from images to two views; `keras_ssl.augment.imix`.
         hidden: int, units of the projector's hidden layer; None for the size of the features, as in the paper.
         dim: int, size of the embedding (128).
         temperature: float > 0 (tau, 0.2).
@@ -33,11 +34,13 @@ class IMix(Method):
             itself (1).
         cutmix: whether a rectangle is put in (on ImageNet), one for the batch, or all pixels are mixed (MixUp), with a
             share for each image.
+        input_mix: int, how many further images are mixed into each image of both views before, without their labels:
+            see `keras_ssl.augment.InputMix` (0; 2 where the authors have no other augmentation).
 
     Example:
 
     >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
-    >>> model = keras_ssl.IMix(encoder, keras_ssl.augment.moco_cifar(32))
+    >>> model = keras_ssl.IMix(encoder, keras_ssl.augment.imix(32))
     >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.125, momentum=0.9, weight_decay=1e-4))
     """
 
@@ -45,24 +48,39 @@ class IMix(Method):
     least_batch = 2
 
     def __init__(
-        self, encoder, augment=None, hidden=None, dim=128, temperature=0.2, alpha=1.0, cutmix=False, **kwargs
+        self,
+        encoder,
+        augment=None,
+        hidden=None,
+        dim=128,
+        temperature=0.2,
+        alpha=1.0,
+        cutmix=False,
+        input_mix=0,
+        **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
         check_ints(dim=dim)
+        check_ints(0, input_mix=input_mix)
         check_ints(optional=True, hidden=hidden)
         check_numbers(above=0, temperature=temperature)
         check_numbers(least=0, alpha=alpha)
         check_flags(cutmix=cutmix)
         self.hidden, self.dim, self.temperature, self.alpha, self.cutmix = hidden, dim, temperature, alpha, cutmix
+        self.input_mix = input_mix
         features = encoder.output_shape[-1]
         self.projector = heads.mlp(features, hidden or features, dim, output_bias=True, name="projector")
         self.mixing = (CutMix if cutmix else MixUp)(alpha, dominant=True)
         self.draws = keras.random.SeedGenerator()
+        self.input_mixing = InputMix(input_mix) if input_mix else None
 
     def objective(self, views):
+        rows = ops.shape(views[0])[0]
+        row = distribute.first_row(rows)
+        if self.input_mix:
+            views = mix_views(self.input_mixing, views, row_seeds(self.draws, rows, row))
         first, second = views
-        rows = ops.shape(first)[0]
-        mixed, partner, share = self.mixing(first, row_seeds(self.draws, rows, distribute.first_row(rows)))
+        mixed, partner, share = self.mixing(first, row_seeds(self.draws, rows, row))
         images = ops.concatenate([mixed, ops.cast(second, mixed.dtype)])
         features = self.encoder(images, training=True)  # (2 * batch, features)
         queries, keys = ops.split(self.projector(features, training=True), 2)  # (batch, dim) each

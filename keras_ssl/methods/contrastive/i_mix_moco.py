@@ -7,9 +7,9 @@ import keras
 from keras import ops
 
 from keras_ssl import distribute
-from keras_ssl.augment.mixing import CutMix, MixUp
+from keras_ssl.augment.mixing import CutMix, InputMix, MixUp, mix_views
 from keras_ssl.augment.rows import row_seeds
-from keras_ssl.checks import check_flags, check_numbers
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import n_pair
 from keras_ssl.methods.contrastive.moco_v1 import MoCoV1
 
@@ -19,38 +19,48 @@ class IMixMoCo(MoCoV1):
     """A query that is mixed of two images finds the keys of both, each by its share, in the batch and the queue.
 
     The keys are those of unmixed images, and the other keys of the batch are negatives too: the partner's is among
-    them. With `alpha=0` it is MoCo v2 with these further negatives. The authors' head for CIFAR-10 has a batch
-    normalisation, MoCo's has none.
+    them. With `alpha=0` it is MoCo v2 with these further negatives. The authors' head for CIFAR has a batch
+    normalisation, `head_norm=True`; the one for ImageNet has none.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)` (f_q).
-        augment: layer from images to two views; `keras_ssl.augment.moco_v2`.
+        augment: layer from images to two views; `keras_ssl.augment.imix`; on ImageNet `moco_v2`.
         alpha: float from 0, the shares are from the beta distribution (alpha, alpha), the larger part for the image
             itself (1).
         cutmix: whether a rectangle is put in (on ImageNet), one for the batch, or all pixels are mixed (MixUp), with a
             share for each image.
         hidden: int, units of the head's hidden layer (2048).
         temperature: float > 0 (tau, 0.2).
+        input_mix: int, how many further images are mixed into each image of both views before, without their labels:
+            see `keras_ssl.augment.InputMix` (0; 2 where the authors have no other augmentation).
         **kwargs: the other arguments of `MoCoV1`.
 
     Example:
 
     >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3), batch_norm_groups=8)
-    >>> model = keras_ssl.IMixMoCo(encoder, keras_ssl.augment.moco_cifar(32), hidden=512, queue_size=4096)
+    >>> model = keras_ssl.IMixMoCo(encoder, keras_ssl.augment.imix(32), hidden=512, head_norm=True, queue_size=4096)
     >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.125, momentum=0.9, weight_decay=1e-4))
     """
 
     least_batch = 2
 
     def __init__(
-        self, encoder, augment=None, alpha=1.0, cutmix=False, hidden=2048, temperature=0.2, **kwargs
+        self, encoder, augment=None, alpha=1.0, cutmix=False, hidden=2048, temperature=0.2, input_mix=0, **kwargs
     ):
         super().__init__(encoder, augment, hidden=hidden, temperature=temperature, **kwargs)
         check_numbers(least=0, alpha=alpha)
         check_flags(cutmix=cutmix)
-        self.alpha, self.cutmix = alpha, cutmix
+        check_ints(0, input_mix=input_mix)
+        self.alpha, self.cutmix, self.input_mix = alpha, cutmix, input_mix
         self.mixing = (CutMix if cutmix else MixUp)(alpha, dominant=True)
         self.draws = keras.random.SeedGenerator()
+        self.input_mixing = InputMix(input_mix) if input_mix else None
+
+    def objective(self, views):
+        if self.input_mix:
+            rows = ops.shape(views[0])[0]
+            views = mix_views(self.input_mixing, views, row_seeds(self.draws, rows, distribute.first_row(rows)))
+        return super().objective(views)
 
     def contrast(self, query_view, key_view, queue):
         rows = ops.shape(query_view)[0]

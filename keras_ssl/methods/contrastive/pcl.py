@@ -30,7 +30,9 @@ class PCL(MoCoV1):
         samples: int, number of images of the data set. The data must have their numbers from 0, as `"index"`.
         clusters: ints, the number of clusters of each clustering (K, 25000, 50000 and 100000 on ImageNet); about
             samples / 50 to samples / 12.
-        negatives: int, how many random prototypes are contrasted beside those of the batch (r, 16384).
+        negatives: int, how many random prototypes are contrasted beside those of the batch, at the least (r, 16384).
+            Where images of a batch share a cluster, random ones take the places: r + batch prototypes are contrasted
+            in all, or as many as there are.
         prototype_weight: float, weight of the prototypes' part of the loss (1).
         hidden: int, units of the head's hidden layer (2048).
         queue_size: int, number of keys in the queue (r, 16384).
@@ -136,6 +138,9 @@ class PCL(MoCoV1):
 
 class PCLClusters(keras.callbacks.Callback):
     """Clusters the whole data set for `PCL`, before the epochs, by spherical k-means of the key encoder's embeddings.
+
+    The centres are unit vectors, and the spread of a cluster is measured from its unit centre. The authors run
+    Euclidean k-means on the unit vectors of the images, measure from its centres and normalise them afterwards.
 
     The images are not augmented, and the key encoder runs in inference mode, with its moving statistics. The
     clusters are a pure function of the weights, `seed` and the epoch. All images take part; the authors' code limits

@@ -4,6 +4,7 @@ https://arxiv.org/abs/2006.07733
 """
 
 import keras
+import numpy as np
 
 from keras_ssl import heads, teacher
 from keras_ssl.checks import check_flags, check_ints, check_numbers
@@ -25,6 +26,9 @@ class BYOL(Method):
         steps: int, optimizer steps of the whole run, over which the momentum rises to 1; None keeps it constant.
         random_target: whether the target is a network of other random weights that never moves: the experiment that
             led to BYOL. `momentum=1` instead keeps the target at the start of the online network.
+
+    Raises:
+        ValueError: `random_target`, and a second encoder made as this one has the same weights.
 
     Example:
 
@@ -57,8 +61,7 @@ class BYOL(Method):
         projector = heads.mlp(encoder.output_shape[-1], hidden, dim, name="projector")
         self.online = heads.attach(encoder, projector)
         self.predictor = heads.mlp(dim, hidden, dim, name="predictor")
-        online = type(self.online).from_config(self.online.get_config()) if random_target else self.online
-        self.target = teacher.copy(online)
+        self.target = teacher.copy(another(self.online) if random_target else self.online)
 
     def objective(self, views):
         first, second = views
@@ -73,3 +76,16 @@ class BYOL(Method):
             return
         step = self.optimizer.iterations - 1  # the number of the step that was just made, from 0
         teacher.follow(self.target, self.online, teacher.cosine(self.momentum, 1.0, step, self.steps))
+
+
+def another(online):
+    """A network of the same layers and of other random weights."""
+    drawn = type(online).from_config(online.get_config())
+    encoders = online.layers[1], drawn.layers[1]
+    kernels = [pair for pair in zip(*(model.get_weights() for model in encoders), strict=True) if pair[0].ndim > 1]
+    if kernels and all(np.array_equal(*pair) for pair in kernels):
+        raise ValueError(
+            "random_target needs a second encoder of other weights, and the one made of the config of "
+            f"'{encoders[0].name}' has the same: build it with initializers that have no seed."
+        )
+    return drawn

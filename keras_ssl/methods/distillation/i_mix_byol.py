@@ -7,9 +7,9 @@ import keras
 from keras import ops
 
 from keras_ssl import distribute
-from keras_ssl.augment.mixing import CutMix, MixUp
+from keras_ssl.augment.mixing import CutMix, InputMix, MixUp, mix_views
 from keras_ssl.augment.rows import row_seeds
-from keras_ssl.checks import check_flags, check_numbers
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import mixed_cosine_regression
 from keras_ssl.methods.distillation.byol import BYOL
 
@@ -18,31 +18,41 @@ from keras_ssl.methods.distillation.byol import BYOL
 class IMixBYOL(BYOL):
     """The online network sees an image mixed of two and predicts what the target makes of both, each by its share.
 
-    The target's views are never mixed. With `alpha=0` it is `BYOL`.
+    Only the online network's views are mixed so. With `alpha=0` it is `BYOL`.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)` (f).
-        augment: layer from images to two views; `keras_ssl.augment.byol`.
+        augment: layer from images to two views; `keras_ssl.augment.imix`, or `byol`.
         alpha: float from 0, the shares are from the beta distribution (alpha, alpha), the larger part for the image
             itself (1).
         cutmix: whether a rectangle is put in, one for the batch, or all pixels are mixed (MixUp), with a share for each
             image.
+        input_mix: int, how many further images are mixed into each image of both views before, without their labels:
+            see `keras_ssl.augment.InputMix` (0; 2 where the authors have no other augmentation).
         **kwargs: the other arguments of `BYOL`.
 
     Example:
 
     >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
-    >>> model = keras_ssl.IMixBYOL(encoder, keras_ssl.augment.byol_cifar(32), steps=1000)
+    >>> model = keras_ssl.IMixBYOL(encoder, keras_ssl.augment.imix(32), steps=1000)
     >>> model.compile(optimizer=keras_ssl.optimizers.LARS(1.0, weight_decay=1e-5))
     """
 
-    def __init__(self, encoder, augment=None, alpha=1.0, cutmix=False, **kwargs):
+    def __init__(self, encoder, augment=None, alpha=1.0, cutmix=False, input_mix=0, **kwargs):
         super().__init__(encoder, augment, **kwargs)
         check_numbers(least=0, alpha=alpha)
         check_flags(cutmix=cutmix)
-        self.alpha, self.cutmix = alpha, cutmix
+        check_ints(0, input_mix=input_mix)
+        self.alpha, self.cutmix, self.input_mix = alpha, cutmix, input_mix
         self.mixing = (CutMix if cutmix else MixUp)(alpha, dominant=True)
         self.draws = keras.random.SeedGenerator()
+        self.input_mixing = InputMix(input_mix) if input_mix else None
+
+    def objective(self, views):
+        if self.input_mix:
+            rows = ops.shape(views[0])[0]
+            views = mix_views(self.input_mixing, views, row_seeds(self.draws, rows, distribute.first_row(rows)))
+        return super().objective(views)
 
     def regress(self, view, onto):
         rows = ops.shape(view)[0]

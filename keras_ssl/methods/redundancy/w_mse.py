@@ -19,6 +19,10 @@ class WMSE(Method):
     As in the authors' code the encoder gets one view after the other, and the head all of them in one call. The last
     layer has no bias: whitening would take it away.
 
+    Constant features have a singular covariance, which cannot be whitened: the step ends with an error. Under XLA
+    (`jit_compile=True`, the default on one GPU and on JAX) it cannot: the loss is NaN, and so are the weights after it.
+    There the callback `keras_ssl.StopOnNaN` ends the run, and so does `keras_ssl.Checkpoint`.
+
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)` (E).
         augment: layer from images to two or more views, the positives (d): `keras_ssl.augment.w_mse(size)` for W-MSE 2,
@@ -37,7 +41,7 @@ class WMSE(Method):
 
     >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
     >>> model = keras_ssl.WMSE(encoder, keras_ssl.augment.w_mse(32))
-    >>> model.compile(optimizer=keras.optimizers.Adam(3e-3))
+    >>> model.compile(optimizer=keras_ssl.optimizers.Adam(3e-3, weight_decay=1e-6))
     """
 
     view_counts = (2, None)
