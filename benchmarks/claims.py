@@ -4,10 +4,11 @@
     python benchmarks/claims.py --data cifar10/ --only BYOL SimSiam
 
 The recipes and the 10,000 images are those of `quality.py`. BYOL, SimSiam and SwAV run for four epochs (312 steps),
-whole and without what keeps their outputs apart: shown are the loss of the last epoch, and the spread of the
-projections of 512 images (`sqrt(dim) * std` of the unit vectors: 1 is uniform on the sphere, 0 all alike); for SwAV
-the entropy of the mean assignment, as a part of the largest. The others are scored as in `quality.py`; whole methods,
-trained as long, have their rows there. Finished rows are kept in `--out`, so the script can be stopped and go on.
+whole and without what keeps their outputs apart. Shown are the loss of the last epoch, the spread of the projections of
+512 images (`sqrt(dim) * std` of the unit vectors: 1 is uniform on the sphere, 0 all alike) and how many dimensions they
+use (RankMe); for SwAV the entropy of the mean assignment, as a part of the largest. The others are scored as in
+`quality.py`; whole methods, trained as long, have their rows there. Finished rows are kept in `--out`, so the script
+can be stopped and go on.
 
 `--data` is as for `quality.py`. `--precision mixed_bfloat16` as well.
 """
@@ -111,7 +112,8 @@ def spread(make, images, epochs=4):
         mean = np.mean(losses.sinkhorn(model.prototypes(embeddings), model.epsilon, model.iterations), axis=0)
         return found | {"entropy": -float(np.sum(mean * np.log(np.maximum(mean, 1e-12)))) / np.log(len(mean))}
     network = model.online if isinstance(model, keras_ssl.BYOL) else model.projection
-    return found | {"spread": collapse(ops.convert_to_numpy(ops.cast(network(some, training=True), "float32")))["std"]}
+    geometry = collapse(ops.convert_to_numpy(ops.cast(network(some, training=True), "float32")))
+    return found | {"spread": geometry["std"], "rank": geometry["rank"]}
 
 
 class BYOLWithoutPredictor(keras_ssl.BYOL):
