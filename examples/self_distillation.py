@@ -70,7 +70,7 @@ def main():
         pipeline.repeat().take(options.steps), callbacks=[eval.CollapseMonitor(images.train[0], threshold=0.05)],
         verbose=2,
     )
-    teacher_encoder = model.evaluated_encoder  # ahead of the student while both learn
+    teacher_encoder = model.evaluated_encoder  # as in the paper
     scores["trained"] = score(teacher_encoder, images)
     both = {"untrained": before, "trained": teacher_encoder}
     visualize.attention(both, images.test[0], path=options.out / "attention.png")
