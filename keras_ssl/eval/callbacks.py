@@ -17,9 +17,9 @@ from keras_ssl.eval.result import Result
 class Evaluation(keras.callbacks.Callback):
     """Base: writes what `measure(encoder)` returns into the logs of the first, every `every`-th and the last epoch.
 
-    The encoder is `model.evaluated_encoder`, or the model itself where it has none. The training is not changed: the
-    encoder runs in inference mode and no random state moves. The epochs between repeat the last numbers, so that all
-    columns of `History` and `CSVLogger` have one row an epoch.
+    The encoder is `model.evaluated_encoder`; of a model that is no method `model.encoder`, or the model itself where it
+    has none. The training is not changed: the encoder runs in inference mode and no random state moves. The epochs
+    between repeat the last numbers, so that all columns of `History` and `CSVLogger` have one row an epoch.
 
     A subclass has `names`, the tuple of the keys it writes.
     """
@@ -32,7 +32,7 @@ class Evaluation(keras.callbacks.Callback):
 
     @property
     def encoder(self):
-        return getattr(self.model, "evaluated_encoder", self.model)
+        return getattr(self.model, "evaluated_encoder", getattr(self.model, "encoder", self.model))
 
     def measure(self, encoder):
         raise NotImplementedError
