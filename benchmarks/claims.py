@@ -26,7 +26,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import ops  # noqa: E402
 from quality import load, pipeline, scores, write  # noqa: E402
-from small_recipes import BATCH, EPOCHS, IMAGES, QUEUE, RECIPES, SIZE, resnet, sgd  # noqa: E402
+from small_recipes import BATCH, EPOCHS, IMAGES, SIZE, byol, moco_v1, resnet, simclr, simsiam, swav  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import augment, losses, optimizers  # noqa: E402
@@ -72,25 +72,11 @@ def scored(make, images, epochs=EPOCHS, batch=BATCH):
     return scores(model.evaluated_encoder, train, test)
 
 
-def simclr(**views):
-    return keras_ssl.SimCLR(resnet(), augment.simclr_cifar(SIZE, **views), temperature=0.2), sgd(0.2)
-
-
-def moco(**options):
-    options = {key: value for key, value in QUEUE.items() if key != "hidden"} | options
-    return keras_ssl.MoCoV1(resnet(batch_norm_groups=8), augment.moco_v1(SIZE), **options), sgd(0.06)
-
-
 def of_few(method, batch=32, epochs=5):
     steps = epochs * (IMAGES // batch)
     model = method(resnet(), augment.simclr_cifar(SIZE), temperature=0.2)
     rate = optimizers.warmup_cosine(0.2 * batch / BATCH, steps, warmup=steps // epochs)
     return model, optimizers.SGD(rate, momentum=0.9, weight_decay=5e-4)
-
-
-def random_target():
-    model = keras_ssl.BYOL(resnet(), augment.byol_cifar(SIZE), hidden=512, dim=128, random_target=True)
-    return model, sgd(0.2)
 
 
 def untrained(images):
@@ -121,28 +107,13 @@ class BYOLWithoutPredictor(keras_ssl.BYOL):
         return losses.cosine_regression(self.online(view, training=True), self.target(onto, training=True))
 
 
-def bare_byol():
-    return BYOLWithoutPredictor(resnet(), augment.byol_cifar(SIZE), hidden=512, dim=128, momentum=0.0), sgd(0.2)
-
-
-def simsiam(**options):
-    options = {"hidden": 512, "dim": 512, "depth": 2, "predictor_hidden": 128} | options
-    return keras_ssl.SimSiam(resnet(), augment.simsiam_cifar(SIZE), **options), sgd(0.06)
-
-
-def swav(iterations):
-    model = keras_ssl.SwAV(
-        resnet(size=None), augment.swav_cifar(SIZE, local_count=2), hidden=512, prototype_count=96, epsilon=0.01,
-        iterations=iterations, freeze_steps=10,
-    )  # fmt: skip
-    return model, sgd(0.2)
-
+bare_byol = partial(byol, BYOLWithoutPredictor, momentum=0.0, steps=None)
 
 CLAIMS = {
     "BYOL": (
         "the target that follows slowly, and the predictor, keep it from collapse",
         {
-            "whole": partial(spread, RECIPES["BYOL"]),
+            "whole": partial(spread, byol),
             "neither momentum nor predictor": partial(spread, bare_byol),
         },
     ),
@@ -156,7 +127,7 @@ CLAIMS = {
     ),
     "SwAV": (
         "equal shares (Sinkhorn) keep all prototypes in use",
-        {"whole": partial(spread, partial(swav, 3)), "softmax": partial(spread, partial(swav, 0))},
+        {"whole": partial(spread, swav), "softmax": partial(spread, partial(swav, iterations=0))},
     ),
     "views": (
         "SimCLR needs crop and colour together",
@@ -164,11 +135,11 @@ CLAIMS = {
     ),
     "shuffling": (
         "batch normalisation in groups tells a MoCo query its key, unless the keys are shuffled",
-        {"not shuffled": partial(scored, partial(moco, shuffle=False))},
+        {"not shuffled": partial(scored, partial(moco_v1, shuffle=False))},
     ),
     "random target": (
         "BYOL's encoder gets better than a random one by predicting a random one",
-        {"untrained": untrained, "random target": partial(scored, random_target)},
+        {"untrained": untrained, "random target": partial(scored, partial(byol, random_target=True))},
     ),
     "small batch": (
         "decoupling pays where negatives are few: batches of 32, 5 epochs",

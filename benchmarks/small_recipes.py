@@ -56,9 +56,9 @@ def adamw(decay, **options):
 # Negatives of the batch.
 
 
-def simclr():
+def simclr(**views):
     # 0.5, the paper's temperature for CIFAR-10, is for 1,000 epochs; a lower one learns faster.
-    return keras_ssl.SimCLR(resnet(), augment.simclr_cifar(SIZE), temperature=0.2), sgd(0.2)
+    return keras_ssl.SimCLR(resnet(), augment.simclr_cifar(SIZE, **views), temperature=0.2), sgd(0.2)
 
 
 def simclr_v2():
@@ -114,8 +114,8 @@ def clip():
 QUEUE = {"hidden": 128, "queue_size": 4096, "momentum": 0.99, "temperature": 0.1}
 
 
-def moco_v1():
-    options = {key: value for key, value in QUEUE.items() if key != "hidden"}
+def moco_v1(**changes):
+    options = {key: value for key, value in QUEUE.items() if key != "hidden"} | changes
     return keras_ssl.MoCoV1(resnet(batch_norm_groups=8), augment.moco_v1(SIZE), **options), sgd(0.06)
 
 
@@ -196,18 +196,19 @@ def cmc():
 # Clustering, distillation, redundancy reduction.
 
 
-def swav():
+def swav(**changes):
     # Fewer prototypes than images in a batch, so no queue. At the start all embeddings lie close together: with the
     # paper's 0.05 Sinkhorn then finds every prototype as good as another, and such targets teach nothing.
     model = keras_ssl.SwAV(
         resnet(size=None), augment.swav_cifar(SIZE, local_count=2), hidden=512, prototype_count=96, epsilon=0.01,
-        freeze_steps=10,
+        freeze_steps=10, **changes,
     )  # fmt: skip
     return model, sgd(0.2)
 
 
-def byol():
-    model = keras_ssl.BYOL(resnet(), augment.byol_cifar(SIZE), hidden=512, dim=128, momentum=0.97, steps=STEPS)
+def byol(method=keras_ssl.BYOL, **changes):
+    options = {"hidden": 512, "dim": 128, "momentum": 0.97, "steps": STEPS} | changes
+    model = method(resnet(), augment.byol_cifar(SIZE), **options)
     return model, sgd(0.2)
 
 
@@ -216,11 +217,9 @@ def i_mix_byol():
     return model, sgd(0.2)
 
 
-def simsiam():
-    model = keras_ssl.SimSiam(
-        resnet(), augment.simsiam_cifar(SIZE), hidden=512, dim=512, depth=2, predictor_hidden=128
-    )
-    return model, sgd(0.06)
+def simsiam(**changes):
+    options = {"hidden": 512, "dim": 512, "depth": 2, "predictor_hidden": 128} | changes
+    return keras_ssl.SimSiam(resnet(), augment.simsiam_cifar(SIZE), **options), sgd(0.06)
 
 
 def dino():

@@ -2,14 +2,28 @@
 
 from keras import ops
 
+from keras_ssl import distribute
 from keras_ssl.augment.random import fold
+
+
+def local_seeds(generator, rows):
+    """The next seeds of a generator, one for each of this replica's `rows`: those that one replica has for all.
+
+    Args:
+        generator: `keras.random.SeedGenerator`; it moves on by one call.
+        rows: int or int32 scalar, how many rows this replica has.
+
+    Returns:
+        int32 tensor `(rows, 2)`, see `row_seeds`.
+    """
+    return row_seeds(generator, rows, distribute.first_row(rows))
 
 
 def row_seeds(generator, rows, first=0):
     """The next seeds of a generator, one a row.
 
-    All replicas hold the same state, and the seed of a row is a pure function of it and of the row's number. With
-    `first=keras_ssl.distribute.first_row(rows)` two replicas therefore draw for their rows what one draws for all.
+    All replicas hold the same state, and the seed of a row is a pure function of it and of the row's number. So two
+    replicas that know the numbers of their rows draw for them what one draws for all: see `local_seeds`.
 
     Args:
         generator: `keras.random.SeedGenerator`; it moves on by one call.

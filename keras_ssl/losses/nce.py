@@ -91,11 +91,12 @@ def symmetric_info_nce(first, second, scale, mask=None):
     first, second = unit(first), unit(second)
     rows = ops.shape(first)[0]
     labels = distribute.first_row(rows) + ops.arange(rows, dtype="int32")
+    if mask is not None:
+        mask = ops.logical_and(mask, labels[:, None] != ops.arange(ops.shape(mask)[1], dtype="int32")[None, :])
     losses = []
     for queries, keys in ((first, second), (second, first)):
         logits = ops.matmul(queries, ops.transpose(distribute.gather(keys))) * ops.cast(scale, queries.dtype)
         if mask is not None:
-            others = labels[:, None] != ops.arange(ops.shape(logits)[1], dtype="int32")[None, :]
-            logits = ops.where(ops.logical_and(mask, others), MASKED, logits)
+            logits = ops.where(mask, MASKED, logits)
         losses.append(cross_entropy(logits, labels))  # (batch, total)
     return (losses[0] + losses[1]) / 2.0

@@ -4,7 +4,6 @@ With the weight decay of the papers that train with it: a term of the gradient.
 """
 
 import keras
-from keras import ops
 
 from keras_ssl.checks import check_flags
 from keras_ssl.optimizers.exclusion import Exclusion, check_not_negative, check_share, fixed
@@ -53,7 +52,4 @@ class Adam(Exclusion, keras.optimizers.Adam):
         self._set_exclusion(exclude, exclude_vectors)
 
     def update_step(self, gradient, variable, learning_rate):
-        if self.weight_decay and not self._excludes(variable):
-            # An embedding's sparse gradient becomes dense: every row decays.
-            gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype) + self.weight_decay * variable
-        super().update_step(gradient, variable, learning_rate)
+        super().update_step(self._with_decay(gradient, variable), variable, learning_rate)

@@ -3,6 +3,8 @@
 import numbers
 import re
 
+from keras import ops
+
 from keras_ssl.checks import check_flags, is_number
 
 
@@ -51,6 +53,13 @@ class Exclusion:
 
     def _excludes(self, variable):
         return self._get_variable_index(variable) in self._excluded
+
+    def _with_decay(self, gradient, variable):
+        """The gradient with the coupled decay in it: `g + weight_decay * w`, where the variable is not excluded."""
+        if not self.weight_decay or self._excludes(variable):
+            return gradient
+        # An embedding's sparse gradient becomes dense: every row decays.
+        return ops.cast(ops.convert_to_tensor(gradient), variable.dtype) + self.weight_decay * variable
 
     def _apply_weight_decay(self, variables):
         pass

@@ -3,7 +3,6 @@
 import re
 
 import keras
-from keras import ops
 
 from keras_ssl.checks import check_flags
 from keras_ssl.optimizers.exclusion import Exclusion, check_not_negative, check_share, fixed
@@ -73,12 +72,8 @@ class SGD(Exclusion, keras.optimizers.SGD):
             self._constant |= found
 
     def update_step(self, gradient, variable, learning_rate):
-        if self.weight_decay and not self._excludes(variable):
-            # An embedding's sparse gradient becomes dense: every row decays.
-            gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype) + self.weight_decay * variable
-        super().update_step(
-            gradient, variable, self._constant.get(self._get_variable_index(variable), learning_rate)
-        )
+        rate = self._constant.get(self._get_variable_index(variable), learning_rate)
+        super().update_step(self._with_decay(gradient, variable), variable, rate)
 
     def get_config(self):
         return {**super().get_config(), "constant_rates": self.constant_rates}

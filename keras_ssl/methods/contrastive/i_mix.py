@@ -6,9 +6,9 @@ https://arxiv.org/abs/2010.08887
 import keras
 from keras import ops
 
-from keras_ssl import distribute, heads
+from keras_ssl import heads
 from keras_ssl.augment.mixing import CutMix, InputMix, MixUp, mix_views
-from keras_ssl.augment.rows import row_seeds
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import n_pair
 from keras_ssl.method import Method
@@ -76,11 +76,10 @@ class IMix(Method):
 
     def objective(self, views):
         rows = ops.shape(views[0])[0]
-        row = distribute.first_row(rows)
         if self.input_mix:
-            views = mix_views(self.input_mixing, views, row_seeds(self.draws, rows, row))
+            views = mix_views(self.input_mixing, views, local_seeds(self.draws, rows))
         first, second = views
-        mixed, partner, share = self.mixing(first, row_seeds(self.draws, rows, row))
+        mixed, partner, share = self.mixing(first, local_seeds(self.draws, rows))
         images = ops.concatenate([mixed, ops.cast(second, mixed.dtype)])
         features = self.encoder(images, training=True)  # (2 * batch, features)
         queries, keys = ops.split(self.projector(features, training=True), 2)  # (batch, dim) each

@@ -6,9 +6,8 @@ https://arxiv.org/abs/2010.08887
 import keras
 from keras import ops
 
-from keras_ssl import distribute
 from keras_ssl.augment.mixing import CutMix, InputMix, MixUp, mix_views
-from keras_ssl.augment.rows import row_seeds
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import n_pair
 from keras_ssl.methods.contrastive.moco_v1 import MoCoV1
@@ -59,12 +58,12 @@ class IMixMoCo(MoCoV1):
     def objective(self, views):
         if self.input_mix:
             rows = ops.shape(views[0])[0]
-            views = mix_views(self.input_mixing, views, row_seeds(self.draws, rows, distribute.first_row(rows)))
+            views = mix_views(self.input_mixing, views, local_seeds(self.draws, rows))
         return super().objective(views)
 
     def contrast(self, query_view, key_view, queue):
         rows = ops.shape(query_view)[0]
-        mixed, partner, share = self.mixing(query_view, row_seeds(self.draws, rows, distribute.first_row(rows)))
+        mixed, partner, share = self.mixing(query_view, local_seeds(self.draws, rows))
         queries = self.query_encoder(mixed, training=True)  # (batch, dim)
         keys = ops.stop_gradient(self.keys(key_view))  # (batch, dim)
         loss = n_pair(queries, keys, self.temperature, queue, partner, share)

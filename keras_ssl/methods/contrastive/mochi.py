@@ -6,9 +6,8 @@ https://arxiv.org/abs/2010.01028
 import keras
 from keras import ops
 
-from keras_ssl import distribute
 from keras_ssl.augment.random import uniform
-from keras_ssl.augment.rows import row_seeds
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_ints
 from keras_ssl.losses import info_nce_synthetic
 from keras_ssl.losses.vectors import unit
@@ -81,7 +80,7 @@ class MoCHi(MoCoV1):
         queries = ops.stop_gradient(unit(queries))
         hardest = ops.top_k(ops.matmul(queries, ops.transpose(queue)), self.hardest)[1]  # (batch, hardest)
         s, t, rows = self.mixtures, self.query_mixtures, ops.shape(queries)[0]
-        draws = uniform(row_seeds(self.draws, rows, distribute.first_row(rows)), 3 * s + 2 * t)[:, :, None]
+        draws = uniform(local_seeds(self.draws, rows), 3 * s + 2 * t)[:, :, None]
 
         def pick(start, count):
             number = ops.cast(draws[:, start:start + count, 0] * self.hardest, "int32")

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_ssl import distribute
 from keras_ssl.augment.mixing import CutMix, InputMix, MixUp, mix_views
-from keras_ssl.augment.rows import row_seeds
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import mixed_cosine_regression
 from keras_ssl.methods.distillation.byol import BYOL
@@ -51,12 +51,12 @@ class IMixBYOL(BYOL):
     def objective(self, views):
         if self.input_mix:
             rows = ops.shape(views[0])[0]
-            views = mix_views(self.input_mixing, views, row_seeds(self.draws, rows, distribute.first_row(rows)))
+            views = mix_views(self.input_mixing, views, local_seeds(self.draws, rows))
         return super().objective(views)
 
     def regress(self, view, onto):
         rows = ops.shape(view)[0]
-        mixed, partner, share = self.mixing(view, row_seeds(self.draws, rows, distribute.first_row(rows)))
+        mixed, partner, share = self.mixing(view, local_seeds(self.draws, rows))
         prediction = self.predictor(self.online(mixed, training=True), training=True)  # (batch, dim)
         target = self.target(onto, training=True)  # (batch, dim)
         others = ops.take(distribute.gather(target, gradient=False), partner, axis=0)

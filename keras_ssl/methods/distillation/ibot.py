@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_ssl import distribute
 from keras_ssl.augment.masks import BlockMask, RandomMask, masked_indices, select
-from keras_ssl.augment.rows import row_seeds
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_flags, check_numbers
 from keras_ssl.encoders import class_token_stages, vit_stages
 from keras_ssl.encoders.decoder import MaskToken
@@ -105,8 +105,7 @@ class IBOT(DINO):
 
     def draw_masks(self, views):
         rows = ops.shape(views[0])[0]
-        first = distribute.first_row(rows)
-        return ops.concatenate([self.mask(view, row_seeds(self.draws, rows, first)) for view in views])
+        return ops.concatenate([self.mask(view, local_seeds(self.draws, rows)) for view in views])
 
     def teach(self, views, places):
         """The teacher's outputs: `(global views * batch, dim)` of the class tokens, `(global views * batch, places,

@@ -8,10 +8,10 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl import distribute, heads, teacher
+from keras_ssl import heads, teacher
 from keras_ssl.augment.masks import select
 from keras_ssl.augment.random import uniform
-from keras_ssl.augment.rows import row_seeds
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_ints, check_numbers, is_number
 from keras_ssl.encoders import class_token_stages
 from keras_ssl.encoders.multi_crop import multi_crop
@@ -134,7 +134,7 @@ class MSN(Method):
     def visible(self, tokens):
         """The class token and the patches that stay, `(batch, 1 + int((1 - drop) * patches), width)`."""
         rows, patches = ops.shape(tokens)[0], tokens.shape[1] - 1
-        draws = uniform(row_seeds(self.draws, rows, distribute.first_row(rows)), patches)
+        draws = uniform(local_seeds(self.draws, rows), patches)
         stay = ops.argsort(draws, axis=1)[:, : math.floor((1 - self.drop) * patches + 1e-6)]
         return ops.concatenate([tokens[:, :1], select(tokens[:, 1:], stay)], axis=1)
 

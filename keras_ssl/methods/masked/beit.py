@@ -9,9 +9,9 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl import distribute, teacher
+from keras_ssl import teacher
 from keras_ssl.augment.masks import BlockMask, partition, select
-from keras_ssl.augment.rows import row_seeds
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.encoders import MaskToken, patch_grid, vit_stages
 from keras_ssl.losses import perplexity, token_cross_entropy, token_share
 from keras_ssl.methods.masked import discrete_vae, vq_tokenizer  # noqa: F401 a saved BEiT holds one of them
@@ -79,7 +79,7 @@ class BEiT(Method):
         images, whole = views[0], views[-1]
         rows = ops.shape(images)[0]
         tokens = self.tokens(whole)  # (batch, patches)
-        masks = self.mask(images, row_seeds(self.draws, rows, distribute.first_row(rows)))  # (batch, rows, columns)
+        masks = self.mask(images, local_seeds(self.draws, rows))  # (batch, rows, columns)
         _, hidden, _ = partition(masks, self.mask.masked)  # (batch, hidden)
         logits, answers = self.guesses(images, masks, hidden), select(tokens, hidden)
         every = ops.ones_like(hidden, dtype="float32")

@@ -6,9 +6,8 @@ BEiT (https://arxiv.org/abs/2106.08254) takes its tokens from DALL-E's; this one
 import keras
 from keras import ops
 
-from keras_ssl import distribute
 from keras_ssl.augment.random import split, uniform
-from keras_ssl.augment.rows import row_seeds
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import kl_from_uniform
 from keras_ssl.losses.vectors import precise
@@ -105,7 +104,7 @@ class DiscreteVAE(Tokenizer):
     def noise(self, logits):
         """Gumbel noise: with it, the largest logit is a draw from the softmax."""
         count, (rows, columns) = ops.shape(logits)[0], logits.shape[1:3]
-        seeds = row_seeds(self.draws, count, distribute.first_row(count))  # (batch, 2)
+        seeds = local_seeds(self.draws, count)  # (batch, 2)
         seeds = ops.reshape(ops.stack(split(seeds, range(rows * columns)), axis=1), (-1, 2))  # of each place
         draws = ops.maximum(uniform(seeds, self.vocabulary), 2.0**-25)
         return ops.reshape(-ops.log(-ops.log(draws)), (-1, rows, columns, self.vocabulary))

@@ -8,10 +8,9 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl import distribute
 from keras_ssl.augment.masks import RandomMask, enlarge, flat, partition, select
 from keras_ssl.augment.patches import unpatchify
-from keras_ssl.augment.rows import row_seeds
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.encoders import MaskToken, patch_grid, token_decoder, vit_stages
 from keras_ssl.losses import masked_error, patch_pixels, plain_pixels, standard_pixels
@@ -170,7 +169,7 @@ def random_mask(grid, ratio):
 def draw_masks(model, images):
     """The masks of a training step, equal on any number of replicas."""
     rows = ops.shape(images)[0]
-    return model.mask(images, row_seeds(model.draws, rows, distribute.first_row(rows)))
+    return model.mask(images, local_seeds(model.draws, rows))
 
 
 def still_masks(model, images, seed):

@@ -8,10 +8,10 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl import distribute, heads
+from keras_ssl import heads
 from keras_ssl.augment.masks import select
 from keras_ssl.augment.random import uniform
-from keras_ssl.augment.rows import row_seeds
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import is_number
 from keras_ssl.encoders import vit_stages
 from keras_ssl.encoders.decoder import patch_grid
@@ -80,7 +80,7 @@ class MP3(Method):
         return {"loss": loss, "accuracy": ops.mean(ops.cast(found == order, "float32"))}
 
     def draw_order(self, rows):
-        draws = uniform(row_seeds(self.draws, rows, distribute.first_row(rows)), self.count)
+        draws = uniform(local_seeds(self.draws, rows), self.count)
         return ops.cast(ops.argsort(draws, axis=1), "int32")
 
     def predict_positions(self, images, order, training=True):

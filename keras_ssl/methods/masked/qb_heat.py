@@ -6,11 +6,10 @@ https://arxiv.org/abs/2211.13228
 import keras
 from keras import ops
 
-from keras_ssl import distribute
 from keras_ssl.augment.masks import enlarge, flat, select
 from keras_ssl.augment.patches import unpatchify
 from keras_ssl.augment.random import uniform
-from keras_ssl.augment.rows import row_seeds
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.encoders import patch_grid, token_decoder, vit_stages
 from keras_ssl.encoders.multi_crop import check_size
@@ -82,7 +81,7 @@ class QBHeat(Method):
     def objective(self, views):
         images = views[0]
         rows = ops.shape(images)[0]
-        corners = self.corners(row_seeds(self.draws, rows, distribute.first_row(rows)))
+        corners = self.corners(local_seeds(self.draws, rows))
         masks = self.masks(corners)
         return masked_error(self.predictions(images, corners), self.targets(images), flat(masks))
 

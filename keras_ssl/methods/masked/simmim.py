@@ -8,10 +8,9 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl import distribute
 from keras_ssl.augment.masks import RandomMask, enlarge, flat
 from keras_ssl.augment.patches import unpatchify
-from keras_ssl.augment.rows import row_seeds
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.encoders import MaskToken, patch_grid, vit_stages
 from keras_ssl.losses import masked_error, patch_pixels, plain_pixels, standard_pixels
 from keras_ssl.method import Method
@@ -64,7 +63,7 @@ class SimMIM(Method):
     def objective(self, views):
         (images,) = views
         rows = ops.shape(images)[0]
-        masks = self.mask(images, row_seeds(self.draws, rows, distribute.first_row(rows)))  # (batch, rows, columns)
+        masks = self.mask(images, local_seeds(self.draws, rows))  # (batch, rows, columns)
         prediction = patch_pixels(self.predictions(images, masks), 1)  # (batch, pixels, channels)
         target = patch_pixels(standard_pixels(images), 1)
         return masked_error(prediction, target, flat(enlarge(masks, self.patch)), power=1)
