@@ -1,19 +1,19 @@
 """Checks of arguments: one sentence that names what was wrong, in the place of an error deep inside of a run."""
 
 import math
-import numbers
+from numbers import Integral, Real
 
 LARGEST = 2.0**127  # of the numbers that arguments may be: float32 holds it
 
 
 def is_int(value, least=-(2**31)):
     """Whether it is an int from `least` that fits into 32 bits."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and least <= value < 2**31
+    return isinstance(value, Integral) and not isinstance(value, bool) and least <= value < 2**31
 
 
 def is_number(value, least=-math.inf):
     """Whether it is a finite number, not below `least`."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and least <= value and abs(value) < LARGEST
+    return isinstance(value, Real) and not isinstance(value, bool) and least <= value and abs(value) < LARGEST
 
 
 def check_ints(least=1, optional=False, **arguments):
@@ -46,3 +46,32 @@ def check_flags(**arguments):
     for name, value in arguments.items():
         if not isinstance(value, bool):
             raise ValueError(f"{name} must be True or False. Received: {name}={value!r}")
+
+
+# Bounds: what an argument may be, declared once, as a function that is called with its name and value. A method lists
+# those of its arguments in `Method.bounds`.
+
+
+def ints(least=1, optional=False):
+    """An int from `least`."""
+    return lambda name, value: check_ints(least, optional, **{name: value})
+
+
+def numbers(above=None, least=None, most=None, below=None, optional=False):
+    """A finite number between the bounds."""
+    return lambda name, value: check_numbers(above, least, most, below, optional, **{name: value})
+
+
+def flag():
+    """True or False."""
+    return lambda name, value: check_flags(**{name: value})
+
+
+def choice(*choices):
+    """One of the values, which are listed in the error."""
+
+    def check(name, value):
+        if not any(value is one or type(value) is type(one) and value == one for one in choices):
+            raise ValueError(f"{name} must be one of {list(choices)}. Received: {name}={value!r}")
+
+    return check

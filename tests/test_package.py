@@ -14,12 +14,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_ssl"
 LEAVES = {"heads", "teacher", "memory", "losses", "augment", "encoders", "optimizers", "distribute"}
 # Who may import whom inside the package. Every part may import itself.
-ALLOWED = {leaf: {"checks", "distribute"} for leaf in LEAVES} | {
+ALLOWED = {leaf: {"checks", "distribute", "inputs"} for leaf in LEAVES} | {
     "checks": set(),
-    "method": {"checks", "distribute"},
+    "inputs": set(),
+    "method": {"checks", "distribute", "inputs"},
     "methods": LEAVES | {"checks", "method"},
-    "data": set(),
-    "eval": {"augment", "checks", "data", "encoders", "optimizers"},  # fine-tuning trains
+    "data": {"checks", "inputs"},
+    "eval": {"augment", "checks", "data", "encoders", "inputs", "optimizers"},  # fine-tuning trains
     "visualize": {"checks", "data", "eval", "encoders", "runs"},
     "saving": {"encoders"},
     "pretrained": {"encoders", "saving"},

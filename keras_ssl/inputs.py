@@ -1,0 +1,159 @@
+"""Inputs: what a sample is, for each kind of data: its column, its axes, its dtype, and the words of its errors.
+
+A sample is a tensor or a dict of tensors whose axis 0 is the batch. What varies in size (graphs, texts, sounds) is
+padded to a static size and carries a mask, bool, True where it is real. Then queues, banks, replicas, XLA and resuming
+are the same for every kind.
+"""
+
+import dataclasses
+
+import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of data.
+
+    Attributes:
+        name: str, the word for one sample: `"image"`.
+        column: str, the column of the data that holds it, and by which the kind is known.
+        axes: names of the axes after the batch. A last axis in parentheses may be missing.
+        also: further columns that belong to a sample where the data has them: masks, edges.
+        ints: whether the column holds ints, such as the numbers of tokens.
+        pixels: whether the values are pixels from 0 to 255.
+        extents: int, how many of the axes, from the first, are its size (the others are channels).
+    """
+
+    name: str
+    column: str
+    axes: tuple
+    also: tuple = ()
+    ints: bool = False
+    pixels: bool = False
+    extents: int = 1
+
+    @property
+    def ranks(self):
+        """The ranks that a batch may have."""
+        full = len(self.axes) + 1
+        return (full - 1, full) if self.axes[-1].startswith("(") else (full,)
+
+    @property
+    def shape(self):
+        """The shape of a batch, in words: `(batch, height, width, channels)`."""
+        return f"(batch, {', '.join(axis.strip('()') for axis in self.axes)})"
+
+    def size(self, sample):
+        """The size of the samples of a batch, as far as it is known: a tuple of `extents` numbers."""
+        return keras.ops.shape(self.tensor(sample))[1 : 1 + self.extents]
+
+    def tensor(self, sample):
+        """The tensor of the kind's own column, out of a sample that may be a dict."""
+        return sample[self.column] if isinstance(sample, dict) else sample
+
+    def sample(self, columns):
+        """The sample out of the columns of the data: a tensor, or a dict where the data has the further columns too."""
+        names = [name for name in (self.column, *self.also) if name in columns]
+        return columns[self.column] if names == [self.column] else {name: columns[name] for name in names}
+
+
+IMAGE = Kind("image", "image", ("height", "width", "channels"), pixels=True, extents=2)
+VIDEO = Kind("video", "video", ("frames", "height", "width", "channels"), ("video_mask",), pixels=True, extents=3)
+AUDIO = Kind("audio", "audio", ("samples", "(channels)"), ("audio_mask",))
+SERIES = Kind("series", "series", ("time", "channels"), ("series_mask",))
+TOKENS = Kind("tokens", "token_ids", ("length",), ("padding_mask", "segment_ids"), ints=True)
+GRAPH = Kind("graph", "nodes", ("nodes", "(features)"), ("edges", "nodes_mask", "edges_mask"))
+KINDS = (IMAGE, VIDEO, AUDIO, SERIES, TOKENS, GRAPH)
+
+
+def kind_of(columns):
+    """The kind of the data whose columns these are.
+
+    Args:
+        columns: dict of the data's columns, or their names.
+
+    Returns:
+        `Kind`, the first whose column is among them, or None.
+    """
+    return next((kind for kind in KINDS if kind.column in columns), None)
+
+
+def kind_of_encoder(encoder):
+    """The kind of data that an encoder takes, by the names of its inputs, their rank and dtype.
+
+    Args:
+        encoder: built `keras.Model`. One that takes several tensors takes a dict of them, by the names of the columns.
+
+    Returns:
+        `Kind`, or None where it cannot be told.
+    """
+    names = input_names(encoder)
+    if names:
+        return kind_of(names)
+    shape, ints = getattr(encoder, "input_shape", None), takes_ints(encoder)
+    if not isinstance(shape, tuple):
+        return None
+    return {(5, False): VIDEO, (4, False): IMAGE, (3, False): SERIES, (2, True): TOKENS, (2, False): AUDIO}.get(
+        (len(shape), ints)
+    )
+
+
+def input_names(encoder):
+    """The columns that an encoder takes: the keys of its dict of inputs, or None where it takes one tensor."""
+    structure = getattr(encoder, "_inputs_struct", None)
+    if isinstance(structure, (list, tuple)) and len(structure) == 1:
+        structure = structure[0]
+    return sorted(structure) if isinstance(structure, dict) else None
+
+
+def takes_ints(encoder):
+    """Whether the encoder's first input holds ints."""
+    tensors = getattr(encoder, "inputs", None) or ()
+    return bool(tensors) and "int" in keras.backend.standardize_dtype(tensors[0].dtype)
+
+
+def for_encoder(sample, encoder):
+    """What the encoder takes of a sample: the tensor of a dict, or those of its tensors that it has inputs for.
+
+    Args:
+        sample: tensor, or dict of tensors: a view, or the columns of the data.
+        encoder: built `keras.Model`.
+
+    Raises:
+        ValueError: the sample lacks what the encoder takes.
+    """
+    names = input_names(encoder)
+    if not isinstance(sample, dict):
+        if names and len(names) > 1:
+            raise ValueError(
+                f"The encoder '{encoder.name}' takes a dict with {names}. Received: {describe(sample)}. Give the data "
+                "these columns."
+            )
+        return {names[0]: sample} if names else sample
+    if names:
+        missing = [name for name in names if name not in sample]
+        if missing:
+            raise ValueError(
+                f"The encoder '{encoder.name}' takes the columns {names}. Missing: {missing}. Received: "
+                f"{describe(sample)}"
+            )
+        return {name: sample[name] for name in names}
+    kind = kind_of(sample)
+    if kind is None:
+        own = kind_of_encoder(encoder)
+        raise ValueError(
+            f"The data needs the column {repr(own.column) if own else 'of the samples'}. Received: {describe(sample)}"
+        )
+    return sample[kind.column]
+
+
+def rows(inputs):
+    """The number of samples of a batch, int where it is static."""
+    return keras.ops.shape(keras.tree.flatten(inputs)[0])[0]
+
+
+def describe(inputs):
+    """A batch in the words of an error."""
+    if isinstance(inputs, dict):
+        return f"a dict with {sorted(inputs)}"
+    return f"{type(inputs).__name__} of shape {getattr(inputs, 'shape', None)}"
