@@ -1,6 +1,22 @@
-"""SwAV: Unsupervised Learning of Visual Features by Contrasting Cluster Assignments (Caron et al., 2020).
+r"""SwAV: Unsupervised Learning of Visual Features by Contrasting Cluster Assignments (Caron et al., 2020).
 
 https://arxiv.org/abs/2006.09882
+
+Objective:
+    \mathcal{L} = -\operatorname{mean}_i \operatorname{mean}_{v \ne i} \frac{1}{N} \sum_b \sum_k q_{ibk} \log
+    \operatorname{softmax}(s_{vb} / \tau)_k
+    where $s_{vb}$ are the cosines of view $v$ of image $b$ and the prototypes, and $q_i$ are the assignments that
+    Sinkhorn makes of $s_i$, as many images to each prototype.
+
+Flow:
+    view 1 -> encoder -> projector -> prototypes -> swapped prediction
+    view 2 -> encoder
+    small views -> encoder
+    prototypes ~Sinkhorn~> swapped prediction
+
+Take it when multi-crop should help: small views are cheap, and large batches are not needed with a queue.
+
+Leave it when the data is far from balanced: each prototype gets an equal share of the images.
 """
 
 import keras

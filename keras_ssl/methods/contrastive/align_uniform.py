@@ -1,6 +1,21 @@
-"""AlignUniform: Understanding Contrastive Representation Learning through Alignment and Uniformity (Wang, Isola, 2020).
+r"""AlignUniform: Understanding Contrastive Representation Learning through Alignment and Uniformity (Wang, Isola, 2020)
 
 https://arxiv.org/abs/2005.10242
+
+Objective:
+    \mathcal{L} = \lambda_a \operatorname{mean}_i \|x_i - y_i\|^{\alpha} + \frac{\lambda_u}{2} \left( \log
+    \operatorname{mean}_{i<j} e^{-t \|x_i - x_j\|^2} + \log \operatorname{mean}_{i<j} e^{-t \|y_i - y_j\|^2} \right)
+    where $x$ and $y$ are the unit embeddings of the two views.
+
+Flow:
+    view 1 -> encoder -> projector -> alignment
+    view 2 -> encoder
+    projector -> uniformity -> loss
+    alignment -> loss
+
+Take it when you want to see what contrast does: its two halves are logged apart, and there is no temperature.
+
+Leave it when there is no time to tune: on data other than small images, its two weights need it.
 """
 
 import keras

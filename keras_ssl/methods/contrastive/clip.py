@@ -1,6 +1,19 @@
-"""CLIP: Learning Transferable Visual Models From Natural Language Supervision (Radford et al., 2021).
+r"""CLIP: Learning Transferable Visual Models From Natural Language Supervision (Radford et al., 2021).
 
 https://arxiv.org/abs/2103.00020
+
+Objective:
+    \mathcal{L} = -\frac{1}{2N} \sum_{i=1}^{N} \left( \log \frac{e^{c\, s_{ii}}}{\sum_j e^{c\, s_{ij}}} + \log
+    \frac{e^{c\, s_{ii}}}{\sum_j e^{c\, s_{ji}}} \right)
+    where $s_{ij}$ is the cosine of image $i$ and text $j$ of the batch, and $c$ is the learned scale.
+
+Flow:
+    image -> encoder -> image head -> InfoNCE, both ways
+    text -> text encoder -> text head -> InfoNCE, both ways
+
+Take it when images have captions, and classes should be named in words afterwards.
+
+Leave it when there are no texts, or a few thousand pairs only: fine-tune public weights instead.
 """
 
 import math

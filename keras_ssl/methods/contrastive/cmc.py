@@ -1,6 +1,21 @@
-"""CMC: Contrastive Multiview Coding (Tian, Krishnan, Isola, 2019).
+r"""CMC: Contrastive Multiview Coding (Tian, Krishnan, Isola, 2019).
 
 https://arxiv.org/abs/1906.05849
+
+Objective:
+    \mathcal{L} = \sum_{a \ne c} \ell(z_a, b_c)
+    where $\ell$ is the noise-contrastive loss of `InstDisc`, $z_a$ the embedding of one group of channels and $b_c$
+    the bank of another one.
+
+Flow:
+    channels 1 -> encoder 1 -> head 1 -> NCE
+    channels 2 -> encoder 2 -> head 2 -> NCE
+    bank 1 ~> NCE
+    bank 2 ~> NCE
+
+Take it when an image has channels of several sensors, or lightness and color should teach each other.
+
+Leave it when images are gray, or one small encoder is what you need: this one has an encoder for each group.
 """
 
 import itertools

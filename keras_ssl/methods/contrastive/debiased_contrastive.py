@@ -1,6 +1,21 @@
-"""DebiasedContrastive: Debiased Contrastive Learning (Chuang, Robinson, Lin, Torralba, Jegelka, 2020).
+r"""DebiasedContrastive: Debiased Contrastive Learning (Chuang, Robinson, Lin, Torralba, Jegelka, 2020).
 
 https://arxiv.org/abs/2007.00224
+
+Objective:
+    \mathcal{L} = -\frac{1}{2N} \sum_{i=1}^{2N} \log \frac{e^{s_{ip}/\tau}}{e^{s_{ip}/\tau} + G_i}, \quad G_i =
+    \max\left( \frac{\sum_n e^{s_{in}/\tau} - \tau^+ M e^{s_{ip}/\tau}}{1 - \tau^+},\ M e^{-1/\tau} \right)
+    where $s$ are cosines, $p$ is the other view of the image of $i$, $n$ runs over the $M$ views of other images,
+    and $\tau^+$ is how often these are of the same class.
+
+Flow:
+    view 1 -> encoder -> projector -> debiased contrast
+    view 2 -> encoder
+    more views -> encoder
+
+Take it when the data has few classes, and about how many is known: a batch then holds many false negatives.
+
+Leave it when there are hundreds of classes: the correction is next to nothing there.
 """
 
 import keras

@@ -1,6 +1,20 @@
-"""DCL: Decoupled Contrastive Learning (Yeh, Hong, Hsu, Liu, Chen, LeCun, 2021).
+r"""DCL: Decoupled Contrastive Learning (Yeh, Hong, Hsu, Liu, Chen, LeCun, 2021).
 
 https://arxiv.org/abs/2110.06848
+
+Objective:
+    \mathcal{L} = \frac{1}{2N} \sum_{i=1}^{2N} \left( -w_i \frac{z_i \cdot z_p}{\tau} + \log \sum_{n} \exp(z_i \cdot
+    z_n / \tau) \right)
+    where $p$ is the other view of the image of $i$, $n$ runs over the views of other images, and $w_i$ is 1 unless
+    `weighted`.
+
+Flow:
+    view 1 -> encoder -> projector -> decoupled contrast
+    view 2 -> encoder
+
+Take it when SimCLR is wanted with batches of 32 to 256.
+
+Leave it when batches are in the thousands: there it is SimCLR.
 """
 
 import keras

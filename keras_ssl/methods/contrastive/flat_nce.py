@@ -1,6 +1,20 @@
-"""FlatNCE: Simpler, Faster, Stronger: Breaking The log-K Curse On Contrastive Learners (Chen et al., 2021).
+r"""FlatNCE: Simpler, Faster, Stronger: Breaking The log-K Curse On Contrastive Learners (Chen et al., 2021).
 
 https://arxiv.org/abs/2107.01152
+
+Objective:
+    \mathcal{L} = \frac{1}{2N} \sum_{i=1}^{2N} \exp(v_i - \operatorname{sg}(v_i)), \quad v_i = \log \sum_n
+    \exp((s_{in} - s_{ip}) / \tau)
+    where $s$ are cosines, $p$ is the other view of the image of $i$, $n$ runs over the views of other images, and sg
+    stops the gradient.
+
+Flow:
+    view 1 -> encoder -> projector -> FlatNCE
+    view 2 -> encoder
+
+Take it when SimCLR is wanted with small batches, and its own loss is to be seen in the log.
+
+Leave it when you can take DecoupledContrastive: the gradient is the same.
 """
 
 import keras

@@ -1,6 +1,21 @@
-"""HCL: Contrastive Learning with Hard Negative Samples (Robinson, Chuang, Sra, Jegelka, 2020).
+r"""HCL: Contrastive Learning with Hard Negative Samples (Robinson, Chuang, Sra, Jegelka, 2020).
 
 https://arxiv.org/abs/2010.04592
+
+Objective:
+    \mathcal{L} = -\frac{1}{2N} \sum_{i=1}^{2N} \log \frac{e^{s_{ip}/\tau}}{e^{s_{ip}/\tau} + G_i}, \quad G_i =
+    \max\left( \frac{\sum_n w_{in} e^{s_{in}/\tau} - \tau^+ M e^{s_{ip}/\tau}}{1 - \tau^+},\ M e^{-1/\tau} \right),
+    \quad w_{in} = \frac{e^{\beta s_{in} / \tau}}{\operatorname{mean}_m e^{\beta s_{im} / \tau}}
+    where $s$ are cosines, $p$ is the other view of the image of $i$, $n$ and $m$ run over the $M$ views of other
+    images, and $\tau^+$ is how often these are of the same class.
+
+Flow:
+    view 1 -> encoder -> projector -> weighted contrast
+    view 2 -> encoder
+
+Take it when SimCLR works and a little more is wanted: it was the best method without labels in our short runs.
+
+Leave it when nothing is known of the classes: there are two more numbers to tune.
 """
 
 import keras

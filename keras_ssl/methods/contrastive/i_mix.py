@@ -1,6 +1,20 @@
-"""i-Mix: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020).
+r"""i-Mix: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020).
 
 https://arxiv.org/abs/2010.08887
+
+Objective:
+    \mathcal{L} = \frac{1}{N} \sum_{i=1}^{N} \left( \lambda_i H_i(i) + (1 - \lambda_i) H_i(m_i) \right), \quad H_i(j)
+    = -\log \frac{\exp(q_i \cdot k_j / \tau)}{\sum_n \exp(q_i \cdot k_n / \tau)}
+    where $q_i$ is the embedding of the mixture of image $i$, of a share $\lambda_i$, and image $m_i$; $k$ are those
+    of the second views.
+
+Flow:
+    view 1 -> mixing -> encoder -> projector -> N-pair contrast
+    view 2 -> encoder
+
+Take it when there is little knowledge of good views: mixing works on any kind of input.
+
+Leave it when small parts of an image carry its meaning: a mixture hides them.
 """
 
 import keras

@@ -1,6 +1,23 @@
-"""i-Mix over MoCo: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020).
+r"""i-Mix over MoCo: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020).
 
 https://arxiv.org/abs/2010.08887
+
+Objective:
+    \mathcal{L} = \frac{1}{N} \sum_{i=1}^{N} \left( \lambda_i H_i(i) + (1 - \lambda_i) H_i(m_i) \right), \quad H_i(j)
+    = -\log \frac{\exp(q_i \cdot k_j / \tau)}{\sum_n \exp(q_i \cdot k_n / \tau) + \sum_{n \in Q} \exp(q_i \cdot n /
+    \tau)}
+    where $q_i$ is the query of the mixture of image $i$, of a share $\lambda_i$, and image $m_i$; $k$ are the keys
+    of the batch and $Q$ is the queue.
+
+Flow:
+    view 1 -> mixing -> encoder -> head -> N-pair contrast
+    view 2 ~> key encoder ~> N-pair contrast
+    queue ~> N-pair contrast
+    head ~EMA~> key encoder
+
+Take it when IMix is wanted with small batches.
+
+Leave it when the run is short: queue and mixing both pay off late.
 """
 
 import keras

@@ -1,6 +1,22 @@
-"""InstDisc: Unsupervised Feature Learning via Non-Parametric Instance Discrimination (Wu, Xiong, Yu, Lin, 2018).
+r"""InstDisc: Unsupervised Feature Learning via Non-Parametric Instance Discrimination (Wu, Xiong, Yu, Lin, 2018).
 
 https://arxiv.org/abs/1805.01978
+
+Objective:
+    \mathcal{L} = -\frac{1}{N} \sum_{i=1}^{N} \left( \log h(v_i, b_i) + \sum_{k=1}^{K} \log(1 - h(v_i, b_k)) \right),
+    \quad h(v, b) = \frac{P}{P + K / n}, \quad P = \frac{\exp(v \cdot b / \tau)}{Z}
+    where $v$ are unit embeddings, $b$ entries of the bank, of the image itself and of $K$ others out of $n$, and $Z$
+    is estimated from the first batch. With `negatives=0` it is a softmax over the whole bank.
+
+Flow:
+    view -> encoder -> linear head -> NCE
+    bank of past embeddings ~> NCE
+    linear head ~write~> bank of past embeddings
+
+Take it when the set of images is fixed and steps must be cheap: there is one view per image.
+
+Leave it when the set is large or a stream: the bank holds a vector for every image, and each is renewed once an
+    epoch only.
 """
 
 import math

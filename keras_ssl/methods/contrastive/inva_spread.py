@@ -1,6 +1,20 @@
-"""InvaSpread: Unsupervised Embedding Learning via Invariant and Spreading Instance Feature (Ye et al., 2019).
+r"""InvaSpread: Unsupervised Embedding Learning via Invariant and Spreading Instance Feature (Ye et al., 2019).
 
 https://arxiv.org/abs/1904.03436
+
+Objective:
+    \mathcal{L} = -\frac{1}{2N} \sum_{i=1}^{2N} \left( \log P_{ip} + m \sum_n \log(1 - P_{in}) \right), \quad P_{ij}
+    = \frac{e^{x_i \cdot x_j / \tau}}{e^{x_i \cdot x_p / \tau} + m \sum_n e^{x_i \cdot x_n / \tau}}
+    where $x$ are unit embeddings, $p$ is the other view of the image of $i$, $n$ runs over the views of other
+    images, and $m$ is the weight of the negatives.
+
+Flow:
+    view 1 -> encoder -> linear head -> softmax over the batch
+    view 2 -> encoder
+
+Take it when batches are small and a plain head is enough.
+
+Leave it when the best features are wanted: SimCLR's projector keeps more in the encoder.
 """
 
 import keras

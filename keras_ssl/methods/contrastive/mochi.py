@@ -1,6 +1,23 @@
-"""MoCHi: Hard Negative Mixing for Contrastive Learning (Kalantidis, Sariyildiz, Pion, Weinzaepfel, Larlus, 2020).
+r"""MoCHi: Hard Negative Mixing for Contrastive Learning (Kalantidis, Sariyildiz, Pion, Weinzaepfel, Larlus, 2020).
 
 https://arxiv.org/abs/2010.01028
+
+Objective:
+    \mathcal{L} = -\frac{1}{N} \sum_{i=1}^{N} \log \frac{\exp(q_i \cdot k_i / \tau)}{\exp(q_i \cdot k_i / \tau) +
+    \sum_{n \in Q} \exp(q_i \cdot n / \tau) + \sum_h \exp(q_i \cdot h / \tau)}
+    where $q$ are the queries, $k$ their keys, $Q$ is the queue, and $h$ are negatives mixed of the hardest ones of
+    the queue.
+
+Flow:
+    view 1 -> encoder -> head -> InfoNCE
+    view 2 ~> key encoder ~> InfoNCE
+    queue ~> InfoNCE
+    queue ~> mixed hard negatives ~> InfoNCE
+    head ~EMA~> key encoder
+
+Take it when MoCo v2 has been trained for long and stands still.
+
+Leave it when the run is short: hard negatives are random ones at first.
 """
 
 import keras

@@ -1,6 +1,22 @@
-"""MoCo: Momentum Contrast for Unsupervised Visual Representation Learning (He et al., 2019).
+r"""MoCo: Momentum Contrast for Unsupervised Visual Representation Learning (He et al., 2019).
 
 https://arxiv.org/abs/1911.05722
+
+Objective:
+    \mathcal{L} = -\frac{1}{N} \sum_{i=1}^{N} \log \frac{\exp(q_i \cdot k_i / \tau)}{\exp(q_i \cdot k_i / \tau) +
+    \sum_{n \in Q} \exp(q_i \cdot n / \tau)}
+    where $q$ are the queries, $k$ their keys, which get no gradient, and $Q$ is the queue of earlier keys.
+
+Flow:
+    view 1 -> encoder -> head -> InfoNCE
+    view 2 ~> key encoder ~> InfoNCE
+    key encoder ~> queue ~> InfoNCE
+    head ~EMA~> key encoder
+
+Take it when an old result has to be repeated, or the ablations of the MoCo papers.
+
+Leave it when features are what counts: MoCoV2 is the same machinery with a better head, better views and a better
+    schedule.
 """
 
 import keras

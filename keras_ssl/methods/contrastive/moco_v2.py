@@ -1,6 +1,10 @@
 """MoCo v2: Improved Baselines with Momentum Contrastive Learning (Chen, Fan, Girshick, He, 2020).
 
 https://arxiv.org/abs/2003.04297
+
+Take it when memory or batches are small: the negatives come from a queue, so the batch may be 32.
+
+Leave it when batches are large anyway: SimCLR learned faster in our short runs.
 """
 
 import keras

@@ -1,6 +1,21 @@
-"""MoCo v3: An Empirical Study of Training Self-Supervised Vision Transformers (Chen, Xie, He, 2021).
+r"""MoCo v3: An Empirical Study of Training Self-Supervised Vision Transformers (Chen, Xie, He, 2021).
 
 https://arxiv.org/abs/2104.02057
+
+Objective:
+    \mathcal{L} = -\frac{2\tau}{N} \sum_{i=1}^{N} \left( \log \frac{\exp(q^1_i \cdot k^2_i / \tau)}{\sum_n \exp(q^1_i
+    \cdot k^2_n / \tau)} + \log \frac{\exp(q^2_i \cdot k^1_i / \tau)}{\sum_n \exp(q^2_i \cdot k^1_n / \tau)} \right)
+    where $q^1, q^2$ are the predicted queries of the two views and $k^1, k^2$ their keys, which get no gradient; $n$
+    runs over the batch.
+
+Flow:
+    view 1 -> encoder -> projector -> predictor -> InfoNCE, both ways
+    view 2 ~> key encoder ~> InfoNCE, both ways
+    projector ~EMA~> key encoder
+
+Take it when a vision transformer is trained by contrast: the frozen patch projection keeps it stable.
+
+Leave it when batches are small: the negatives are those of the batch, 4096 in the paper.
 """
 
 import keras

@@ -1,6 +1,21 @@
-"""NNCLR: With a Little Help from My Friends, Nearest-Neighbor Contrastive Learning (Dwibedi et al., 2021).
+r"""NNCLR: With a Little Help from My Friends, Nearest-Neighbor Contrastive Learning (Dwibedi et al., 2021).
 
 https://arxiv.org/abs/2104.14548
+
+Objective:
+    \mathcal{L} = \frac{1}{2} \left( \ell(\operatorname{nn}(z^1), p^2) + \ell(\operatorname{nn}(z^2), p^1) \right),
+    \quad \ell(q, k) = -\frac{1}{N} \sum_{i=1}^{N} \log \frac{\exp(q_i \cdot k_i / \tau)}{\sum_n \exp(q_i \cdot k_n /
+    \tau)}
+    where $z$ are the projections of the two views, $p$ their predictions, and nn is the nearest entry of the queue.
+
+Flow:
+    view 1 -> encoder -> projector ~> nearest in the queue ~> InfoNCE
+    view 2 -> encoder
+    projector -> predictor -> InfoNCE
+
+Take it when views alone say too little: the positive is another, similar image.
+
+Leave it when the run is short: at first the nearest neighbor is a random image.
 """
 
 import keras

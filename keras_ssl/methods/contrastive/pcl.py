@@ -1,6 +1,24 @@
-"""PCL: Prototypical Contrastive Learning of Unsupervised Representations (Li, Zhou, Xiong, Socher, Hoi, 2020).
+r"""PCL: Prototypical Contrastive Learning of Unsupervised Representations (Li, Zhou, Xiong, Socher, Hoi, 2020).
 
 https://arxiv.org/abs/2005.04966
+
+Objective:
+    \mathcal{L} = \ell(q, k, Q) - \frac{\lambda}{M} \sum_{m=1}^{M} \operatorname{mean}_i \log \frac{\exp(q_i \cdot
+    c_{s} / \phi_{s})}{\sum_j \exp(q_i \cdot c_j / \phi_j)}
+    where $\ell$ is the loss of MoCo, $c$ are the prototypes of one of $M$ clusterings, $s$ is the cluster of image
+    $i$, and $\phi$ how concentrated a cluster is.
+
+Flow:
+    view 1 -> encoder -> head -> InfoNCE
+    view 2 ~> key encoder ~> InfoNCE
+    head -> ProtoNCE -> loss
+    InfoNCE -> loss
+    k-means of all images ~> ProtoNCE
+    head ~EMA~> key encoder
+
+Take it when the data has classes or groups of many sizes, and the whole set can be embedded once an epoch.
+
+Leave it when the data is a stream, or epochs are so long that the clusters are out of date.
 """
 
 import keras

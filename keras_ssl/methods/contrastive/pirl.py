@@ -1,6 +1,21 @@
-"""PIRL: Self-Supervised Learning of Pretext-Invariant Representations (Misra, van der Maaten, 2019).
+r"""PIRL: Self-Supervised Learning of Pretext-Invariant Representations (Misra, van der Maaten, 2019).
 
 https://arxiv.org/abs/1912.01991
+
+Objective:
+    \mathcal{L} = \lambda\, \ell(\text{patches}, b) + (1 - \lambda)\, \ell(\text{image}, b)
+    where $\ell$ is the noise-contrastive loss of `InstDisc` beside the bank $b$, of the embedding of the shuffled
+    patches and of that of the image.
+
+Flow:
+    view -> encoder -> image head -> NCE
+    shuffled patches -> encoder -> patch head -> NCE
+    bank of past embeddings ~> NCE
+    image head ~write~> bank of past embeddings
+
+Take it when features should not depend on how parts are arranged, such as for retrieval of objects.
+
+Leave it when minutes are all there is: the bank changes slowly, and our short runs show it.
 """
 
 import keras

@@ -1,6 +1,21 @@
-"""SimCLR: A Simple Framework for Contrastive Learning of Visual Representations (Chen et al., 2020).
+r"""SimCLR: A Simple Framework for Contrastive Learning of Visual Representations (Chen et al., 2020).
 
 https://arxiv.org/abs/2002.05709
+
+Objective:
+    \mathcal{L} = -\frac{1}{2N} \sum_{i=1}^{2N} \log \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{j \ne i} \exp(z_i \cdot
+    z_j / \tau)}
+    where $z$ are the unit embeddings of the $2N$ views of the batch and $p$ is the other view of the image of $i$.
+
+Flow:
+    view 1 -> encoder -> projector -> NT-Xent
+    view 2 -> encoder
+
+Take it when you make a first run on new images, with batches of at least 128: it has two arguments and no teacher,
+    and gives good features within minutes.
+
+Leave it when batches must be small (MoCoV2, DecoupledContrastive), or many pairs of images show the same thing
+    (BYOL, VICReg).
 """
 
 import keras

@@ -1,9 +1,25 @@
-"""SimCLR v2: Big Self-Supervised Models are Strong Semi-Supervised Learners (Chen et al., 2020).
+r"""SimCLR v2: Big Self-Supervised Models are Strong Semi-Supervised Learners (Chen et al., 2020).
 
 https://arxiv.org/abs/2006.10029
 
 Three steps: `SimCLRv2` learns from images without labels, its `classifier` is fine-tuned on the few that have one, and
 `SimCLRv2Distiller` teaches a student what the fine-tuned network says about all of them.
+
+Objective:
+    \mathcal{L} = -\frac{1}{2N} \sum_{i=1}^{2N} \log \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{j \ne i} \exp(z_i \cdot
+    z_j / \tau) + \sum_{n \in Q} \exp(z_i \cdot n / \tau)}
+    where $z$ are the unit embeddings of the $2N$ views, $p$ is the other view of the image of $i$, and $Q$ is the
+    memory, if there is one.
+
+Flow:
+    view 1 -> encoder -> deep projector -> NT-Xent
+    view 2 -> encoder
+    view 1 ~> averaged twin ~> memory ~> NT-Xent
+    deep projector ~EMA~> averaged twin
+
+Take it when a few labels will come later: fine-tune from the first layer of the deep projector, then distill.
+
+Leave it when frozen features are all that is needed: SimCLR is simpler and was ahead in our short runs.
 """
 
 import keras

@@ -1,6 +1,21 @@
-"""SupCon: Supervised Contrastive Learning (Khosla et al., 2020).
+r"""SupCon: Supervised Contrastive Learning (Khosla et al., 2020).
 
 https://arxiv.org/abs/2004.11362
+
+Objective:
+    \mathcal{L} = -\frac{\tau}{\tau_0} \operatorname{mean}_i \frac{1}{|P(i)|} \sum_{p \in P(i)} \log \frac{\exp(z_i
+    \cdot z_p / \tau)}{\sum_{a \ne i} \exp(z_i \cdot z_a / \tau)}
+    where $z$ are the unit embeddings of all views, $P(i)$ are the other views with the label of $i$, and $\tau_0$ is
+    the base temperature.
+
+Flow:
+    view 1 -> encoder -> projector -> supervised contrast
+    view 2 -> encoder
+    labels ~> supervised contrast
+
+Take it when all images have labels, and the features should serve further tasks too.
+
+Leave it when there are no labels, or only a class is wanted: train a classifier with cross-entropy.
 """
 
 import keras

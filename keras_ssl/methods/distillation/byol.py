@@ -1,6 +1,22 @@
-"""BYOL: Bootstrap Your Own Latent, A New Approach to Self-Supervised Learning (Grill et al., 2020).
+r"""BYOL: Bootstrap Your Own Latent, A New Approach to Self-Supervised Learning (Grill et al., 2020).
 
 https://arxiv.org/abs/2006.07733
+
+Objective:
+    \mathcal{L} = \left( 2 - 2 \cos(p_1, z'_2) \right) + \left( 2 - 2 \cos(p_2, z'_1) \right)
+    where $p$ are the predictions of the online network and $z'$ the projections of the target, which get no
+    gradient.
+
+Flow:
+    view 1 -> encoder -> projector -> predictor -> distance, both ways
+    view 2 ~> target network ~> distance, both ways
+    projector ~EMA~> target network
+
+Take it when random pairs of images are often of one kind, so that negatives would be false; it depends less on the
+    batch size than SimCLR does.
+
+Leave it when minutes are all there is: it starts slowly. Watch CollapseMonitor when you change predictor or
+    momentum.
 """
 
 import keras

@@ -1,6 +1,22 @@
-"""DINO: Emerging Properties in Self-Supervised Vision Transformers (Caron et al., 2021).
+r"""DINO: Emerging Properties in Self-Supervised Vision Transformers (Caron et al., 2021).
 
 https://arxiv.org/abs/2104.14294
+
+Objective:
+    \mathcal{L} = -\operatorname{mean}_{g} \operatorname{mean}_{v \ne g} \sum_k \operatorname{softmax}\left(
+    \frac{t_g - c}{\tau_t} \right)_k \log \operatorname{softmax}\left( \frac{s_v}{\tau_s} \right)_k
+    where $t_g$ are the teacher's scores of a global view, $s_v$ the student's of any view, and $c$ is the running
+    mean of the teacher's scores.
+
+Flow:
+    global views ~> teacher ~> center and sharpen ~> cross-entropy
+    all views -> student -> head -> cross-entropy
+    head ~EMA~> teacher
+
+Take it when a vision transformer is trained for long: its attention follows objects, and k-NN works without a
+    classifier.
+
+Leave it when the run is short or on a small ResNet: SimCLR is ahead by far then.
 """
 
 import keras

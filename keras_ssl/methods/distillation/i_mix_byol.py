@@ -1,6 +1,21 @@
-"""i-Mix over BYOL: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020).
+r"""i-Mix over BYOL: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020).
 
 https://arxiv.org/abs/2010.08887
+
+Objective:
+    \mathcal{L} = \sum_{(a, b)} \operatorname{mean}_i \left( 2 - 2 \lambda_i \cos(p_{a,i}, z'_{b,i}) - 2 (1 -
+    \lambda_i) \cos(p_{a,i}, z'_{b,m_i}) \right)
+    where $p_{a,i}$ is the prediction for the mixture of image $i$, of a share $\lambda_i$, and image $m_i$; $z'_b$
+    are the target's projections of the other views, and $(a, b)$ is $(1, 2)$ and $(2, 1)$.
+
+Flow:
+    view 1 -> mixing -> encoder -> projector -> predictor -> distance, both ways
+    view 2 ~> target network ~> distance, both ways
+    projector ~EMA~> target network
+
+Take it when BYOL is wanted with weak knowledge of good views.
+
+Leave it when BYOL alone has not been tried: it has fewer parts.
 """
 
 import keras

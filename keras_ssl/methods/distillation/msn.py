@@ -1,6 +1,21 @@
-"""MSN: Masked Siamese Networks for Label-Efficient Learning (Assran et al., 2022).
+r"""MSN: Masked Siamese Networks for Label-Efficient Learning (Assran et al., 2022).
 
 https://arxiv.org/abs/2204.07141
+
+Objective:
+    \mathcal{L} = -\frac{1}{A} \sum_{a=1}^{A} \sum_k q_k \log p_{ak} + \lambda \left( \log K - H(\bar{p}) \right)
+    where $q$ is the target's sharpened assignment of the whole view, $p_a$ that of a masked or small view, $\bar{p}$
+    their mean over the batch, and $H$ the entropy over the $K$ prototypes.
+
+Flow:
+    whole view ~> target encoder ~> prototypes ~> cross-entropy
+    masked views -> encoder -> head -> prototypes -> cross-entropy
+    prototypes -> mean entropy
+    head ~EMA~> target encoder
+
+Take it when very few labels will come, one to five per class.
+
+Leave it when the encoder is no transformer, or classes are far from balanced.
 """
 
 import math

@@ -1,6 +1,19 @@
-"""SimSiam: Exploring Simple Siamese Representation Learning (Chen, He, 2020).
+r"""SimSiam: Exploring Simple Siamese Representation Learning (Chen, He, 2020).
 
 https://arxiv.org/abs/2011.10566
+
+Objective:
+    \mathcal{L} = -\frac{1}{2} \cos(p_1, \operatorname{sg}(z_2)) - \frac{1}{2} \cos(p_2, \operatorname{sg}(z_1))
+    where $z$ are the projections of the two views, $p$ their predictions, and sg stops the gradient.
+
+Flow:
+    view 1 -> encoder -> projector -> predictor -> distance, both ways
+    view 2 -> encoder
+    projector ~stop gradient~> distance, both ways
+
+Take it when the simplest method without negatives is wanted: no teacher, no queue, batches of 256 are enough.
+
+Leave it when minutes are all there is, or nobody watches: without predictor or stop-gradient it collapses.
 """
 
 import keras

@@ -1,7 +1,19 @@
-"""BEiT: BERT Pre-Training of Image Transformers (Bao, Dong, Piao, Wei, 2021), https://arxiv.org/abs/2106.08254.
+r"""BEiT: BERT Pre-Training of Image Transformers (Bao, Dong, Piao, Wei, 2021), https://arxiv.org/abs/2106.08254.
 
 Two steps: a tokenizer learns to write images as discrete tokens (`DiscreteVAE`, or `VQTokenizer` of BEiT v2), and
 `BEiT` learns to guess the tokens of hidden patches.
+
+Objective:
+    \mathcal{L} = -\frac{1}{|M|} \sum_{i \in M} \log p_i(t_i)
+    where $M$ are the hidden patches and $t_i$ is the token that the tokenizer gives to patch $i$.
+
+Flow:
+    image -> patches, mask tokens where hidden -> encoder -> softmax over tokens -> cross-entropy
+    image ~> tokenizer ~> cross-entropy
+
+Take it when targets should be discrete, or a good tokenizer is at hand.
+
+Leave it when one training is enough work: the tokenizer is trained first. MAE needs none.
 """
 
 import math

@@ -1,6 +1,14 @@
 """ConvMAE: Masked Convolution Meets Masked Autoencoders (Gao, Ma, Li, Lin, Dai, Qiao, 2022).
 
 https://arxiv.org/abs/2205.03892
+
+Flow:
+    image -> visible patches -> masked convolutions -> transformer -> decoder -> error of the hidden pixels
+    mask tokens -> decoder
+
+Take it when maps of several scales are wanted for detection or segmentation.
+
+Leave it when features of a whole image are enough: MAE is faster.
 """
 
 import keras

@@ -1,6 +1,19 @@
-"""DeepMIM: Deep Supervision for Masked Image Modeling (Ren, Wei, Albanie, Zhang, Hu, 2023).
+r"""DeepMIM: Deep Supervision for Masked Image Modeling (Ren, Wei, Albanie, Zhang, Hu, 2023).
 
 https://arxiv.org/abs/2303.08817
+
+Objective:
+    \mathcal{L} = \sum_l \frac{1}{|M|} \sum_{i \in M} \operatorname{mean}_d (p_{lid} - t_{id})^2
+    where $l$ runs over the blocks that predict, $M$ are the hidden patches, $p_l$ the prediction of the decoder of
+    block $l$, and $t$ the true pixels.
+
+Flow:
+    image -> visible patches -> lower blocks -> upper blocks -> decoder -> error of the hidden pixels
+    lower blocks -> further decoders -> error of the hidden pixels
+
+Take it when features from the middle of a deep transformer are used.
+
+Leave it when the transformer is shallow or time is short: each block that predicts has a decoder of its own.
 """
 
 import math

@@ -1,6 +1,19 @@
-"""LocalMIM: Masked Image Modeling with Local Multi-Scale Reconstruction (Wang, Tang, Wang, Guo, Deng, Han, 2023).
+r"""LocalMIM: Masked Image Modeling with Local Multi-Scale Reconstruction (Wang, Tang, Wang, Guo, Deng, Han, 2023).
 
 https://arxiv.org/abs/2303.05251
+
+Objective:
+    \mathcal{L} = \sum_l \frac{1}{|M_l|} \sum_{i \in M_l} \operatorname{mean}_d (p_{lid} - h_{lid})^2
+    where $l$ runs over the blocks that predict, $M_l$ are the hidden cells of its scale, and $h$ the histograms of
+    gradients of a cell.
+
+Flow:
+    image -> visible patches -> lower blocks -> upper blocks -> coarse decoders -> error of the hidden cells
+    lower blocks -> fine decoders -> error of the hidden cells
+
+Take it when MAE's training should get to good lower layers sooner.
+
+Leave it when the transformer has few blocks: at least seven are needed for the paper's choice.
 """
 
 import math

@@ -1,6 +1,19 @@
-"""MAE: Masked Autoencoders Are Scalable Vision Learners (He, Chen, Xie, Li, Dollar, Girshick, 2021).
+r"""MAE: Masked Autoencoders Are Scalable Vision Learners (He, Chen, Xie, Li, Dollar, Girshick, 2021).
 
 https://arxiv.org/abs/2111.06377
+
+Objective:
+    \mathcal{L} = \frac{1}{|M|} \sum_{i \in M} \operatorname{mean}_d (p_{id} - t_{id})^2
+    where $M$ are the hidden patches, $p$ their predicted pixels and $t$ the true ones, normalized within each patch.
+
+Flow:
+    image -> visible patches -> encoder -> decoder -> error of the hidden pixels
+    mask tokens -> decoder
+
+Take it when a vision transformer will be fine-tuned, and training has to be cheap: three quarters of the patches are
+    never encoded.
+
+Leave it when frozen features are used as they are: contrast and distillation give better ones.
 """
 
 import math

@@ -1,6 +1,17 @@
-"""MP3: Position Prediction as an Effective Pretraining Strategy (Zhai et al., 2022).
+r"""MP3: Position Prediction as an Effective Pretraining Strategy (Zhai et al., 2022).
 
 https://arxiv.org/abs/2207.07611
+
+Objective:
+    \mathcal{L} = -\operatorname{mean}_i \log p_i(\text{true place of patch } i)
+    where $p_i$ is the softmax over all places of the image.
+
+Flow:
+    image -> patches without positions -> encoder -> softmax over places -> cross-entropy
+
+Take it when the arrangement of parts says what is seen, and no decoder is wanted.
+
+Leave it when places mean nothing, as in textures or in images from above.
 """
 
 import math

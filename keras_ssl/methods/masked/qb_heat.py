@@ -1,6 +1,19 @@
-"""QB-Heat: Self-Supervised Learning based on Heat Equation (Chen et al., 2022).
+r"""QB-Heat: Self-Supervised Learning based on Heat Equation (Chen et al., 2022).
 
 https://arxiv.org/abs/2211.13228
+
+Objective:
+    z_{\text{right}} = (I + A) z, \quad z_{\text{below}} = (I + B) z, \qquad \mathcal{L} = \frac{1}{|M|} \sum_{i \in
+    M} \operatorname{mean}_d (p_{id} - t_{id})^2
+    where $z$ are the features of the visible quarter, $A$ and $B$ are learned, $M$ are the patches of the other
+    three quarters, $p$ their predicted and $t$ their true pixels.
+
+Flow:
+    visible quarter -> encoder -> continued by two matrices -> light decoder -> error of the hidden pixels
+
+Take it when masked modelling should train a ConvNet.
+
+Leave it when the content of one quarter says little about the others.
 """
 
 import keras

@@ -1,6 +1,17 @@
-"""SimMIM: A Simple Framework for Masked Image Modeling (Xie, Zhang, Cao, Lin, Bao, Yao, Dai, Hu, 2021).
+r"""SimMIM: A Simple Framework for Masked Image Modeling (Xie, Zhang, Cao, Lin, Bao, Yao, Dai, Hu, 2021).
 
 https://arxiv.org/abs/2111.09886
+
+Objective:
+    \mathcal{L} = \frac{1}{|M|} \sum_{i \in M} \operatorname{mean}_d |p_{id} - t_{id}|
+    where $M$ are the hidden pixels, $p$ their prediction and $t$ their true values.
+
+Flow:
+    image -> patches, mask tokens where hidden -> encoder -> one linear layer -> error of the hidden pixels
+
+Take it when a Swin transformer is trained: it cannot leave patches out, as MAE does.
+
+Leave it when the encoder is a plain ViT: MAE leaves the hidden patches out and is faster.
 """
 
 import math

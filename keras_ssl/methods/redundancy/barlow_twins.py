@@ -1,6 +1,19 @@
-"""Barlow Twins: Self-Supervised Learning via Redundancy Reduction (Zbontar, Jing, Misra, LeCun, Deny, 2021).
+r"""Barlow Twins: Self-Supervised Learning via Redundancy Reduction (Zbontar, Jing, Misra, LeCun, Deny, 2021).
 
 https://arxiv.org/abs/2103.03230
+
+Objective:
+    \mathcal{L} = \sum_i (1 - C_{ii})^2 + \lambda \sum_{i \ne j} C_{ij}^2, \quad C_{ij} = \operatorname{mean}_b
+    a_{bi} b_{bj}
+    where $a$ and $b$ are the embeddings of the two views, each dimension standardized over the batch.
+
+Flow:
+    view 1 -> encoder -> projector -> cross-correlation -> distance to the identity
+    view 2 -> encoder
+
+Take it when neither negatives nor a teacher are wanted, and memory for a wide projector is there.
+
+Leave it when the batch is below about 128: the cross-correlation is an estimate from it.
 """
 
 import keras

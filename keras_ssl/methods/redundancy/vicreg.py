@@ -1,6 +1,21 @@
-"""VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning (Bardes, Ponce, LeCun, 2021).
+r"""VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning (Bardes, Ponce, LeCun, 2021).
 
 https://arxiv.org/abs/2105.04906
+
+Objective:
+    \mathcal{L} = \lambda \operatorname{mean} (z - z')^2 + \mu \frac{v(z) + v(z')}{2} + \nu \left( c(z) + c(z')
+    \right), \quad v(z) = \operatorname{mean}_d \max\left(0, 1 - \sqrt{\operatorname{Var}_d + \epsilon}\right), \quad
+    c(z) = \frac{1}{D} \sum_{i \ne j} \operatorname{Cov}_{ij}^2
+    where $z$ and $z'$ are the embeddings of the two views; variances and covariances are of the batch.
+
+Flow:
+    view 1 -> encoder -> expander -> variance, invariance, covariance
+    view 2 -> encoder (or another one) -> expander
+
+Take it when the two views come from different senses or networks: the branches may differ; collapse shows in the
+    logged terms.
+
+Leave it when the batch is tiny, or three weights are two too many.
 """
 
 import keras

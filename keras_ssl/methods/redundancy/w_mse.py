@@ -1,6 +1,20 @@
-"""W-MSE: Whitening for Self-Supervised Representation Learning (Ermolov, Siarohin, Sangineto, Sebe, 2020).
+r"""W-MSE: Whitening for Self-Supervised Representation Learning (Ermolov, Siarohin, Sangineto, Sebe, 2020).
 
 https://arxiv.org/abs/2007.06346
+
+Objective:
+    \mathcal{L} = \operatorname{mean}_{i < j} \left( 2 - 2 \cos(w_i, w_j) \right), \quad w = L^{-1} (z - \bar{z}),
+    \quad L L^{\top} = \operatorname{Cov}(z)
+    where $z$ are the embeddings of a view in a part of the batch, $w$ the whitened ones, and $i, j$ are two views of
+    an image.
+
+Flow:
+    view 1 -> encoder -> projector -> whitening -> distance
+    view 2 -> encoder
+
+Take it when a fast start without negatives is wanted: it was the best of its family in our short runs.
+
+Leave it when the batch is smaller than twice the embedding: whitening needs more rows than dimensions.
 """
 
 import keras
