@@ -126,7 +126,7 @@ def test_hue_is_exact_for_every_colour():
     values = np.array([0, 1, 64, 127, 128, 200, 254, 255], "float32")
     x = np.stack(np.meshgrid(values, values, values), -1).reshape(1, 16, 32, 3)
     for shift in (-0.5, -0.1, 0.0, 1 / 6, 0.5):
-        turned = augment.colour.turn(keras.ops.unstack(x, axis=-1), np.array([shift], "float32"))
+        turned = augment.image.color.turn(keras.ops.unstack(x, axis=-1), np.array([shift], "float32"))
         expected = [
             colorsys.hsv_to_rgb((hue + shift) % 1, saturation, value)
             for hue, saturation, value in (colorsys.rgb_to_hsv(*pixel / 255) for pixel in x.reshape(-1, 3))

@@ -8,7 +8,7 @@ from keras import ops
 
 import keras_ssl
 from keras_ssl import losses
-from keras_ssl.augment.channels import ToLab, ToYCbCr
+from keras_ssl.augment.image.channels import ToLab, ToYCbCr
 from keras_ssl.losses.contrastive import cross_entropy
 from keras_ssl.methods.contrastive.instdisc import candidates
 from tests.reference import losses as loops

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import encoders
-from keras_ssl.augment.masks import partition, select
+from keras_ssl.augment.image.masks import partition, select
 from tests.reference import masked as reference
 
 SIZE, PATCH, VOCABULARY = 16, 4, 11

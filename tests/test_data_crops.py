@@ -104,6 +104,7 @@ def layers():
         "one view": (augment.Views(augment.RandomResizedCrop(48, (0.5, 1.0)), 1), 1e-2),
         "multi-crop": (augment.Views([augment.RandomResizedCrop(64, (0.3, 1.0)), small, small, small]), 1e-2),
         "recipe": (augment.simclr(32), 0.05),
+        "shared draws": (augment.SharedViews([augment.RandomResizedCrop(side, flip=0.5) for side in (32, 16)]), 1e-2),
         "layers of Keras": (augment.Views(foreign, 2), 1e-2),
     }
 

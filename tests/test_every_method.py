@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import ops
 
 import keras_ssl
-from keras_ssl.augment import patches, recipes
+from keras_ssl.augment.image import patches, recipes
 
 # How to make each public method small. Every method of the package must be listed here.
 METHODS = {

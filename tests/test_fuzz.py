@@ -15,7 +15,7 @@ import pytest
 
 import keras_ssl
 from keras_ssl import augment, data, encoders, heads, memory, optimizers
-from keras_ssl.augment import recipes
+from keras_ssl.augment.image import recipes
 from keras_ssl.method import arguments as arguments_of
 from tests.test_every_method import BATCH, ENCODERS, METHODS, columns, options, small_encoder, views
 

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_ssl.augment import RandomResizedCrop, View, Views, masks, uniform
+from keras_ssl.augment import RandomResizedCrop, View, Views, uniform
+from keras_ssl.augment.image import masks
 from tests.reference import masks as reference
 
 

@@ -8,7 +8,8 @@ import tensorflow as tf
 from keras import ops
 
 from keras_ssl import distribute
-from keras_ssl.augment import RandomResizedCrop, View, Views, fold, mixing
+from keras_ssl.augment import RandomResizedCrop, View, Views, fold
+from keras_ssl.augment.image import mixing
 from keras_ssl.augment.rows import row_seeds
 from tests.reference import augment as reference_augment
 from tests.reference import mixing as reference

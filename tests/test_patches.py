@@ -13,7 +13,8 @@ import tensorflow as tf
 from keras import ops
 from PIL import Image
 
-from keras_ssl.augment import ColorJitter, Grayscale, RandomResizedCrop, View, Views, patches
+from keras_ssl.augment import ColorJitter, Grayscale, RandomResizedCrop, View, Views
+from keras_ssl.augment.image import patches
 from keras_ssl.augment.random import split
 from tests.reference import augment as reference_augment
 from tests.reference import patches as reference
@@ -301,7 +302,8 @@ OTHER_BACKEND = """
 import sys
 import keras
 import numpy as np
-from keras_ssl.augment import View, masks, mixing, patches
+from keras_ssl.augment import View
+from keras_ssl.augment.image import masks, mixing, patches
 given = np.load(sys.argv[1])
 layers = [
     masks.RandomMask(6, 0.5), masks.BlockMask(14, (0.1, 0.5), p=0.8), masks.RegionMask(12, cell=4.0),

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ssl.augment import recipes
-from keras_ssl.augment.channels import ToLab
-from keras_ssl.augment.geometry import Resize
-from keras_ssl.augment.policies import OPERATIONS, RandAugment
+from keras_ssl.augment.image import recipes
+from keras_ssl.augment.image.channels import ToLab
+from keras_ssl.augment.image.geometry import Resize
+from keras_ssl.augment.image.policies import OPERATIONS, RandAugment
 from keras_ssl.augment.random import fold
 from keras_ssl.augment.view import View, Views
 from tests.test_augment import close, images, numpy, seeds
@@ -72,10 +72,10 @@ RECIPES = {
 }
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 # What is said beside the common `jitter=(b, c, 0, 0), grayscale_p=0` for images without three channels.
-COLOURLESS = RandAugment(operations=[name for name in OPERATIONS if name != "color"])
+COLORLESS = RandAugment(operations=[name for name in OPERATIONS if name != "color"])
 OTHER_CHANNELS = {
-    "supcon": {"policy": COLOURLESS},
-    "infomin": {"policy": COLOURLESS},
+    "supcon": {"policy": COLORLESS},
+    "infomin": {"policy": COLORLESS},
     "cmc": {"convert": Resize(16)},
     "spcl": {"fill": 0.0},
 }
@@ -260,13 +260,41 @@ def test_arguments_reach_the_layers():
         recipes.mae(0)
 
 
+def sides(recipe):
+    """The side of each view, of a recipe whose views begin with a layer that has a size."""
+    if isinstance(recipe, View):
+        layers = [view for layer in recipe.layers for view in getattr(layer, "views", [layer])]
+        return [layer.size for layer in layers if hasattr(layer, "size")]
+    return [next(layer.size for layer in row if hasattr(layer, "size")) for row in rows(recipe)]
+
+
+@every_recipe
+@pytest.mark.parametrize("size", [16, 32, 64, 96, 128, 224])
+def test_the_size_of_every_view_follows_the_size(name, size):
+    found = sides(getattr(recipes, name)(size))
+    assert found[0] == size and max(found) == size and min(found) >= size / 4, (size, found)
+    pair = sides(getattr(recipes, name)((size, 2 * size)))
+    assert pair[0] == (size, 2 * size) and all(isinstance(sides, tuple) for sides in pair), pair
+
+
+def test_views_of_the_papers_have_their_sizes():
+    for name, of_224, of_32 in [*((name, 96, 16) for name in ("swav", "msn", "dino", "ibot")), ("dino_v2", 98, 14)]:
+        assert (sides(getattr(recipes, name)())[-1], sides(getattr(recipes, name)(32))[-1]) == (of_224, of_32), name
+    for name in ("swav_cifar", "msn_cifar", "dino_cifar"):
+        assert [sides(getattr(recipes, name)(size))[-1] for size in (32, 64)] == [16, 32], name
+    assert sides(recipes.beit()) == [224, 112] and sides(recipes.beit(32)) == [32, 16]
+    assert [rows(recipes.lejepa(size))[0][3].kernel for size in (128, 32, 224)] == [7, 3, 13]
+    assert [recipes.rotnet_cifar(size).layers[0].padding for size in (32, 96)] == [4, 12]
+    assert [rows(recipes.spcl(size))[0][2].padding for size in ((256, 128), 64)] == [10, 5]
+
+
 def test_beit_shows_both_networks_the_same():
     x, s = images(6, 40, 40), seeds(6)
     large, small = (numpy(view) for view in recipes.beit(32, 16)(x, seeds=s))
     assert np.abs(large.reshape(6, 16, 2, 16, 2, 3).mean(axis=(2, 4)) - small).mean() < 6
 
 
-def test_cmc_parts_the_lightness_from_the_colour_of_one_crop():
+def test_cmc_splits_lightness_and_color_of_one_crop():
     x, s = images(4, 20, 20), seeds(4)
     lightness, colour = recipes.cmc(16)(x, seeds=s)
     expected = numpy(ToLab(pixels=True)(recipes.cmc(16).layers[0](x, seeds=fold(s, 0))))

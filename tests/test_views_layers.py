@@ -12,12 +12,12 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_ssl import data
-from keras_ssl.augment.channels import SplitChannels, ToLab, ToYCbCr
-from keras_ssl.augment.crop import RandomFlip, RandomResizedCrop
-from keras_ssl.augment.drop import ChannelDrop, RandomErasing, many_uniform
-from keras_ssl.augment.filters import Sobel
-from keras_ssl.augment.geometry import CenterCrop, RandomCrop, RandomRotate, Resize, Rotations
-from keras_ssl.augment.policies import OPERATIONS, AutoAugment, RandAugment, each, one_of
+from keras_ssl.augment.image.channels import SplitChannels, ToLab, ToYCbCr
+from keras_ssl.augment.image.crop import RandomFlip, RandomResizedCrop
+from keras_ssl.augment.image.drop import ChannelDrop, RandomErasing, many_uniform
+from keras_ssl.augment.image.filters import Sobel
+from keras_ssl.augment.image.geometry import CenterCrop, RandomCrop, RandomRotate, Resize, Rotations
+from keras_ssl.augment.image.policies import OPERATIONS, AutoAugment, RandAugment, each, one_of
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.view import View, Views

@@ -1,14 +1,14 @@
 """Augmentation: views of images, drawn per image and by seed."""
 
-from keras_ssl.augment.blur import GaussianBlur
-from keras_ssl.augment.channels import SplitChannels, ToLab, ToYCbCr
-from keras_ssl.augment.colour import ColorJitter, Grayscale, Solarize
-from keras_ssl.augment.crop import RandomFlip, RandomResizedCrop
-from keras_ssl.augment.drop import ChannelDrop, RandomErasing
-from keras_ssl.augment.filters import Sobel
-from keras_ssl.augment.geometry import CenterCrop, RandomCrop, RandomRotate, Resize, Rotations
+from keras_ssl.augment.image.blur import GaussianBlur
+from keras_ssl.augment.image.channels import SplitChannels, ToLab, ToYCbCr
+from keras_ssl.augment.image.color import ColorJitter, Grayscale, Solarize
+from keras_ssl.augment.image.crop import RandomFlip, RandomResizedCrop
+from keras_ssl.augment.image.drop import ChannelDrop, RandomErasing
+from keras_ssl.augment.image.filters import Sobel
+from keras_ssl.augment.image.geometry import CenterCrop, RandomCrop, RandomRotate, Resize, Rotations
 from keras_ssl.augment.layer import Augmentation
-from keras_ssl.augment.masks import (
+from keras_ssl.augment.image.masks import (
     BlockMask,
     HoleMask,
     MultiBlockMask,
@@ -19,8 +19,8 @@ from keras_ssl.augment.masks import (
     partition,
     select,
 )
-from keras_ssl.augment.mixing import CutMix, InputMix, MixUp, beta, mix_views, mixup, partners
-from keras_ssl.augment.patches import (
+from keras_ssl.augment.image.mixing import CutMix, InputMix, MixUp, beta, mix_views, mixup, partners
+from keras_ssl.augment.image.patches import (
     Coarsen,
     Downsample,
     Montage,
@@ -35,10 +35,10 @@ from keras_ssl.augment.patches import (
     permutations,
     unpatchify,
 )
-from keras_ssl.augment.policies import AutoAugment, RandAugment
+from keras_ssl.augment.image.policies import AutoAugment, RandAugment
 from keras_ssl.augment.random import fold, uniform
-from keras_ssl.augment.recipes import *  # noqa: F401, F403
-from keras_ssl.augment.recipes import __all__ as RECIPES
+from keras_ssl.augment.image.recipes import *  # noqa: F401, F403
+from keras_ssl.augment.image.recipes import __all__ as RECIPES
 from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.view import View, Views
 

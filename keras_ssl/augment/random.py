@@ -58,7 +58,7 @@ def keys(numbers, part):
 
 def scramble(x):
     """A one-to-one hash of int32 in which every bit of the input flips every bit of the output half of the time."""
-    # Shifts and factors of the finaliser of MurmurHash3 (Austin Appleby, public domain).
+    # Shifts and factors of the finalizer of MurmurHash3 (Austin Appleby, public domain).
     x = ops.bitwise_xor(x, shift(x, 16)) * signed(0x85EBCA6B)
     x = ops.bitwise_xor(x, shift(x, 13)) * signed(0xC2B2AE35)
     return ops.bitwise_xor(x, shift(x, 16))

@@ -30,8 +30,8 @@ class SharedViews(Views):
     def separable(self):
         return False  # of one image it gives several
 
-    def shares(self, seeds, size):
-        return [(view, view.draw(seeds, size)) for view in self.views]
+    def split(self, seeds):
+        return [seeds] * len(self.views)
 
     def get_config(self):
         config = super().get_config()

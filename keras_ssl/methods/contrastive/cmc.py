@@ -24,7 +24,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads, memory
-from keras_ssl.augment.channels import SplitChannels, ToLab
+from keras_ssl.augment.image.channels import SplitChannels, ToLab
 from keras_ssl.augment.layer import Augmentation
 from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import similarities

@@ -23,7 +23,7 @@ Leave it when the run is short: queue and mixing both pay off late.
 import keras
 from keras import ops
 
-from keras_ssl.augment.mixing import CutMix, InputMix, MixUp, mix_views
+from keras_ssl.augment.image.mixing import CutMix, InputMix, MixUp, mix_views
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import n_pair

@@ -25,7 +25,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads, memory
-from keras_ssl.augment.crop import choose
+from keras_ssl.augment.image.crop import choose
 from keras_ssl.augment.random import fold, uniform
 from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import log_normalizer, nce, similarities

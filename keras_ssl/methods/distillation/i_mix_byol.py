@@ -22,7 +22,7 @@ import keras
 from keras import ops
 
 from keras_ssl import distribute
-from keras_ssl.augment.mixing import CutMix, InputMix, MixUp, mix_views
+from keras_ssl.augment.image.mixing import CutMix, InputMix, MixUp, mix_views
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import mixed_cosine_regression

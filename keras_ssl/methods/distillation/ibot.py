@@ -23,7 +23,7 @@ import keras
 from keras import ops
 
 from keras_ssl import distribute
-from keras_ssl.augment.masks import BlockMask, RandomMask, masked_indices, select
+from keras_ssl.augment.image.masks import BlockMask, RandomMask, masked_indices, select
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_flags, check_numbers
 from keras_ssl.encoders import class_token_stages, vit_stages

@@ -24,7 +24,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads, teacher
-from keras_ssl.augment.masks import select
+from keras_ssl.augment.image.masks import select
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_ints, check_numbers, is_number

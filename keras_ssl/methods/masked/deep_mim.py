@@ -21,7 +21,7 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl.augment.masks import flat, partition
+from keras_ssl.augment.image.masks import flat, partition
 from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.encoders import patch_grid, vit_stages
 from keras_ssl.losses import masked_cosine, masked_error, patch_pixels, standard_pixels

@@ -21,8 +21,8 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl.augment.masks import RandomMask, enlarge, flat, partition, select
-from keras_ssl.augment.patches import unpatchify
+from keras_ssl.augment.image.masks import RandomMask, enlarge, flat, partition, select
+from keras_ssl.augment.image.patches import unpatchify
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.encoders import MaskToken, patch_grid, token_decoder, vit_stages

@@ -19,8 +19,8 @@ Leave it when the content of one quarter says little about the others.
 import keras
 from keras import ops
 
-from keras_ssl.augment.masks import enlarge, flat, select
-from keras_ssl.augment.patches import unpatchify
+from keras_ssl.augment.image.masks import enlarge, flat, select
+from keras_ssl.augment.image.patches import unpatchify
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import check_flags, check_ints

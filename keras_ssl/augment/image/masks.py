@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ssl.augment.crop import choose
+from keras_ssl.augment.image.crop import choose
 from keras_ssl.augment.layer import Augmentation, check_probability, check_range, check_size
 from keras_ssl.augment.random import uniform
 from keras_ssl.checks import check_flags, is_int, is_number
@@ -191,7 +191,7 @@ class BlockMask(CountedMask):
     This is the authors' loop: the area of a block is uniform between `least` and what is still to be hidden, its
     aspect log-uniform, its place uniform, and it counts if it hides something new and not too much. Their loop gives
     up after 10 tries in a row without a block, and then hides a few patches less: for 75 of 196 one in three masks,
-    0.5 patches in the mean. Here the missing ones are chosen at random among the neighbours of hidden patches.
+    0.5 patches in the mean. Here the missing ones are chosen at random among the neighbors of hidden patches.
     The loop has 40 tries, more than theirs takes.
 
     Args:
@@ -248,7 +248,7 @@ class BlockMask(CountedMask):
 
         nothing = ops.reshape(rest, (-1, rows, columns)) < 0, ops.zeros_like(counts)
         hidden, _ = ops.fori_loop(0, TRIES, add, nothing)
-        scores = rest + ops.where(flat(hidden), 0.0, ops.where(flat(neighbours(hidden)), 1.0, 2.0))
+        scores = rest + ops.where(flat(hidden), 0.0, ops.where(flat(neighbors(hidden)), 1.0, 2.0))
         return ops.reshape(lowest(scores, counts), (-1, rows, columns))
 
     def block(self, draws, left):
@@ -640,7 +640,7 @@ def bicubic(side, numbers, cell, offset):
     return ops.where(distance < 1, near, ops.where(distance < 2, far, 0.0))  # Keys's kernel with a = -1/2
 
 
-def neighbours(mask):
+def neighbors(mask):
     """The patches beside, above or below one of the mask, and some of the mask."""
     rows, columns = mask.shape[1:]
     padded = ops.pad(mask, [(0, 0), (1, 1), (1, 1)])

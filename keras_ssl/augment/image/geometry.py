@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ssl.augment.crop import resample, resampling
-from keras_ssl.augment.filters import Filter
+from keras_ssl.augment.image.crop import resample, resampling
+from keras_ssl.augment.image.filters import Filter
 from keras_ssl.augment.layer import Augmentation, check_fill, check_probability, check_size, per_image
 from keras_ssl.augment.random import uniform
 from keras_ssl.checks import check_flags, is_int, is_number

@@ -1,11 +1,11 @@
-"""Channels: colour spaces that part lightness from colour, and views of single channels."""
+"""Channels: color spaces that part lightness from color, and views of single channels."""
 
 import itertools
 
 import keras
 from keras import ops
 
-from keras_ssl.augment.filters import Filter
+from keras_ssl.augment.image.filters import Filter
 from keras_ssl.checks import check_flags, is_int
 
 # CIE XYZ of the primaries of sRGB (ITU-R BT.709) in rows, and of its white, D65 seen at 2 degrees.
@@ -18,7 +18,7 @@ YCBCR_OFFSETS = (16.0, 128.0, 128.0)
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class ToLab(Filter):
-    """Red, green and blue (sRGB, 0 to 255) become CIE Lab: lightness L and the opponent colours a and b.
+    """Red, green and blue (sRGB, 0 to 255) become CIE Lab: lightness L and the opponent colors a and b.
 
     The exact formulas, with the gamma of sRGB and the white D65: L from 0 to 100, a from -86 to 98, b from -108 to 94.
 
@@ -41,8 +41,8 @@ class ToLab(Filter):
         self.pixels = pixels
 
     def transform(self, images):
-        colours = ops.unstack(rgb(self, images) / 255, axis=-1)
-        linear = [ops.where(c > 0.04045, ((ops.maximum(c, 0) + 0.055) / 1.055) ** 2.4, c / 12.92) for c in colours]
+        colors = ops.unstack(rgb(self, images) / 255, axis=-1)
+        linear = [ops.where(c > 0.04045, ((ops.maximum(c, 0) + 0.055) / 1.055) ** 2.4, c / 12.92) for c in colors]
         x, y, z = (cube_root(value / white) for value, white in zip(weighted(linear, XYZ), WHITE, strict=True))
         lightness, a, b = 116 * y - 16, 500 * (x - y), 200 * (y - z)
         return ops.stack([2.55 * lightness, a + 128, b + 128] if self.pixels else [lightness, a, b], axis=-1)
@@ -71,7 +71,7 @@ class ToYCbCr(Filter):
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class SplitChannels(Filter):
-    """Groups of channels become views of their own: lightness and colour, colour and depth, single bands.
+    """Groups of channels become views of their own: lightness and color, color and depth, single bands.
 
     Args:
         sizes: ints, the numbers of channels of the views, in the order of the channels.
@@ -82,8 +82,8 @@ class SplitChannels(Filter):
 
     Example:
         >>> import numpy as np
-        >>> lightness, colour = SplitChannels((1, 2))(np.zeros((4, 32, 32, 3), "uint8"))
-        >>> colour.shape
+        >>> lightness, color = SplitChannels((1, 2))(np.zeros((4, 32, 32, 3), "uint8"))
+        >>> color.shape
         TensorShape([4, 32, 32, 2])
     """
 

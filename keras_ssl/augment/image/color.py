@@ -1,4 +1,4 @@
-"""Colour jitter, grey scale and solarisation, with draws of their own for every image."""
+"""Color jitter, gray scale and solarization, with draws of their own for every image."""
 
 import itertools
 
@@ -18,7 +18,7 @@ LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, with torchvision's digits
 class ColorJitter(Augmentation):
     """Brightness, contrast, saturation and hue change in random order and by random amounts, per image.
 
-    Brightness, contrast and saturation mix the image with black, with the mean of its grey version and with its grey
+    Brightness, contrast and saturation mix the image with black, with the mean of its gray version and with its gray
     version; the hue turns in HSV space. Values are clipped to the valid range after each operation, as torchvision
     does it.
 
@@ -61,7 +61,7 @@ class ColorJitter(Augmentation):
 
     def transform(self, images, chosen, order, factors):
         if self.saturation or self.hue:
-            check_colours(self, images)
+            check_colors(self, images)
         if not order.shape[1]:
             return images
         jitter = in_turn if images.shape[0] == 1 else at_once
@@ -74,7 +74,7 @@ class ColorJitter(Augmentation):
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class Grayscale(Augmentation):
-    """Images lose their colours and keep three equal channels.
+    """Images lose their colors and keep three equal channels.
 
     Args:
         p: float, the probability of an image to be changed.
@@ -93,7 +93,7 @@ class Grayscale(Augmentation):
         return {"chosen": uniform(seeds, 1)[:, 0] < self.p}
 
     def transform(self, images, chosen):
-        check_colours(self, images)
+        check_colors(self, images)
         return change(images, chosen, lambda images: ops.stack([luma(ops.unstack(images, axis=-1))] * 3, axis=-1))
 
     def get_config(self):
@@ -127,10 +127,10 @@ class Solarize(Augmentation):
         return {**super().get_config(), "threshold": self.threshold, "p": self.p}
 
 
-def check_colours(layer, images):
+def check_colors(layer, images):
     if images.shape[-1] != 3:
         raise ValueError(
-            f"{type(layer).__name__} needs images with 3 channels (red, green, blue) for saturation, hue and grey "
+            f"{type(layer).__name__} needs images with 3 channels (red, green, blue) for saturation, hue and gray "
             f"scale. Received: images.shape={tuple(images.shape)}. Leave them out for other images; in a recipe: "
             "jitter=(brightness, contrast, 0, 0), grayscale_p=0."
         )
@@ -202,7 +202,7 @@ def mix(planes, factor, rest=0.0):
 
 
 def turn(planes, shift):
-    """The colours turned in HSV space by `shift` turns `(batch,)`, at the same value and saturation."""
+    """The colors turned in HSV space by `shift` turns `(batch,)`, at the same value and saturation."""
     red, green, blue = planes
     highest = ops.maximum(ops.maximum(red, green), blue)
     lowest = ops.minimum(ops.minimum(red, green), blue)
@@ -215,6 +215,6 @@ def turn(planes, shift):
     )  # in sixths of a turn
     hue = hue + (6 * shift)[:, None, None]
     hue = hue - 6 * ops.floor(hue / 6)
-    # How much of the chroma a channel gets falls linearly with the distance of the hue from its colour.
+    # How much of the chroma a channel gets falls linearly with the distance of the hue from its color.
     parts = [ops.abs(hue - 3) - 1, 2 - ops.abs(hue - 2), 2 - ops.abs(hue - 4)]
     return [lowest + chroma * ops.clip(part, 0, 1) for part in parts]

@@ -16,7 +16,7 @@ class RandomResizedCrop(Augmentation):
     """A box of random area, shape and place is cut out of each image and resized to one size.
 
     The box follows the definition of the field (Inception's, as torchvision draws it): the area is uniform, the
-    aspect ratio log-uniform, of ten tries the first that fits into the image counts, else the largest centred box
+    aspect ratio log-uniform, of ten tries the first that fits into the image counts, else the largest centerd box
     of an allowed shape. The resampling is bilinear, with the triangle widened where the box shrinks (antialiased).
 
     Args:
@@ -146,15 +146,15 @@ def resampling(start, length, side, size, flipped=None):
     """
     rows, columns = block(side, size)
     step = length / size
-    centre = (ops.arange(size, dtype="float32") + 0.5)[None, :]
+    center = (ops.arange(size, dtype="float32") + 0.5)[None, :]
     if flipped is not None:
-        centre = ops.where(flipped[:, None], size - centre, centre)
+        center = ops.where(flipped[:, None], size - center, center)
     support = ops.maximum(step, 1)
-    centre = ops.reshape(start + centre * step, (-1, size // rows, rows))
-    first = ops.clip(ops.floor(ops.min(centre, axis=2) - support + 0.5), 0, ops.cast(side - columns, "float32"))
+    center = ops.reshape(start + center * step, (-1, size // rows, rows))
+    first = ops.clip(ops.floor(ops.min(center, axis=2) - support + 0.5), 0, ops.cast(side - columns, "float32"))
     pixel = first[:, :, None] + ops.arange(columns, dtype="float32") + 0.5
     inside = (pixel > start[:, :, None]) & (pixel < (start + length)[:, :, None])
-    distance = ops.abs(pixel[:, :, None, :] - centre[:, :, :, None])
+    distance = ops.abs(pixel[:, :, None, :] - center[:, :, :, None])
     weight = ops.relu(1 - distance / support[:, :, None, None]) * ops.cast(inside, "float32")[:, :, None, :]
     return ops.cast(first, "int32"), weight / ops.sum(weight, axis=3, keepdims=True)
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ssl.augment.crop import block_rows, resample
+from keras_ssl.augment.image.crop import block_rows, resample
 from keras_ssl.augment.layer import Augmentation, change, check_probability, check_range
 from keras_ssl.augment.random import uniform
 from keras_ssl.checks import is_int

@@ -11,9 +11,9 @@ import numpy as np
 from keras import ops
 
 from keras_ssl import distribute
-from keras_ssl.augment.crop import choose
+from keras_ssl.augment.image.crop import choose
 from keras_ssl.augment.layer import Augmentation, per_image
-from keras_ssl.augment.masks import box
+from keras_ssl.augment.image.masks import box
 from keras_ssl.augment.random import fold, uniform
 from keras_ssl.checks import check_flags, check_ints, check_numbers, is_number
 
@@ -121,7 +121,7 @@ class CutMix(Mixing):
     """A rectangle of an image is replaced by that of its partner.
 
     CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features (Yun et al., 2019),
-    arXiv:1905.04899. i-Mix, arXiv:2010.08887: `dominant=True`. The centre of the rectangle is uniform and its sides
+    arXiv:1905.04899. i-Mix, arXiv:2010.08887: `dominant=True`. The center of the rectangle is uniform and its sides
     are the image's times the root of its share; what lies outside of the image is cut off, and the share returned
     is that of the pixels.
 
@@ -157,8 +157,8 @@ class CutMix(Mixing):
         starts, lengths = [], []
         for axis, pixels in enumerate((height, width)):
             half = ops.floor(ops.floor(pixels * side) / 2)
-            centre = choose(draws[:, axis : axis + 1], pixels - 1)
-            start, end = ops.maximum(centre - half, 0), ops.minimum(centre + half, pixels)
+            center = choose(draws[:, axis : axis + 1], pixels - 1)
+            start, end = ops.maximum(center - half, 0), ops.minimum(center + half, pixels)
             starts.append(start)
             lengths.append(end - start)
         cut = box(*starts, *lengths, height, width)

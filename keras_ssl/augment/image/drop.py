@@ -70,7 +70,7 @@ class RandomErasing(Augmentation):
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class ChannelDrop(Augmentation):
-    """All channels but a few, chosen per image, are painted over: against cues of colour and chromatic aberration.
+    """All channels but a few, chosen per image, are painted over: against cues of color and chromatic aberration.
 
     CPC v2 (https://arxiv.org/abs/1905.09272) and context prediction (https://arxiv.org/abs/1505.05192) keep one.
 

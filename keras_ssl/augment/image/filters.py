@@ -34,15 +34,15 @@ class Filter(Augmentation):
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class Sobel(Filter):
-    """The horizontal and the vertical slope of the grey image: the input of DeepCluster, IIC and NAT.
+    """The horizontal and the vertical slope of the gray image: the input of DeepCluster, IIC and NAT.
 
-    The grey value is the mean of all channels. The first channel of the output is its correlation with
+    The gray value is the mean of all channels. The first channel of the output is its correlation with
     `[[1, 0, -1], [2, 0, -2], [1, 0, -1]]`, the second with the transpose; values go from -1020 to 1020. DeepCluster
-    (https://arxiv.org/abs/1807.05520) filters normalised images in its network and pads with zeros, which is the
-    mean colour: `fill=115` comes close to it.
+    (https://arxiv.org/abs/1807.05520) filters normalized images in its network and pads with zeros, which is the
+    mean color: `fill=115` comes close to it.
 
     Args:
-        fill: float, the grey value around the image, or None to repeat its border, which makes no edge there.
+        fill: float, the gray value around the image, or None to repeat its border, which makes no edge there.
         keep: whether the channels of the image follow the two slopes, as in IIC's option `include_rgb`.
         name: str, the name of the layer.
 

@@ -13,12 +13,12 @@ import numpy as np
 from keras import ops
 
 from keras_ssl import distribute
-from keras_ssl.augment.colour import check_colours
-from keras_ssl.augment.crop import choose, resample
-from keras_ssl.augment.filters import Filter
+from keras_ssl.augment.image.color import check_colors
+from keras_ssl.augment.image.crop import choose, resample
+from keras_ssl.augment.image.filters import Filter
 from keras_ssl.augment.layer import Augmentation, change, check_probability, check_range, check_size
-from keras_ssl.augment.masks import lowest, select
-from keras_ssl.augment.mixing import partners
+from keras_ssl.augment.image.masks import lowest, select
+from keras_ssl.augment.image.mixing import partners
 from keras_ssl.augment.random import split, uniform
 from keras_ssl.checks import check_flags, is_int, is_number
 
@@ -400,9 +400,9 @@ class Montage(PatchAugmentation):
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class ProjectColors(Augmentation):
-    """The axis from green to magenta is taken out of the colours, along which the aberration of lenses is seen.
+    """The axis from green to magenta is taken out of the colors, along which the aberration of lenses is seen.
 
-    Context Prediction (Doersch et al., 2015), arXiv:1505.05192. The grey value stays; values may leave 0 to 255.
+    Context Prediction (Doersch et al., 2015), arXiv:1505.05192. The gray value stays; values may leave 0 to 255.
 
     Args:
         p: float, the probability of an image to be changed.
@@ -426,7 +426,7 @@ class ProjectColors(Augmentation):
         return {"chosen": uniform(seeds, 1)[:, 0] < self.p}
 
     def transform(self, images, chosen):
-        check_colours(self, images)
+        check_colors(self, images)
         axis = np.array([[-1.0, 2.0, -1.0]])
         matrix = (np.eye(3) - axis.T @ axis / 6).astype("float32")
         return change(images, chosen, lambda images: ops.matmul(images, matrix))
@@ -437,7 +437,7 @@ class ProjectColors(Augmentation):
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class ShiftChannels(Augmentation):
-    """Every channel is cut out at a place of its own, so that the shifts of the colours by a lens tell nothing.
+    """Every channel is cut out at a place of its own, so that the shifts of the colors by a lens tell nothing.
 
     Jigsaw (Noroozi and Favaro, 2016), arXiv:1603.09246: by 0 to 2 pixels.
 
@@ -577,7 +577,7 @@ class Coarsen(Augmentation):
 class Downsample(Augmentation):
     """Images become smaller by a whole factor, each by one of four kernels: box, triangle, bicubic or Lanczos.
 
-    Learning to Count (Noroozi et al., 2017), arXiv:1708.06734: by 2. With a single kernel a network recognises it.
+    Learning to Count (Noroozi et al., 2017), arXiv:1708.06734: by 2. With a single kernel a network recognizes it.
 
     Args:
         factor: int, it divides the sides of the images.
@@ -690,7 +690,7 @@ KERNELS = [  # functions of the distance in pixels of the small image
 
 def downsampling(side, factor):
     """Matrices `(kernels, side // factor, side)` that make a side smaller."""
-    centre = (np.arange(side // factor)[:, None] + 0.5) * factor
-    distance = np.abs(np.arange(side)[None, :] + 0.5 - centre) / factor
+    center = (np.arange(side // factor)[:, None] + 0.5) * factor
+    distance = np.abs(np.arange(side)[None, :] + 0.5 - center) / factor
     weights = np.stack([kernel(distance) for kernel in KERNELS])
     return (weights / weights.sum(axis=2, keepdims=True)).astype("float32")

@@ -7,19 +7,19 @@ The flip stands first because the crop does it in the same resampling; mirroring
 resampling is bilinear, also where a paper has bicubic.
 
 Images without three channels go through every recipe that takes `jitter` and `grayscale_p` with
-`jitter=(brightness, contrast, 0, 0), grayscale_p=0`: the saturation, the hue and the grey scale are of red, green and
+`jitter=(brightness, contrast, 0, 0), grayscale_p=0`: the saturation, the hue and the gray scale are of red, green and
 blue. What is left takes any number of channels.
 """
 
-from keras_ssl.augment.blur import GaussianBlur
-from keras_ssl.augment.channels import SplitChannels, ToLab
-from keras_ssl.augment.colour import ColorJitter, Grayscale, Solarize
-from keras_ssl.augment.crop import RandomFlip, RandomResizedCrop
-from keras_ssl.augment.drop import RandomErasing
-from keras_ssl.augment.filters import Sobel
-from keras_ssl.augment.geometry import RIGHT_ANGLES, RandomCrop, Resize, Rotations
-from keras_ssl.augment.layer import check_probability
-from keras_ssl.augment.policies import AutoAugment, RandAugment
+from keras_ssl.augment.image.blur import GaussianBlur
+from keras_ssl.augment.image.channels import SplitChannels, ToLab
+from keras_ssl.augment.image.color import ColorJitter, Grayscale, Solarize
+from keras_ssl.augment.image.crop import RandomFlip, RandomResizedCrop
+from keras_ssl.augment.image.drop import RandomErasing
+from keras_ssl.augment.image.filters import Sobel
+from keras_ssl.augment.image.geometry import RIGHT_ANGLES, RandomCrop, Resize, Rotations
+from keras_ssl.augment.layer import check_probability, check_size
+from keras_ssl.augment.image.policies import AutoAugment, RandAugment
 from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.view import View, Views
 from keras_ssl.checks import check_flags, is_int, is_number
@@ -261,7 +261,7 @@ def moco_v1(
 ):
     """MoCo: Momentum Contrast for Unsupervised Visual Representation Learning (He et al., 2019), arXiv:1911.05722.
 
-    The grey scale comes before the jitter, as in the authors' code.
+    The gray scale comes before the jitter, as in the authors' code.
 
     Args:
         size, scale, ratio, flip, grayscale_p, jitter, jitter_p, count, seed: see `simclr`.
@@ -454,7 +454,7 @@ def byol(
 
 
 def byol_cifar(size=32, blur_p=(0.0, 0.0), **kwargs):
-    """BYOL's views (arXiv:2006.07733) for CIFAR: no blur, the second view solarised.
+    """BYOL's views (arXiv:2006.07733) for CIFAR: no blur, the second view solarized.
 
     The paper has no CIFAR run. To leave out the blur and to keep the rest is the practice of the field.
 
@@ -524,7 +524,7 @@ def barlow_twins_cifar(size=32, **kwargs):
 
 def vicreg(size, blur_p=(0.5, 0.5), solarize_p=(0.1, 0.1), **kwargs):
     """VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning (Bardes et al., 2021),
-    arXiv:2105.04906: the views of BYOL, made alike: each is blurred with 0.5 and solarised with 0.1.
+    arXiv:2105.04906: the views of BYOL, made alike: each is blurred with 0.5 and solarized with 0.1.
 
     So says the paper's text. Its authors' code has BYOL's own pair, which is `barlow_twins`.
 
@@ -583,7 +583,7 @@ def nnclr_cifar(size=32, **kwargs):
 
 def swav(
     size=224,
-    local_size=96,
+    local_size=None,
     local_count=6,
     strength=1.0,
     scale=(0.14, 1.0),
@@ -604,7 +604,8 @@ def swav(
 
     Args:
         size, strength, scale, ratio, flip, jitter, jitter_p, grayscale_p, kernel, sigma, blur_p, seed: see `simclr`.
-        local_size: int or pair of ints, the size of the local views.
+        local_size: int or pair of ints, the size of the local views; None for 3/7 of `size`, in steps of 8 pixels:
+            96 of 224.
         local_count: int, the number of local views.
         local_scale: pair of floats, the range of the local crops' area as a part of the image's.
         count: int, the number of global views.
@@ -625,30 +626,32 @@ def swav(
             Grayscale(grayscale_p),
             GaussianBlur(kernel, sigma, blur_p),
         )
-        for side, area in [(size, scale), (local_size, local_scale)]
+        for side, area in [(size, scale), (local_of(size, local_size), local_scale)]
     )
     check_counts(count=count, local_count=local_count)
     return Views([large] * count + [small] * local_count, seed=seed)
 
 
 def swav_cifar(
-    size=32, local_size=16, local_count=4, scale=(0.3, 1.0), local_scale=(0.1, 0.3), blur_p=0.0, **kwargs
+    size=32, local_size=None, local_count=4, scale=(0.3, 1.0), local_scale=(0.1, 0.3), blur_p=0.0, **kwargs
 ):
     """SwAV's multi-crop (arXiv:2006.09882) for CIFAR, where the paper has no run: no blur, and crops that leave
     something to see.
 
     Args:
-        size, local_size, local_count, scale, local_scale, blur_p: see `swav`.
+        local_size: int or pair of ints, the size of the local views; None for half of `size`.
+        size, local_count, scale, local_scale, blur_p: see `swav`.
         **kwargs: the other arguments of `swav`.
 
     Returns:
         `Views` of two global views and then `local_count` local ones.
     """
+    local_size = part(size, 1 / 2) if local_size is None else local_size
     sizes = {"local_size": local_size, "local_count": local_count, "scale": scale, "local_scale": local_scale}
     return swav(size, **sizes, blur_p=blur_p, **kwargs)
 
 
-def msn(size=224, local_size=96, local_count=10, strength=0.5, scale=(0.3, 1.0), local_scale=(0.05, 0.3), **kwargs):
+def msn(size=224, local_size=None, local_count=10, strength=0.5, scale=(0.3, 1.0), local_scale=(0.05, 0.3), **kwargs):
     """MSN: Masked Siamese Networks for Label-Efficient Learning (Assran et al., 2022), arXiv:2204.07141
 
     The first view is the target's; the second, whose patches the method drops, and the local ones are the anchors.
@@ -663,22 +666,24 @@ def msn(size=224, local_size=96, local_count=10, strength=0.5, scale=(0.3, 1.0),
     return swav(size, local_size, local_count, strength, scale, local_scale, **kwargs)
 
 
-def msn_cifar(size=32, local_size=16, local_count=4, local_scale=(0.1, 0.3), blur_p=0.0, **kwargs):
+def msn_cifar(size=32, local_size=None, local_count=4, local_scale=(0.1, 0.3), blur_p=0.0, **kwargs):
     """MSN's views (arXiv:2204.07141) for CIFAR, where the paper has no run: no blur, and larger local crops.
 
     Args:
-        size, local_size, local_count, local_scale, blur_p: see `swav`.
+        local_size: int or pair of ints, the size of the local views; None for half of `size`.
+        size, local_count, local_scale, blur_p: see `swav`.
         **kwargs: the other arguments of `swav`.
 
     Returns:
         `Views` of two global views and then `local_count` local ones.
     """
+    local_size = part(size, 1 / 2) if local_size is None else local_size
     return msn(size, local_size, local_count, local_scale=local_scale, blur_p=blur_p, **kwargs)
 
 
 def dino(
     size=224,
-    local_size=96,
+    local_size=None,
     local_count=8,
     scale=(0.4, 1.0),
     local_scale=(0.05, 0.4),
@@ -701,7 +706,8 @@ def dino(
 
     Args:
         size, scale, ratio, flip, jitter, jitter_p, grayscale_p, kernel, sigma, seed: see `simclr`.
-        local_size: int or pair of ints, the size of the local views.
+        local_size: int or pair of ints, the size of the local views; None for 3/7 of `size`, in steps of 8 pixels:
+            96 of 224.
         local_count: int, the number of local views.
         local_scale: pair of floats, the range of the local crops' area as a part of the image's.
         blur_p: three floats, the probability of `GaussianBlur` in the first global view, in the second, and in the
@@ -712,7 +718,7 @@ def dino(
     Returns:
         `Views` of two global views and then `local_count` local ones.
     """
-    sizes = [(size, scale), (size, scale), (local_size, local_scale)]
+    sizes = [(size, scale), (size, scale), (local_of(size, local_size), local_scale)]
     first, second, local = (
         present(
             RandomResizedCrop(side, area, ratio, flip),
@@ -727,34 +733,39 @@ def dino(
     return Views([first, second] + [local] * local_count, seed=seed)
 
 
-def dino_cifar(size=32, local_size=16, local_count=4, local_scale=(0.1, 0.4), blur_p=(0.0, 0.0, 0.0), **kwargs):
+def dino_cifar(size=32, local_size=None, local_count=4, local_scale=(0.1, 0.4), blur_p=(0.0, 0.0, 0.0), **kwargs):
     """DINO's views (arXiv:2104.14294) for CIFAR, where the paper has no run: no blur, and larger local crops.
 
     Args:
-        size, local_size, local_count, local_scale, blur_p: see `dino`.
+        local_size: int or pair of ints, the size of the local views; None for half of `size`.
+        size, local_count, local_scale, blur_p: see `dino`.
         **kwargs: the other arguments of `dino`.
 
     Returns:
         `Views` of two global views and then `local_count` local ones.
     """
+    local_size = part(size, 1 / 2) if local_size is None else local_size
     return dino(size, local_size, local_count, local_scale=local_scale, blur_p=blur_p, **kwargs)
 
 
-def dino_v2(size=224, local_size=98, local_count=8, scale=(0.32, 1.0), local_scale=(0.05, 0.32), **kwargs):
+def dino_v2(size=224, local_size=None, local_count=8, scale=(0.32, 1.0), local_scale=(0.05, 0.32), **kwargs):
     """DINOv2: Learning Robust Visual Features without Supervision (Oquab et al., 2023), arXiv:2304.07193, after its
     authors' code.
 
     Args:
-        size, local_size, local_count, scale, local_scale: see `dino`.
+        size, local_count, scale, local_scale: see `dino`.
+        local_size: int or pair of ints, the size of the local views; None for 7/16 of `size`, in steps of 14 pixels,
+            its patch: 98 of 224.
         **kwargs: the other arguments of `dino`.
 
     Returns:
         `Views` of two global views and then `local_count` local ones.
     """
+    local_size = part(size, 7 / 16, 14) if local_size is None else local_size
     return dino(size, local_size, local_count, scale, local_scale, **kwargs)
 
 
-def ibot(size=224, local_size=96, local_count=10, scale=(0.25, 1.0), local_scale=(0.05, 0.25), **kwargs):
+def ibot(size=224, local_size=None, local_count=10, scale=(0.25, 1.0), local_scale=(0.05, 0.25), **kwargs):
     """iBOT: Image BERT Pre-Training with Online Tokenizer (Zhou et al., 2021), arXiv:2111.07832, after its authors'
     code for ViT-S: DINO's views. The masks are the method's.
 
@@ -768,18 +779,21 @@ def ibot(size=224, local_size=96, local_count=10, scale=(0.25, 1.0), local_scale
     return dino(size, local_size, local_count, scale, local_scale, **kwargs)
 
 
-def lejepa(size=128, solarize_p=0.2, threshold=128, kernel=7, count=4, seed=None, **kwargs):
+def lejepa(size=128, solarize_p=0.2, threshold=128, kernel=None, count=4, seed=None, **kwargs):
     """LeJEPA: Provable and Scalable Self-Supervised Learning Without the Heuristics (Balestriero and LeCun, 2025),
-    arXiv:2511.08544, the authors' minimal example: four views of SimCLR with solarisation.
+    arXiv:2511.08544, the authors' minimal example: four views of SimCLR with solarization.
 
     Args:
-        size, kernel, count, seed: see `simclr`.
+        size, count, seed: see `simclr`.
+        kernel: odd int, the blur's kernel in pixels, or None for 7 of 128 pixels and in proportion.
         solarize_p, threshold: floats, the probability and the threshold of `Solarize`.
         **kwargs: the other arguments of `simclr`.
 
     Returns:
         `Views`, `count` draws of one view.
     """
+    if kernel is None:
+        kernel = max(3, round((7 * min(check_size("size", size)) / 128 - 1) / 2) * 2 + 1)
     view = simclr(size, kernel=kernel, **kwargs).views
     return Views(present(*view.layers, Solarize(threshold, solarize_p)), count, seed=seed)
 
@@ -830,7 +844,7 @@ def ijepa(size, scale=(0.3, 1.0), flip=0.0, **kwargs):
 
 def beit(
     size=224,
-    token_size=112,
+    token_size=None,
     jitter=(0.4, 0.4, 0.4, 0.0),
     jitter_p=1.0,
     scale=(0.08, 1.0),
@@ -843,11 +857,12 @@ def beit(
 
     Args:
         size, scale, ratio, flip, jitter, jitter_p, seed: see `simclr`.
-        token_size: int or pair of ints, the size of the tokenizer's view.
+        token_size: int or pair of ints, the size of the tokenizer's view; None for half of `size`.
 
     Returns:
         A layer that gives two views.
     """
+    token_size = part(size, 1 / 2) if token_size is None else token_size
     crops = SharedViews([RandomResizedCrop(side, scale, ratio, flip) for side in (size, token_size)])
     return present(ColorJitter(*scaled(jitter), p=jitter_p), crops, seed=seed)
 
@@ -873,12 +888,12 @@ def deepcluster(size, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, sobel=T
 
 def cmc(size, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, policy=None, convert=None, seed=None):
     """CMC: Contrastive Multiview Coding (Tian et al., 2019), arXiv:1906.05849: the lightness and the
-    colour of the same crop.
+    color of the same crop.
 
     Args:
         size, scale, ratio, flip, seed: see `simclr`.
-        policy: layer between the crop and the split, as `RandAugment`, or None. It must not change colours.
-        convert: layer that makes of red, green and blue a lightness and two colours, None for `ToLab(pixels=True)`.
+        policy: layer between the crop and the split, as `RandAugment`, or None. It must not change colors.
+        convert: layer that makes of red, green and blue a lightness and two colors, None for `ToLab(pixels=True)`.
 
     Returns:
         A layer that gives two views, of 1 and of 2 channels.
@@ -902,26 +917,29 @@ def rotnet(size, degrees=RIGHT_ANGLES, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), 
     return View([RandomResizedCrop(size, scale, ratio, flip), Rotations(degrees)], seed=seed)
 
 
-def rotnet_cifar(size=32, degrees=RIGHT_ANGLES, padding=4, flip=0.5, seed=None):
+def rotnet_cifar(size=32, degrees=RIGHT_ANGLES, padding=None, flip=0.5, seed=None):
     """RotNet (arXiv:1803.07728) on CIFAR-10, after its authors' code: shifted by up to 4 pixels, flipped, and rotated.
 
     Args:
-        size, padding, flip: see `RandomCrop`.
+        size, flip: see `RandomCrop`.
+        padding: int, the margin in pixels, see `RandomCrop`; None for an eighth of the size.
         degrees, seed: see `rotnet`.
 
     Returns:
         A layer that gives a view per angle.
     """
+    padding = min(check_size("size", size)) // 8 if padding is None else padding
     return View([RandomCrop(size, padding, flip=flip), Rotations(degrees)], seed=seed)
 
 
-def spcl(size=(256, 128), padding=10, flip=0.5, erase_p=0.5, fill=(124, 116, 104), seed=None):
+def spcl(size=(256, 128), padding=None, flip=0.5, erase_p=0.5, fill=(124, 116, 104), seed=None):
     """SpCL: Self-paced Contrastive Learning with Hybrid Memory for Domain Adaptive Object Re-ID (Ge et al., 2020),
     arXiv:2006.02713, after its authors' code.
 
     Args:
         size: int or pair of ints (height, width), the size of the view in pixels.
-        padding: int, by how many pixels the image is moved at most, see `RandomCrop`.
+        padding: int, by how many pixels the image is moved at most, see `RandomCrop`; None for 10 of 128 pixels and
+            in proportion.
         flip: float, the probability of a horizontal flip.
         erase_p: float, the probability of `RandomErasing`.
         fill: float or one float per channel, the pixel of what is erased.
@@ -930,8 +948,21 @@ def spcl(size=(256, 128), padding=10, flip=0.5, erase_p=0.5, fill=(124, 116, 104
     Returns:
         `Views` of one view.
     """
+    padding = round(10 * min(check_size("size", size)) / 128) if padding is None else padding
     view = present(Resize(size), RandomFlip(flip), RandomCrop(size, padding), RandomErasing(fill=fill, p=erase_p))
     return Views(view, 1, seed=seed)
+
+
+def part(size, share, step=1):
+    """A share of a size, in multiples of `step` pixels where it has so many, as an int or as a pair."""
+    sides = [share * side for side in check_size("size", size)]
+    sides = [max(1, round(side / step) * step or round(side)) for side in sides]
+    return sides[0] if isinstance(size, int) else tuple(sides)
+
+
+def local_of(size, local_size):
+    """The size of local views: `local_size`, or what the papers have for 224 pixels, in proportion."""
+    return part(size, 3 / 7, 8) if local_size is None else local_size
 
 
 def present(*layers, seed=None):

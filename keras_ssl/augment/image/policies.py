@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ssl.augment.colour import luma
-from keras_ssl.augment.geometry import pick
+from keras_ssl.augment.image.color import luma
+from keras_ssl.augment.image.geometry import pick
 from keras_ssl.augment.layer import Augmentation, check_fill, check_probability, per_image
 from keras_ssl.augment.random import uniform
 from keras_ssl.checks import is_int, is_number
@@ -89,8 +89,8 @@ class RandAugment(Policy):
 
     Of the geometric operations and of the four that mix (`color`, `contrast`, `brightness`, `sharpness`) the sign is
     random, so that a larger magnitude is always a larger change. At the magnitude 10 an image is sheared by 0.3,
-    translated by 0.45 of its side, rotated by 30 degrees, mixed with 1 - 0.9 or 1 + 0.9, posterised to 4 bits, or
-    solarised from 0 on.
+    translated by 0.45 of its side, rotated by 30 degrees, mixed with 1 - 0.9 or 1 + 0.9, posterized to 4 bits, or
+    solarized from 0 on.
 
     Args:
         count: int, the number of operations (the paper's N).

@@ -1,0 +1,1 @@
+"""Image: layers and recipes of views for images."""
