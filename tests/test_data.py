@@ -349,7 +349,7 @@ def test_files_errors(folder):
         (np.zeros((4, 8, 8, 3), object), TypeError, "numbers"),
         (np.zeros((4, 8, 8, 3), bool), TypeError, "numbers"),
         (np.zeros((4, 8)), ValueError, r"shape=\(4, 8\)"),
-        (np.zeros((4, 3, 32, 32), "uint8"), ValueError, "transpose"),
+        (np.zeros((4, 3, 32, 32), "uint8"), ValueError, r"np.moveaxis\(array, 1, -1\)"),
         (np.zeros((0, 8, 8, 3), "uint8"), ValueError, "empty"),
         (np.full((4, 8, 8, 3), 0.5), ValueError, "Multiply by 255"),
         (np.full((4, 8, 8, 3), -0.5), ValueError, "0..255"),
@@ -390,6 +390,105 @@ def test_other_arrays(images, tmp_path):
         np.save(tmp_path / f"{name}.npy", stored)
         same(every(data.arrays(np.load(tmp_path / f"{name}.npy", mmap_mode="r"), 4)), as_bytes)
     assert every(data.arrays(images[..., 0], 4))[0]["image"].shape == (4, 8, 8, 1)
+
+
+# Samples of any kind
+
+
+def samples_of(kind, count=10):
+    """Samples whose values all are their number."""
+    number = np.arange(count)
+
+    def of(dtype, *shape):
+        return np.broadcast_to(number.reshape(-1, *[1] * len(shape)), (count, *shape)).astype(dtype)
+
+    return {
+        "six channels": {"image": of("uint8", 8, 8, 6)},
+        "video": {"video": of("float64", 4, 8, 8, 3), "video_mask": of(bool, 4)},
+        "audio": {"audio": of("float64", 50)},
+        "series": {"series": of("int64", 30, 2), "series_mask": (of("int64", 30) > 4).astype(int)},
+        "tokens": {"token_ids": of("int64", 7), "padding_mask": of(bool, 7)},
+        "graphs": {
+            "nodes": of("float32", 5, 3),
+            "edges": of("int64", 6, 2),
+            "nodes_mask": of(bool, 5),
+            "edges_mask": of(bool, 6),
+        },
+        "labelled graphs": {"nodes": of("int16", 5), "edges": of("int64", 6, 2), "own": of("float16")},
+    }[kind]
+
+
+KINDS = {
+    "six channels": {"image": "uint8"},
+    "video": {"video": "uint8", "video_mask": "bool"},
+    "audio": {"audio": "float32"},
+    "series": {"series": "float32", "series_mask": "bool"},
+    "tokens": {"token_ids": "int32", "padding_mask": "bool"},
+    "graphs": {"nodes": "float32", "edges": "int32", "nodes_mask": "bool", "edges_mask": "bool"},
+    "labelled graphs": {"nodes": "int32", "edges": "int32", "own": "float32"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_of_every_kind(kind, tmp_path):
+    columns, dtypes = samples_of(kind), KINDS[kind] | {"seed": "int32", "label": "int32", "index": "int32"}
+    options = {"labels": np.arange(10) % 3, "index": True, "seed": 2}
+    dataset = data.arrays(columns, 4, **options)
+    assert {name: spec.dtype.name for name, spec in dataset.element_spec.items()} == dtypes
+    assert all(spec.shape.is_fully_defined() for spec in dataset.element_spec.values())
+    passes = [every(dataset), every(dataset)]
+    assert not np.array_equal(passes[0][0]["index"], passes[1][0]["index"])
+    for batch in sum(passes, []):
+        np.testing.assert_array_equal(batch["label"], batch["index"] % 3)
+        for name, array in columns.items():
+            np.testing.assert_array_equal(batch[name], array[batch["index"]])
+    same(every(data.arrays(columns, 4, epoch=1, start=1, **options)), passes[1][1:])
+    for name, array in columns.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    mapped = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in columns}
+    same(every(data.arrays(mapped, 4, **options)), passes[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_views_of_every_kind(kind):
+    columns = samples_of(kind)
+
+    def augment(batch):
+        return {name: batch[name] for name in columns}, {name: batch[name][:, :1] for name in columns if name != "own"}
+
+    views = data.views(data.arrays(columns, 4, index=True), augment)
+    assert {name: spec.dtype.name for name, spec in views.element_spec["views"][0].items()} == KINDS[kind]
+    for batch in every(views):
+        assert set(batch) - {"own"} == {"views", "index"}
+        for name, array in columns.items():
+            np.testing.assert_array_equal(batch["views"][0][name], array[batch["index"]])
+
+
+@pytest.mark.parametrize(
+    "samples,error,match",
+    [
+        ({"pictures": np.zeros((4, 8, 8, 3))}, ValueError, "one of the columns"),
+        ({"series": np.zeros((4, 8, 3)), "label": np.zeros(4)}, ValueError, "pass labels="),
+        ({"series": np.zeros((4, 8, 3)), "series_mask": np.ones((3, 8))}, ValueError, "equal numbers of rows"),
+        ({"series": np.zeros((4, 8))}, ValueError, r"\(batch, time, channels\)"),
+        ({"series": np.full((4, 8, 3), np.nan)}, ValueError, r"finite numbers.*series\[0\].*mask"),
+        ({"series": np.zeros((4, 8, 3)), "series_mask": np.full((4, 8), 0.5)}, ValueError, "True where"),
+        ({"series": [np.zeros((8, 3)), np.zeros((9, 3))]}, TypeError, "pad them"),
+        ({"token_ids": np.zeros((4, 8))}, ValueError, "must be ints"),
+        ({"token_ids": np.full((4, 8), -1)}, ValueError, "ints from 0"),
+        ({"audio": np.zeros((4, 8), "int16")}, ValueError, "32768"),
+        ({"video": np.zeros((4, 8, 3, 32, 32), "uint8")}, ValueError, r"np.moveaxis\(array, 2, -1\)"),
+        ({"video": np.full((4, 2, 8, 8, 3), 0.5)}, ValueError, "Multiply by 255"),
+    ],
+)
+def test_errors_of_every_kind(samples, error, match):
+    with pytest.raises(error, match=match):
+        data.arrays(samples, 2)
+
+
+def test_size_is_for_images():
+    with pytest.raises(ValueError, match="size is for images"):
+        data.arrays(samples_of("video"), 2, size=4)
 
 
 def test_arrays_are_held_once_and_not_in_the_graph():

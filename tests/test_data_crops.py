@@ -130,7 +130,7 @@ def test_compiled_or_not(paths):
     for one, other in zip(compiled, plain, strict=True):
         for view, same_view in zip(one["views"], other["views"], strict=True):
             np.testing.assert_allclose(view, same_view, atol=0.1)
-    with pytest.raises(ValueError, match="each image by itself"):
+    with pytest.raises(ValueError, match="each sample by itself"):
         data.files_views(paths, layers()["layers of Keras"][0], 2, jit_compile=True)
 
 

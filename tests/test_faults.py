@@ -233,7 +233,7 @@ def test_arrays_name_the_first_bad_image():
     for value in (np.nan, np.inf, -np.inf):
         images = noise(600, 4, 4, 3)
         images[[301, 400], 2, 1, 0] = value
-        with pytest.raises(ValueError, match=r"NaN or infinity in images\[301\]"):
+        with pytest.raises(ValueError, match=r"NaN or infinity in samples\[301\]"):
             data.arrays(images, 8)
 
 
@@ -245,7 +245,6 @@ def test_arrays_name_the_first_bad_image():
         (noise(4, 8, 8, 3) - 128, "0..255"),
         (noise(4, 8, 8, 3) * 257, "0..255"),
         (noise(4, 3, 32, 32), "Channels come last"),
-        (noise(4, 32, 32, 5), "1 to 4 channels"),
     ],
 )
 def test_arrays_of_other_ranges_and_shapes(images, expected):

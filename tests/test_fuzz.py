@@ -212,7 +212,7 @@ def pipelines(folder):
     crop = augment.Views(augment.RandomResizedCrop(8), 2)
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), "uint8")
     return {
-        "arrays": (data.arrays, {"images": images, "batch_size": 2}),
+        "arrays": (data.arrays, {"samples": images, "batch_size": 2}),
         "image_folder": (data.image_folder, {"path": folder, "size": 8, "batch_size": 2}),
         "files": (data.files, {"paths": paths, "size": 8, "batch_size": 2}),
         "image_folder_views": (data.image_folder_views, {"path": folder, "augment": crop, "batch_size": 2}),

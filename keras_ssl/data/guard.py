@@ -57,7 +57,7 @@ def guarded(order, samples, load, describe, *, spec, labels, index, parallel_cal
             else:
                 real = tf.minimum(order.used - first, order.batch_size)
                 number, image, label = tf.nest.map_structure(lambda one: one[:real], (number, image, label))
-        return columns(order, epoch[0], image, number, label if labels else None, index)
+        return columns(order, epoch[0], {"image": image}, number, label if labels else None, index)
 
     def fail(epoch, lost):
         raise ValueError(describe(tf.constant(epoch), tf.constant(lost)))

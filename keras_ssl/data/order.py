@@ -111,9 +111,9 @@ class Order:
         return batches
 
 
-def columns(order, epoch, image, index, labels, with_index):
-    """The dict of a sample or of a batch; `labels` is None or the int32 labels of these samples."""
-    outputs = {"image": image, "seed": order.seeds(epoch, index)}
+def columns(order, epoch, sample, index, labels, with_index):
+    """The dict of a batch: the columns of the samples, and their own. `labels` is None or their int32 labels."""
+    outputs = {**sample, "seed": order.seeds(epoch, index)}
     if labels is not None:
         outputs["label"] = labels
     if with_index:

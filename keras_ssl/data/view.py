@@ -4,6 +4,8 @@ import platform
 
 import tensorflow as tf
 
+from keras_ssl import inputs
+
 
 def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto"):
     """Augment every batch on the host, while the accelerator trains on the one before.
@@ -14,16 +16,17 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
     not computed.
 
     Args:
-        dataset: batched dataset of dicts with `"image"` and `"seed"`, as this package makes them.
+        dataset: batched dataset of dicts with the column of a kind of data (`"image"`, `"series"`, ...) and `"seed"`,
+            as this package makes them.
         augment: layer that is called on the dict and returns a tuple of views (or one view).
         parallel_calls: batches augmented at once. The result does not depend on it.
         jit_compile: whether XLA compiles the augmentation; for some seconds, once for each shape of a batch. "auto":
-            where the layers allow it (those of `keras_ssl.augment` that take each image by itself), the batches have
-            static shapes but for a smaller last one, and the system is not macOS. Compiled or not, views agree within
-            a tenth of a level of 255.
+            where the layers allow it (those of `keras_ssl.augment` that take each sample by itself), the samples are
+            single tensors without masks, the batches have static shapes but for a smaller last one, and the system is
+            not macOS. Compiled or not, views of images agree within a tenth of a level of 255.
 
     Returns:
-        `tf.data.Dataset` of dicts: `"views"`, a tuple, in place of `"image"` and `"seed"`; other columns stay.
+        `tf.data.Dataset` of dicts: `"views"`, a tuple, in place of the samples and `"seed"`; other columns stay.
 
     Raises:
         ValueError: if `jit_compile` is true for an augmentation that cannot be compiled.
@@ -34,27 +37,25 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
         pairs = keras_ssl.data.views(images, keras_ssl.augment.simclr_cifar())
         ```
     """
-    compiles = (
-        getattr(augment, "separable", False)
-        and isinstance(dataset.element_spec, dict)
-        and dataset.element_spec["image"].shape[1:].is_fully_defined()
-    )
+    kind = inputs.kind_of(dataset.element_spec) if isinstance(dataset.element_spec, dict) else None
+    compiles = getattr(augment, "separable", False) and kind is not None and is_static(dataset.element_spec, kind)
     jit_compile = compile_where(jit_compile, compiles, augment)
-    program = tf.function(lambda images, seeds: one_by_one(augment, images, seeds), jit_compile=True)
+    program = tf.function(lambda samples, seeds: one_by_one(augment, kind, samples, seeds), jit_compile=True)
+    gone = ("seed",) if kind is None else ("seed", kind.column, *kind.also)
 
-    if hasattr(augment, "own_seeds") and isinstance(dataset.element_spec, dict) and "seed" not in dataset.element_spec:
+    if hasattr(augment, "own_seeds") and kind is not None and "seed" not in dataset.element_spec:
         # One batch after the other: two at the same time would read the same state.
-        made = dataset.map(lambda batch: {**batch, "seed": augment.own_seeds(tf.shape(batch["image"])[0])})
+        made = dataset.map(lambda batch: {**batch, "seed": augment.own_seeds(inputs.rows(batch))})
     else:
         made = dataset
 
     def make(batch):
         if jit_compile:
-            made = in_order(augment.each(), program(batch["image"], batch["seed"]))
+            made = in_order(augment.each(), program(batch[kind.column], batch["seed"]))
         else:
             made = augment(batch)
             made = tuple(made) if isinstance(made, (list, tuple)) else (made,)
-        return {"views": made, **{name: column for name, column in batch.items() if name not in ("image", "seed")}}
+        return {"views": made, **{name: column for name, column in batch.items() if name not in gone}}
 
     made = made.map(make, num_parallel_calls=parallel_calls).prefetch(tf.data.AUTOTUNE)
     for name in ("epoch", "file_paths", "class_names"):
@@ -63,18 +64,25 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
     return made
 
 
-def one_by_one(augment, images, seeds):
-    """The views of a batch, by a loop over the images; those of the same layer in one tensor."""
-    layers, draws = zip(*augment.shares(seeds, images.shape[1:3]), strict=True)
+def is_static(spec, kind):
+    """Whether the samples are single tensors, without masks, of one shape that is known beforehand."""
+    alone = not any(name in spec for name in kind.also)
+    return alone and isinstance(spec[kind.column], tf.TensorSpec) and spec[kind.column].shape[1:].is_fully_defined()
+
+
+def one_by_one(augment, kind, samples, seeds):
+    """The views of a batch, by a loop over the samples; those of the same layer in one tensor."""
+    layers, draws = zip(*augment.shares(seeds, samples.shape[1 : 1 + kind.extents]), strict=True)
     made = []
     for layer, places in together(layers):
-        numbers = tf.tile(tf.range(tf.shape(images)[0]), [len(places)])
+        numbers = tf.tile(tf.range(tf.shape(samples)[0]), [len(places)])
         drawn = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *[draws[place] for place in places])
 
         def transform(element, layer=layer):
             number, own = element
-            image = tf.cast(images[number], tf.float32)[None]
-            return layer.transform(image, **tf.nest.map_structure(lambda one: one[None], own))[0]
+            sample = samples[number][None]
+            sample = sample if kind.ints else tf.cast(sample, tf.float32)
+            return layer.transform(sample, **tf.nest.map_structure(lambda one: one[None], own))[0]
 
         made.append(loop(transform, (numbers, drawn)))
     return made
@@ -110,7 +118,7 @@ def compile_where(jit_compile, compiles, augment):
     """Whether to compile: the argument `jit_compile` of a pipeline, and an error where that is impossible."""
     if jit_compile is True and not compiles:
         raise ValueError(
-            "jit_compile=True needs an augmentation of keras_ssl.augment layers that take each image by itself, and "
-            f"images of one static size. Received: augment={augment}"
+            "jit_compile=True needs an augmentation of keras_ssl.augment layers that take each sample by itself, and "
+            f"samples of one static size, without masks. Received: augment={augment}"
         )
     return compiles and platform.system() != "Darwin" if jit_compile == "auto" else jit_compile
