@@ -1,6 +1,5 @@
 """NNCLR, PCL, MoCHi and i-Mix: arXiv 2104.14548, 2005.04966, 2010.01028, 2010.08887."""
 
-import itertools
 
 import keras
 import numpy as np
@@ -222,180 +221,7 @@ def test_row_seeds_are_those_of_one_replica_and_never_repeat(two_replicas):
     assert len(np.unique(np.concatenate(found), axis=0)) == 16
 
 
-# NNCLR
-
-
-def test_nnclr_loss_is_the_papers_with_the_queue_of_before():
-    model = make("NNCLR")
-    for step in range(2):
-        queue, views = np.asarray(model.queue.read()), (view(2 * step), view(2 * step + 1))
-        z = [model.projected(x, training=True) for x in views]
-        p = [model.predictor(x, training=True).numpy() for x in z]
-        z = [unit(x) for x in z]
-        near = [np.array([queue[max(range(10), key=lambda j: row @ queue[j])] for row in rows]) for rows in z]
-        for rows, found in zip(z, near):
-            np.testing.assert_array_equal(model.nearest(rows), found)
-        expected = (reference.n_pair(near[0], p[1], 0.1) + reference.n_pair(near[1], p[0], 0.1)) / 2
-        assert train(model, *views) == pytest.approx(expected, rel=1e-4)
-        written = np.roll(model.queue.read(), -int(model.queue.pointer), axis=0)[-BATCH:]
-        np.testing.assert_allclose(written, z[0], atol=1e-5)  # the first views, normalised, in order
-
-
-def test_nnclr_with_the_embeddings_in_the_queue_is_simclr_with_a_predictor():
-    model = make("NNCLR", queue_size=BATCH)
-    views = view(0), view(1)
-    z1, z2 = (model.projected(x, training=True) for x in views)
-    model.queue.entries.assign(unit(z1))
-    np.testing.assert_allclose(model.nearest(z1), unit(z1), atol=1e-6)
-    there = losses.n_pair(z1, model.predictor(z2, training=True), 0.1)
-    back = losses.n_pair(model.nearest(z2), model.predictor(z1, training=True), 0.1)
-    assert float(model.objective(views)["loss"]) == pytest.approx(float(there + back) / 2, rel=1e-5)
-
-
-def test_nnclr_neighbours_get_no_gradient_and_ties_go_to_the_first():
-    model = make("NNCLR")
-    z = tf.constant(vectors(3, DIM), "float32")
-    with tf.GradientTape() as tape:
-        tape.watch(z)
-        near = model.nearest(z)
-    assert tape.gradient(near, z) is None
-    entries = np.repeat(unit(vectors(5, DIM, seed=1)), 2, axis=0).astype("float32")
-    model.queue.entries.assign(entries)
-    np.testing.assert_array_equal(model.nearest(entries), entries)
-    np.testing.assert_array_equal(model.nearest(100 * entries), entries)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_nnclr_finds_the_nearest_in_float32_and_the_first_of_equals(dtype):
-    model = make("NNCLR", queue_size=40)
-    entries = unit(vectors(40, DIM, seed=1))
-    entries[0] = entries[30]  # the same entry twice
-    entries[[3, 17]] = [[0.96, 0.28, 0, 0, 0], [0.96, -0.28, 0, 0, 0]]  # as near to the first axis as each other
-    entries[[5, 9]] = [[0, 0, np.cos(0.01), np.sin(0.01), 0], [0, 0, 1, 0, 0]]  # both, in half precision, to the third
-    model.queue.entries.assign(entries)
-    queue = np.asarray(model.queue.read())
-    z = ops.cast(np.concatenate([[[2, 0, 0, 0, 0], [0, 0, 4, 0, 0]], 5 * entries, vectors(30, DIM, seed=2)]), dtype)
-    rows = np.asarray(ops.cast(z, "float32"), "float64")
-    expected = np.argmax(rows @ queue.astype("float64").T, axis=1)  # the first of equal ones
-    assert tuple(expected[:2]) == (3, 9)
-    near = model.nearest(z)
-    assert near.dtype == tf.float32
-    np.testing.assert_array_equal(near, queue[expected])
-
-
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_nnclr_finds_the_nearest_under_a_mixed_policy(policy, monkeypatch):
-    keras.config.set_dtype_policy(policy)
-    model, calls = make("NNCLR", queue_size=40), []
-    entries = np.repeat(vectors(10, DIM, seed=1), 4, axis=0)  # four each that half precision hardly tells apart
-    model.queue.entries.assign(unit(entries + 5e-4 * vectors(40, DIM)))
-    nearest = model.nearest
-    monkeypatch.setattr(model, "nearest", lambda z: calls.append((z, nearest(z))) or calls[-1][1])
-    queue = np.asarray(model.queue.read())
-    train(model, view(0), view(1))
-    assert len(calls) == 2
-    for z, near in calls:
-        assert z.dtype == policy.removeprefix("mixed_") and near.dtype == tf.float32
-        rows = np.asarray(ops.cast(z, "float32"), "float64")
-        np.testing.assert_array_equal(near, queue[np.argmax(rows @ queue.T, axis=1)])
-
-
-def test_nnclr_heads_are_the_papers():
-    model = keras_ssl.NNCLR(encoder(), queue_size=8)
-    projector, predictor = model.projected.layers[-1], model.predictor
-    widths = [[layer.units for layer in m.layers if hasattr(layer, "units")] for m in (projector, predictor)]
-    assert widths == [[2048, 2048, 256], [4096, 256]]
-    hidden = ["Dense", "BatchNormalization", "ReLU"]
-    kinds = [[type(layer).__name__ for layer in m.layers] for m in (model.projected.layers[-1], model.predictor)]
-    assert kinds == [2 * hidden + ["Dense", "BatchNormalization"], hidden + ["Dense"]]
-    assert model.projected.output_shape == model.predictor.output_shape == (None, 256)
-
-
-# MoCHi
-
-
-def test_mochi_without_mixtures_is_moco_v2():
-    assert_alike(make("MoCHi", mixtures=0, query_mixtures=0), make("MoCoV2"))
-
-
-def test_mochi_mixes_the_hardest_negatives_of_each_query():
-    model = make("MoCHi", mixtures=40, query_mixtures=30)
-    queries, queue = unit(vectors(3, DIM)).astype("float32"), unit(vectors(10, DIM, seed=1)).astype("float32")
-    mixed = np.asarray(model.mix(3 * queries, queue))
-    assert mixed.shape == (3, 70, DIM)
-    np.testing.assert_allclose(np.linalg.norm(mixed, axis=-1), 1, atol=1e-5)
-    kinds, shares, sides = set(), [], []
-    for query, rows in zip(queries, mixed):
-        hardest = sorted(range(10), key=lambda j: -(query @ queue[j]))[:4]
-        for row in rows[:40]:
-            same = [i for i, j in enumerate(hardest) if np.allclose(row, queue[j], atol=1e-5)]
-            fits = [(i, i) for i in same] or [
-                (i, j, share)
-                for i, j in itertools.combinations(range(4), 2)
-                if (share := share_of(row, queue[hardest[i]], queue[hardest[j]])) is not None
-            ]
-            assert len(fits) == 1, (fits, row)
-            kinds.add(fits[0][:2])
-            shares += fits[0][2:]
-        for row in rows[40:]:
-            fits = [(share, j) for j in hardest if (share := share_of(row, query, queue[j])) is not None]
-            assert len(fits) == 1, (fits, row)
-            share, other = fits[0]
-            assert share < 0.5 + 1e-5 and query @ row >= query @ queue[other] - 1e-6
-            sides.append(share)
-    assert len(kinds) == 10  # every pair of the four, and each of them with itself
-    assert np.ptp(shares) > 0.8 and np.ptp(sides) > 0.4
-    assert not np.allclose(mixed, model.mix(queries, queue))  # new ones in every step
-
-
-def share_of(row, u, v):
-    """Of a unit vector between two others, a in `a u + (1 - a) v` before it was normalised; None if it is not."""
-    weights, error = np.linalg.lstsq(np.stack([u, v], axis=1), row, rcond=None)[:2]
-    return weights[0] / weights.sum() if error < 1e-8 and (weights > -1e-5).all() else None
-
-
-def test_mochi_loss_is_the_papers_and_starts_after_the_warm_up():
-    model = make("MoCHi", warmup=2)
-    for step in range(4):
-        queue, views = np.asarray(model.queue.read()), (view(2 * step), view(2 * step + 1))
-        queries = model.query_encoder(views[0], training=True)
-        state = model.draws.state.numpy()
-        hard = np.asarray(model.mix(queries, queue)) if step >= 2 else np.zeros((BATCH, 0, DIM))
-        model.draws.state.assign(state)
-        keys = model.key_encoder(views[1], training=True).numpy()
-        expected = reference.info_nce_synthetic(queries.numpy(), keys, queue, hard, 0.2)
-        assert train(model, *views) == pytest.approx(expected, rel=1e-4)
-    np.testing.assert_allclose(np.linalg.norm(model.queue.read(), axis=1), 1, atol=1e-5)
-    assert int(model.queue.pointer) == 4 * BATCH % 10  # mixtures never enter it
-
-
-def test_mochi_mixtures_get_no_gradient():
-    model, queries = make("MoCHi"), tf.constant(vectors(3, DIM), "float32")
-    with tf.GradientTape() as tape:
-        tape.watch(queries)
-        mixed = model.mix(queries, model.queue.read())
-    assert tape.gradient(mixed, queries) is None
-
-
-def test_mochi_says_what_is_wrong():
-    with pytest.raises(ValueError, match="hardest must be from 1 to queue_size=10.*hardest=11"):
-        make("MoCHi", hardest=11)
-    with pytest.raises(ValueError, match="mixtures must be an int from 0"):
-        make("MoCHi", mixtures=-1)
-
-
 # i-Mix
-
-
-@pytest.mark.parametrize("cutmix", [False, True])
-def test_i_mix_that_mixes_nothing_is_byol(cutmix):
-    first, second = make("IMixBYOL", alpha=0, cutmix=cutmix), make("BYOL")
-    for seed in range(2):
-        views = view(seed), view(seed + 9)
-        assert train(first, *views) == train(second, *views)
-    for a, b in zip(first.online.get_weights() + first.target.get_weights(), second.online.get_weights()
-                    + second.target.get_weights()):
-        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("cutmix", [False, True])
@@ -410,21 +236,6 @@ def test_i_mix_that_mixes_nothing_is_its_host_bit_by_bit(name, cutmix):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
     mixed = make(name, cutmix=cutmix)
     assert train(mixed, view(0), view(9)) != train(make(name, alpha=0), view(0), view(9))
-
-
-def test_i_mix_that_mixes_nothing_is_n_pairs():
-    model, views = make("IMix", alpha=0), (view(0), view(1))
-    queries, keys = np.split(model.projector(model.encoder(np.concatenate(views), training=True), training=True), 2)
-    assert train(model, *views) == pytest.approx(reference.n_pair(queries, keys, 0.2), rel=1e-4)
-
-
-def test_i_mix_that_mixes_nothing_is_moco_with_the_keys_of_the_batch():
-    model, views = make("IMixMoCo", alpha=0), (view(0), view(1))
-    queue = np.asarray(model.queue.read())
-    queries, keys = (f(x, training=True).numpy() for f, x in zip((model.query_encoder, model.key_encoder), views))
-    others = [np.concatenate([queue, unit(np.delete(keys, i, axis=0))]) for i in range(BATCH)]
-    expected = [info_nce(queries[i:i + 1], keys[i:i + 1], others[i], 0.2) for i in range(BATCH)]
-    assert train(model, *views) == pytest.approx(np.mean(expected), rel=1e-4)
 
 
 @pytest.mark.parametrize("cutmix", [False, True])
@@ -496,15 +307,6 @@ def test_without_input_mix_nothing_is_drawn_for_it(name):
     assert not any("input_mix" in v.path for v in model.variables)
     with pytest.raises(ValueError, match="input_mix must be an int from 0. Received: input_mix=-1"):
         make(name, input_mix=-1)
-
-
-def test_the_head_of_i_mix_is_the_authors():
-    model = keras_ssl.IMix(encoder())
-    of_moco = keras_ssl.IMixMoCo(encoder(), hidden=9, head_norm=True, queue_size=8)
-    for head, hidden in ((model.projector, 54), (of_moco.query_encoder.layers[-1], 9)):
-        first, norm, relu, last = head.layers
-        assert isinstance(norm, keras.layers.BatchNormalization) and isinstance(relu, keras.layers.ReLU)
-        assert (first.units, last.units) == (hidden, 128) and first.use_bias and last.use_bias
 
 
 def test_moco_can_have_a_batch_normalised_head():

@@ -8,10 +8,13 @@ import tensorflow as tf
 import keras_ssl
 from keras_ssl import distribute, encoders, losses
 from keras_ssl.methods.masked.deep_mim import usual_taps
+from tests import cases
+from tests.methods.masked.test_mae import images, randomise, some_masks, vit
 from tests.reference import reconstruction as reference
 from tests.reference.losses import gradient
 from tests.test_distribute import on_replicas
-from tests.test_mae import images, randomise, some_masks, vit
+
+CASE = cases.Case({"width": 16, "depth": 1, "heads": 2}, encoder=cases.vit_of_one_size, views=cases.masked_patches)
 
 
 def deep(**options):

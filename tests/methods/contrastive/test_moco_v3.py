@@ -10,9 +10,12 @@ from keras import ops
 
 import keras_ssl
 from keras_ssl import encoders, losses
+from tests import cases
 from tests.reference import moco_v3 as reference
 from tests.reference.losses import gradient
 from tests.test_distribute import on_replicas
+
+CASE = cases.Case({"hidden": 16, "dim": 8, "momentum": 0.9, "steps": 20})
 
 
 def vectors(*shape, seed=0):

@@ -9,7 +9,15 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import encoders
+from tests import cases
 from tests.reference import masked as reference
+
+
+def masked_squares():
+    return keras_ssl.augment.simmim(cases.SIZE)
+
+
+CASE = cases.Case({"unit": 4}, encoder=cases.vit_of_one_size, views=masked_squares)
 
 SIZE, PATCH, UNIT = 16, 2, 4
 

@@ -7,6 +7,9 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import encoders
+from tests import cases
+
+CASE = cases.Case({"size": 12, "width": 8, "depth": 1, "heads": 2}, encoder=cases.padded_encoder, views=cases.one_crop)
 
 DECODER = {"width": 8, "depth": 1, "heads": 2}
 

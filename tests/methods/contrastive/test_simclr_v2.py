@@ -9,8 +9,11 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import losses
+from tests import cases
 from tests.reference import losses as reference
 from tests.test_losses import value_and_gradient, vectors
+
+CASE = cases.Case({"hidden": 16, "dim": 8, "temperature": 0.5, "queue_size": 20, "momentum": 0.9})
 
 FEATURES = 3 * 3 * 6
 

@@ -7,7 +7,16 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import encoders
+from tests import cases
 from tests.reference import clustering as reference
+
+CASE = cases.Case(
+    {
+        "hidden": 16, "bottleneck": 8, "dim": 12, "temperature": 0.5, "teacher_temperature": 0.4,
+        "warmup_temperature": 0.2, "warmup": 6, "momentum": 0.9, "steps": 20,
+    },
+    encoder=cases.small_vit, views=cases.multi_crop, base=True,
+)
 
 
 def any_size_encoder():

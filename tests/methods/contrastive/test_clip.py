@@ -9,11 +9,24 @@ from keras import ops
 import keras_ssl
 from keras_ssl import encoders, losses
 from keras_ssl.methods.contrastive.clip import equal_texts
+from tests import cases
 from tests.reference import losses as loops
 from tests.reference import nce as reference
 from tests.test_bank_methods import encoder, pixels, unit
 from tests.test_distribute import on_replicas
 from tests.test_losses import value_and_gradient, vectors
+
+
+def text_encoder():
+    return keras_ssl.encoders.text_transformer(12, 6, 8, depth=1, heads=2)
+
+
+def texts(count):
+    """A few different token ids for each image."""
+    return {"text": np.random.default_rng(0).integers(0, 12, (count, 6)).astype("int32")}
+
+
+CASE = cases.Case({"dim": 8, "text_encoder": text_encoder}, views=cases.one_crop, columns=texts)
 
 LENGTH = 7
 

@@ -7,9 +7,12 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import augment, distribute, encoders, losses
+from tests import cases
 from tests.reference import reconstruction as reference
 from tests.reference.losses import gradient
 from tests.test_distribute import on_replicas
+
+CASE = cases.Case({"width": 16, "depth": 1, "heads": 2}, encoder=cases.vit_of_one_size, views=cases.masked_patches)
 
 SIZE, PATCH = 12, 3  # 4 x 4 patches
 

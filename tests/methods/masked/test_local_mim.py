@@ -8,8 +8,14 @@ import tensorflow as tf
 import keras_ssl
 from keras_ssl import encoders, losses
 from keras_ssl.methods.masked import local_mim
+from tests import cases
+from tests.methods.masked.test_mae import images, ramps, randomise, some_masks
 from tests.reference import reconstruction as reference
-from tests.test_mae import images, ramps, randomise, some_masks
+
+CASE = cases.Case(
+    {"taps": (1, 2), "scales": (2, 1 / 3), "width": 16, "heads": 2},
+    encoder=cases.vit_of_one_size, views=cases.masked_patches,
+)
 
 SCALES = (4, 2, 1, 0.5)
 

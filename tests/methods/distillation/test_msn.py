@@ -7,7 +7,15 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import encoders
+from tests import cases
 from tests.reference import clustering as reference
+
+CASE = cases.Case(
+    {
+        "hidden": 16, "dim": 8, "prototype_count": 6, "temperature": 0.5, "drop": 0.3, "momentum": 0.9, "steps": 20,
+    },
+    encoder=cases.small_vit, views=cases.multi_crop,
+)
 
 
 def vit(**options):

@@ -9,8 +9,11 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import losses
+from tests import cases
 from tests.reference import redundancy as reference
 from tests.reference.losses import gradient
+
+CASE = cases.Case({"hidden": 16, "dim": 8, "depth": 2, "predictor_hidden": 16})
 
 WITHOUT_PREDICTOR = {"predictor_hidden": None}
 FIXED_PREDICTOR = {"predictor_trainable": False}

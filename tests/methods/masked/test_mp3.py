@@ -7,7 +7,16 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import encoders
+from tests import cases
 from tests.reference import vit as reference
+
+
+def vit_without_positions():
+    shape = (cases.SIZE, cases.SIZE, 3)
+    return cases.small_vit(shape, positions=None, class_token=False, pooling="mean", grid=None)
+
+
+CASE = cases.Case({"ratio": 0.5}, encoder=vit_without_positions, views=cases.one_crop)
 
 
 def vit(**options):

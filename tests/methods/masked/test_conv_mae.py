@@ -7,9 +7,18 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import augment, encoders
-from tests import test_mae
+from tests import cases
+from tests.methods.masked import test_mae
+from tests.methods.masked.test_mae import named, randomise, some_masks
 from tests.reference.vit import gelu
-from tests.test_mae import named, randomise, some_masks
+
+
+def small_conv_vit():
+    shape = (cases.SIZE, cases.SIZE, 3)
+    return keras_ssl.encoders.conv_vit(shape, (1, 2, 2), width=(4, 8, 16), depth=(1, 1, 1), heads=2)
+
+
+CASE = cases.Case({"width": 16, "depth": 1, "heads": 2}, encoder=small_conv_vit, views=cases.masked_patches)
 
 
 def images(*sizes, **options):

@@ -7,8 +7,11 @@ from keras import ops
 
 import keras_ssl
 from keras_ssl import losses
+from tests import cases
 from tests.reference import losses as reference
 from tests.test_losses import value_and_gradient
+
+CASE = cases.Case({"hidden": 16, "dim": 8, "temperature": 0.5}, base=True)
 
 
 def encoder():

@@ -6,7 +6,10 @@ import pytest
 import tensorflow as tf
 
 import keras_ssl
+from tests import cases
 from tests.reference import losses as reference
+
+CASE = cases.Case({"hidden": 16, "dim": 8, "momentum": 0.9, "steps": 20}, base=True)
 
 
 def encoder():

@@ -8,7 +8,25 @@ import tensorflow as tf
 import keras_ssl
 from keras_ssl import encoders
 from keras_ssl.augment.image.masks import partition, select
+from tests import cases
 from tests.reference import masked as reference
+
+
+def small_tokenizer():
+    return keras_ssl.DiscreteVAE(stride=4, vocabulary=12, dim=6, width=8, blocks=0)
+
+
+def crop_for_both():
+    return keras_ssl.augment.beit(cases.SIZE, cases.SIZE)
+
+
+# The tokenizer is trained before.
+LAYERS = ("down1", "down2", "logits", "start", "up1", "up2", "pixels")
+STILL = ("/usage", "/step", "codebook/kernel", *(f"{x}/{weight}" for x in LAYERS for weight in ("kernel", "bias")))
+
+CASE = cases.Case(
+    {"tokenizer": small_tokenizer}, encoder=cases.vit_of_one_size, views=crop_for_both, still=STILL
+)
 
 SIZE, PATCH, VOCABULARY = 16, 4, 11
 
