@@ -214,9 +214,7 @@ def encoder(name):
 def clusters(name):
     if name != "PCL":
         return []
-    from keras_ssl.methods.contrastive.pcl import PCLClusters
-
-    return [PCLClusters(every.images(), warmup=1, iterations=5, restarts=1)]
+    return [keras_ssl.Recluster(every.images(), warmup=1)]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import keras
 
 import keras_ssl
 from keras_ssl import augment, data, encoders, optimizers
-from keras_ssl.methods.contrastive.pcl import PCLClusters
 
 SIZE, WIDTH, BATCH, EPOCHS, IMAGES = 32, 16, 128, 15, 10_000
 EPOCH = IMAGES // BATCH  # steps
@@ -135,7 +134,7 @@ def pcl():
     # Clusters of 10 to 40 images, from the fourth epoch on.
     model = keras_ssl.PCL(
         resnet(batch_norm_groups=8), augment.moco_cifar(SIZE), samples=IMAGES, clusters=(250, 500, 1000),
-        negatives=1000, **QUEUE,
+        negatives=1000, restarts=1, **QUEUE,
     )  # fmt: skip
     return model, sgd(0.06)
 
@@ -359,4 +358,4 @@ RECIPES = {
 FROM_IMAGES = ("BEiT",)  # recipes that are called with the training images
 UNTRAINED = {"untrained": resnet, "untrained ViT": vit, "untrained ViT, mean": mean_vit}
 # What a method needs beside the optimizer, from the training images.
-CALLBACKS = {"PCL": lambda images: [PCLClusters(images, warmup=3, restarts=1)]}
+CALLBACKS = {"PCL": lambda images: [keras_ssl.Recluster(images, warmup=3)]}

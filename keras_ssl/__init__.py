@@ -1,8 +1,8 @@
 """keras_ssl: self-supervised learning for Keras 3.
 
 Every method is a `keras.Model`: `keras_ssl.SimCLR`, `keras_ssl.BYOL`, `keras_ssl.DINO` and the others of `METHODS`. The
-rest stands in the parts `augment`, `data`, `encoders`, `eval`, `heads`, `losses`, `memory`, `optimizers`, `pretrained`,
-`teacher`, `visualize` and `distribute`. Nothing is imported before it is used.
+rest stands in the parts `augment`, `clustering`, `data`, `encoders`, `eval`, `heads`, `losses`, `memory`, `optimizers`,
+`pretrained`, `teacher`, `visualize` and `distribute`. Nothing is imported before it is used.
 """
 
 import importlib
@@ -56,6 +56,7 @@ NAMES = METHODS | {
     "SimCLRv2Distiller": "methods.contrastive.simclr_v2",
     "DiscreteVAE": "methods.masked.discrete_vae",
     "VQTokenizer": "methods.masked.vq_tokenizer",
+    "Recluster": "clustering",
     "Checkpoint": "checkpoint",
     "StopOnNaN": "checkpoint",
     "export": "saving",
@@ -63,6 +64,7 @@ NAMES = METHODS | {
 }
 PARTS = (
     "augment",
+    "clustering",
     "data",
     "distribute",
     "encoders",

@@ -11,6 +11,7 @@ with the seeds and indices that they have there.
 """
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -87,6 +88,49 @@ def of_all_workers(strategy, number):
         return tf.distribute.get_replica_context().all_gather(tf.constant([number], tf.int64), axis=0)
 
     return strategy.experimental_local_results(strategy.run(tf.function(gathered)))[0].numpy().tolist()
+
+
+def worker(strategy):
+    """The number of this process among those that train together, and how many they are: `(0, 1)` for one alone."""
+    if not is_multi_worker(strategy):
+        return 0, 1
+    resolver = strategy.cluster_resolver
+    return int(resolver.task_id), len(resolver.cluster_spec().as_dict()["worker"])
+
+
+def total_of_workers(strategy, array):
+    """The sum of what every worker has, on each of them. All workers must call it; each waits for the others.
+
+    Args:
+        strategy: the strategy of the model, or None.
+        array: NumPy array of the same shape and dtype on every worker.
+
+    Returns:
+        NumPy array of this shape and dtype; `array` itself where there is one worker.
+    """
+    if not is_multi_worker(strategy):
+        return array
+    import tensorflow as tf
+
+    array = np.asarray(array)
+    local = strategy.num_replicas_in_sync // worker(strategy)[1]
+
+    def summed():
+        replica = tf.distribute.get_replica_context()
+        first = replica.replica_id_in_sync_group % local == 0  # one replica speaks for the worker
+        return replica.all_reduce("sum", tf.where(first, array, np.zeros_like(array)))
+
+    return strategy.experimental_local_results(strategy.run(tf.function(summed)))[0].numpy()
+
+
+def inference(model):
+    """What a model makes of a batch in inference mode, compiled, on this worker alone: arrays in, an array out."""
+    if keras.backend.backend() != "tensorflow":
+        return lambda inputs: model.predict_on_batch(inputs)
+    import tensorflow as tf
+
+    compiled = tf.function(lambda inputs: model(inputs, training=False))
+    return lambda inputs: compiled(keras.tree.map_structure(tf.constant, inputs)).numpy()
 
 
 def wait_for_workers(strategy):

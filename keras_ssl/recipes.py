@@ -39,7 +39,7 @@ from functools import partial
 
 import keras_ssl
 from keras_ssl import augment, encoders, optimizers
-from keras_ssl.methods.contrastive.pcl import PCLClusters
+from keras_ssl.clustering import Recluster
 
 # Contrast within the batch
 
@@ -210,8 +210,9 @@ def pcl(run):
     clusters = tuple(max(1, run.count // images) for images in (50, 25, 12))
     encoder, views = run.encoder(resnet=run.groups()), run.views(augment.pcl, augment.moco_cifar)
     hidden = 128 if run.quick else 2048
-    model = keras_ssl.PCL(encoder, views, samples=run.count, clusters=clusters, hidden=hidden, **run.queue())
-    callback = PCLClusters(run.in_order(), warmup=run.epochs // 10, restarts=1 if run.quick else 5)
+    options = {"hidden": hidden, "restarts": 1 if run.quick else 5, **run.queue()}
+    model = keras_ssl.PCL(encoder, views, samples=run.count, clusters=clusters, **options)
+    callback = Recluster(run.in_order(), warmup=run.epochs // 10)
     return model, run.sgd(0.03, weight_decay=5e-4 if run.small else 1e-4, warmup=0), callback
 
 

@@ -10,7 +10,8 @@ from keras import ops
 import keras_ssl
 from keras_ssl import losses
 from keras_ssl.augment.rows import row_seeds
-from keras_ssl.methods.contrastive.pcl import PCLClusters, cohesion, concentrations, spherical_kmeans
+from keras_ssl.clustering import kmeans
+from keras_ssl.methods.contrastive.pcl import concentrations
 from tests.reference import instances as reference
 from tests.reference.losses import cosine_regression, gradient, info_nce
 from tests.test_distribute import on_replicas
@@ -381,7 +382,7 @@ def test_pcl_chooses_the_prototypes_of_the_batch_and_random_others():
 def test_pcl_of_one_point_a_cluster_is_info_nce_against_the_bank():
     model = make("PCL", clusters=(24,), negatives=24)
     bank = unit(vectors(24, DIM))
-    centroids, assignment = spherical_kmeans(bank.astype("float32"), 24, 5, np.random.default_rng(0))
+    centroids, assignment, _ = kmeans(bank, 24, spherical=True, iterations=5)
     assert len(set(assignment)) == 24
     phi = concentrations(np.zeros(24), assignment, 24, 0.2)
     np.testing.assert_allclose(phi, 0.2)
@@ -405,27 +406,9 @@ def test_concentrations_are_the_authors_of_the_distances_to_unit_centres():
     assert tight[0] < 0.2 < tight[1]
 
 
-def test_k_means_finds_blobs_and_gets_better():
-    centres = unit(np.eye(6, DIM + 1))
-    labels = np.random.default_rng(0).integers(0, 6, 200)
-    rows = unit(centres[labels] + 0.05 * vectors(200, DIM + 1)).astype("float32")
-    tries = [spherical_kmeans(rows, 6, 20, np.random.default_rng(seed)) for seed in range(5)]
-    sums = [np.sum(rows * c[a]) for c, a in tries]
-    centroids, assignment = tries[int(np.argmax(sums))]
-    assert all(len(set(labels[assignment == j])) == 1 for j in range(6))  # pure
-    np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(centroids[assignment], unit([rows[labels == j].mean(0) for j in labels]), atol=1e-5)
-    rows = unit(vectors(300, DIM)).astype("float32")
-    found = [spherical_kmeans(rows, 9, n, np.random.default_rng(0)) for n in range(6)]
-    values = [np.sum(rows * c[a]) for c, a in found]
-    assert all(later >= earlier - 1e-4 for earlier, later in zip(values, values[1:])) and values[-1] > values[0]
-    same = np.repeat(rows[:2], 10, axis=0)  # empty clusters are filled again as far as can be
-    assert np.isfinite(spherical_kmeans(same, 5, 5, np.random.default_rng(0))[0]).all()
-
-
 def test_pcl_clusterings_of_the_same_number_differ():
-    model = make("PCL", clusters=(5, 5))
-    callback = PCLClusters(images(), warmup=0, restarts=1, iterations=0)  # where k-means starts
+    model = make("PCL", clusters=(5, 5), restarts=1, iterations=0)  # where k-means starts
+    callback = keras_ssl.Recluster(images())
     callback.set_model(model)
     callback.on_epoch_begin(0)
     first, second = np.split(model.prototypes.numpy(), 2)
@@ -436,19 +419,6 @@ def test_pcl_clusterings_of_the_same_number_differ():
     np.testing.assert_array_equal(model.prototypes, before)
     callback.on_epoch_begin(1)
     assert (model.prototypes.numpy() != before).any()
-
-
-def test_pcl_keeps_the_best_start_of_k_means():
-    model = make("PCL", clusters=(3, 7), samples=60)
-    rows = unit(vectors(60, DIM)).astype("float32")
-    callback = PCLClusters(None, restarts=5, iterations=2, seed=4)
-    callback.set_model(model)
-    centroids, assignment, phi = callback.cluster(1, 9, rows)
-    starts = [np.random.default_rng([4, 9, 1, n]) for n in range(5)]
-    tries = [cohesion(rows, *spherical_kmeans(rows, 7, 2, start)) for start in starts]
-    assert cohesion(rows, centroids, assignment) == max(tries) > min(tries) + 0.1
-    assert tries[0] < max(tries) > tries[-1]  # neither the first nor the last one
-    np.testing.assert_allclose(phi, reference.concentrations(rows, centroids, assignment, 0.2), rtol=1e-5)
 
 
 def images(count=24):
@@ -468,7 +438,7 @@ def test_pcl_clusters_follow_the_index_and_the_key_encoder():
     model.fit(pipeline(), epochs=1, verbose=0)
     found = []
     for data in (images(), pipeline(), pipeline(shuffle=False)):
-        callback = PCLClusters(data, warmup=0, restarts=2)
+        callback = keras_ssl.Recluster(data)
         callback.set_model(model)
         callback.on_epoch_begin(0)
         found.append([v.numpy() for v in (model.assignments, model.prototypes, model.concentrations)])
@@ -488,7 +458,7 @@ def test_pcl_clusters_follow_the_index_and_the_key_encoder():
 
 def test_pcl_clusters_begin_after_the_warm_up_and_resume(tmp_path):
     def clusters():
-        return [PCLClusters(images(), warmup=1, every=2, restarts=1)]
+        return [keras_ssl.Recluster(images(), warmup=1, every=2)]
 
     straight, first = make("PCL", augmented=True), make("PCL", augmented=True)
     history = straight.fit(pipeline(), epochs=4, callbacks=clusters(), verbose=0).history
@@ -514,7 +484,7 @@ def test_pcl_with_clusters_is_the_same_on_two_replicas(two_replicas):
             options = SMALL["PCL"] | {"clusters": (9, 12), "negatives": 1}
             model = keras_ssl.PCL(plain, augment(), dim=DIM, **options)
         model.compile(optimizer=keras.optimizers.SGD(0.1))
-        callback = PCLClusters(images(), warmup=0, restarts=1, every=5)
+        callback = keras_ssl.Recluster(images(), every=5)
         history = model.fit(pipeline(), epochs=2, callbacks=[callback], verbose=0).history
         found.append([history["loss"], history["prototype"], *model.get_weights()])
     assert found[0][1][0] > 0
@@ -523,19 +493,19 @@ def test_pcl_with_clusters_is_the_same_on_two_replicas(two_replicas):
 
 
 def test_pcl_says_what_is_wrong():
-    with pytest.raises(ValueError, match="samples must be the number of images"):
+    with pytest.raises(ValueError, match="samples must be a positive int"):
         make("PCL", samples=None)
     with pytest.raises(ValueError, match="clusters must be ints from 1 to samples=24"):
         make("PCL", clusters=(25,))
-    with pytest.raises(ValueError, match="every must be an int from 1"):
-        PCLClusters(images(), every=0)
+    with pytest.raises(ValueError, match="iterations must be an int from 0"):
+        make("PCL", iterations=-1)
     model = make("PCL")
     for data, match in (
         (images(20), "4 of them missing"),
         (images(30), "samples=24"),
-        ([{"image": images()}], "'image' and 'index'"),
+        ([{"image": images()}], "'image', and 'index'"),
     ):
-        callback = PCLClusters(data, warmup=0)
+        callback = keras_ssl.Recluster(data)
         callback.set_model(model)
         with pytest.raises(ValueError, match=match):
             callback.on_epoch_begin(0)

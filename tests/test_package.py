@@ -12,7 +12,7 @@ import keras_ssl
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_ssl"
-LEAVES = {"heads", "teacher", "memory", "losses", "augment", "encoders", "optimizers", "distribute"}
+LEAVES = {"heads", "teacher", "memory", "losses", "augment", "encoders", "optimizers", "distribute", "clustering"}
 # Who may import whom inside the package. Every part may import itself.
 ALLOWED = {leaf: {"checks", "distribute", "inputs"} for leaf in LEAVES} | {
     "checks": set(),

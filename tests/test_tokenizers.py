@@ -10,7 +10,7 @@ from keras import ops
 
 import keras_ssl
 from keras_ssl import losses
-from keras_ssl.methods.masked import vq_tokenizer
+from keras_ssl import clustering
 from tests import test_every_method as every
 from tests.reference import masked as reference
 
@@ -295,7 +295,7 @@ def test_the_gradient_goes_through_the_choice():
     with tf.GradientTape() as tape:
         loss = model({"views": [x]}, training=True)["loss"]
     found = tape.gradient(loss, z)
-    chosen = tf.Variable(ops.take(model.codes.value, vq_tokenizer.nearest(z, model.codes), axis=0))
+    chosen = tf.Variable(ops.take(model.codes.value, clustering.nearest(z, model.codes), axis=0))
     with tf.GradientTape() as tape:
         loss = model.error(model.decoder(chosen), x)
     np.testing.assert_allclose(found, tape.gradient(loss, chosen), atol=1e-7)
@@ -308,11 +308,11 @@ def test_the_first_batch_places_the_codes():
     embeddings = centres[rows] + np.random.default_rng(2).normal(size=(300, 6)) * 0.05
     embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype("float32")
     start = np.eye(6, dtype="float32")[:4]
-    found = np.asarray(vq_tokenizer.k_means(embeddings, start, 10))
+    found = np.asarray(clustering.kmeans_in_step(embeddings, start, 10))
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
     mean_cosine = (embeddings @ found.T).max(1).mean()
     assert mean_cosine > (embeddings @ start.T).max(1).mean()
-    few = np.asarray(vq_tokenizer.k_means(embeddings[:3], np.eye(6, dtype="float32"), 1))
+    few = np.asarray(clustering.kmeans_in_step(embeddings[:3], np.eye(6, dtype="float32"), 1))
     assert np.isfinite(few).all() and len(np.unique(few.round(5), axis=0)) == 6  # no code is there twice
 
     model = make("VQTokenizer", keras.optimizers.SGD(0.0), decay=1.0)

@@ -9,7 +9,8 @@ from keras import ops
 
 from keras_ssl import distribute
 from keras_ssl.checks import check_ints, check_numbers
-from keras_ssl.losses.vectors import precise, unit
+from keras_ssl.clustering import follow, kmeans_in_step, nearest
+from keras_ssl.losses.vectors import unit
 from keras_ssl.methods.masked.tokenizer import Tokenizer
 
 
@@ -101,7 +102,7 @@ class VQTokenizer(Tokenizer):
         if not self.iterations:
             return codes
         return ops.stop_gradient(
-            ops.cond(self.step > 0, lambda: codes, lambda: k_means(embeddings, codes, self.iterations))
+            ops.cond(self.step > 0, lambda: codes, lambda: kmeans_in_step(embeddings, codes, self.iterations))
         )
 
     def embedded(self, features):
@@ -116,28 +117,3 @@ class VQTokenizer(Tokenizer):
     def after_step(self, outputs):
         super().after_step(outputs)
         self.codes.assign(outputs["codes"])
-
-
-def nearest(z, codes):
-    """The number of the code with the largest cosine; both are unit vectors."""
-    scores = ops.matmul(precise(ops.stop_gradient(z)), ops.transpose(codes))
-    return ops.cast(ops.argmax(scores, axis=-1), "int32")
-
-
-def follow(codes, embeddings, tokens, decay):
-    """The codes after they moved towards the mean of what they attract; those that attract nothing stay."""
-    count = ops.segment_sum(ops.ones_like(embeddings[:, :1]), tokens, num_segments=codes.shape[0])
-    mean = unit(ops.segment_sum(embeddings, tokens, num_segments=codes.shape[0]))
-    return unit(ops.where(count > 0, decay * codes + (1.0 - decay) * mean, codes))
-
-
-def k_means(embeddings, codes, iterations):
-    """Codes in the middle of embeddings `(rows, dim)`, started at some of them; a row starts no two codes."""
-    vocabulary, rows = codes.shape[0], ops.shape(embeddings)[0]
-    place = ops.arange(vocabulary, dtype="float32") * (ops.cast(rows, "float32") / vocabulary)
-    place = ops.minimum(ops.cast(ops.floor(place), "int32"), rows - 1)
-    again = ops.concatenate([place[:1] < 0, place[1:] == place[:-1]])  # too few rows: the others stay as they are
-    start = ops.where(again[:, None], codes, ops.take(embeddings, place, axis=0))
-    return ops.fori_loop(
-        0, iterations, lambda _, codes: follow(codes, embeddings, nearest(embeddings, codes), 0.0), start
-    )
