@@ -26,12 +26,13 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import ops  # noqa: E402
 from quality import load, pipeline, scores, write  # noqa: E402
-from small_recipes import BATCH, EPOCHS, IMAGES, SIZE, byol, moco_v1, resnet, simclr, simsiam, swav  # noqa: E402
+from small import BATCH, EPOCHS, SIZE, make, resnet  # noqa: E402
 
 import keras_ssl  # noqa: E402
-from keras_ssl import augment, losses, optimizers  # noqa: E402
+from keras_ssl import augment, losses  # noqa: E402
 from keras_ssl.eval import collapse  # noqa: E402
 from keras_ssl.losses.vectors import unit  # noqa: E402
+from keras_ssl.method import arguments  # noqa: E402
 
 
 def main():
@@ -61,22 +62,22 @@ def measure(claim, name, images, precision):
     return CLAIMS[claim][1][name](images)
 
 
+def made(name, kind=None, batch=BATCH, epochs=EPOCHS, **changes):
+    """A method by its recipe of minutes, with other arguments, or of another kind, and its optimizer."""
+    model, optimizer = make(name, batch=batch, epochs=epochs)
+    settings = {argument: getattr(model, argument) for argument in arguments(type(model))}
+    return (kind or type(model))(**settings | changes), optimizer
+
+
 # Whole runs
 
 
-def scored(make, images, epochs=EPOCHS, batch=BATCH):
+def scored(method, images, epochs=EPOCHS, batch=BATCH):
     train, test, classes = images
-    model, optimizer = make()
+    model, optimizer = method()
     model.compile(optimizer=optimizer)
     model.fit(pipeline(model, train, classes, 0, 0, batch), epochs=epochs, verbose=2)
     return scores(model.evaluated_encoder, train, test)
-
-
-def of_few(method, batch=32, epochs=5):
-    steps = epochs * (IMAGES // batch)
-    model = method(resnet(), augment.simclr_cifar(SIZE), temperature=0.2)
-    rate = optimizers.warmup_cosine(0.2 * batch / BATCH, steps, warmup=steps // epochs)
-    return model, optimizers.SGD(rate, momentum=0.9, weight_decay=5e-4)
 
 
 def untrained(images):
@@ -86,9 +87,9 @@ def untrained(images):
 # A few epochs, and how the outputs lie
 
 
-def spread(make, images, epochs=4):
+def spread(method, images, epochs=4):
     train, _, classes = images
-    model, optimizer = make()
+    model, optimizer = method()
     model.compile(optimizer=optimizer)
     history = model.fit(pipeline(model, train, classes, 0, 0), epochs=epochs, verbose=2).history
     some = ops.convert_to_tensor(train[0][:512], "float32")
@@ -107,44 +108,48 @@ class BYOLWithoutPredictor(keras_ssl.BYOL):
         return losses.cosine_regression(self.online(view, training=True), self.target(onto, training=True))
 
 
-bare_byol = partial(byol, BYOLWithoutPredictor, momentum=0.0, steps=None)
-
+COLORLESS = augment.simclr_cifar(SIZE, jitter_p=0.0, grayscale_p=0.0)
 CLAIMS = {
     "BYOL": (
         "the target that follows slowly, and the predictor, keep it from collapse",
         {
-            "whole": partial(spread, byol),
-            "neither momentum nor predictor": partial(spread, bare_byol),
+            "whole": partial(spread, partial(made, "BYOL")),
+            "neither momentum nor predictor": partial(
+                spread, partial(made, "BYOL", BYOLWithoutPredictor, momentum=0.0, steps=None)
+            ),
         },
     ),
     "SimSiam": (
         "the stop-gradient and the predictor keep it from collapse",
         {
-            "whole": partial(spread, simsiam),
-            "without stop-gradient": partial(spread, partial(simsiam, stop_gradient=False)),
-            "without predictor": partial(spread, partial(simsiam, predictor_hidden=None)),
+            "whole": partial(spread, partial(made, "SimSiam")),
+            "without stop-gradient": partial(spread, partial(made, "SimSiam", stop_gradient=False)),
+            "without predictor": partial(spread, partial(made, "SimSiam", predictor_hidden=None)),
         },
     ),
     "SwAV": (
         "equal shares (Sinkhorn) keep all prototypes in use",
-        {"whole": partial(spread, swav), "softmax": partial(spread, partial(swav, iterations=0))},
+        {
+            "whole": partial(spread, partial(made, "SwAV")),
+            "softmax": partial(spread, partial(made, "SwAV", iterations=0)),
+        },
     ),
     "views": (
         "SimCLR needs crop and colour together",
-        {"crop alone": partial(scored, partial(simclr, jitter_p=0.0, grayscale_p=0.0))},
+        {"crop alone": partial(scored, partial(made, "SimCLR", augment=COLORLESS))},
     ),
     "shuffling": (
         "batch normalisation in groups tells a MoCo query its key, unless the keys are shuffled",
-        {"not shuffled": partial(scored, partial(moco_v1, shuffle=False))},
+        {"not shuffled": partial(scored, partial(made, "MoCoV1", shuffle=False))},
     ),
     "random target": (
         "BYOL's encoder gets better than a random one by predicting a random one",
-        {"untrained": untrained, "random target": partial(scored, partial(byol, random_target=True))},
+        {"untrained": untrained, "random target": partial(scored, partial(made, "BYOL", random_target=True))},
     ),
     "small batch": (
         "decoupling pays where negatives are few: batches of 32, 5 epochs",
         {
-            name: partial(scored, partial(of_few, getattr(keras_ssl, name)), epochs=5, batch=32)
+            name: partial(scored, partial(made, name, batch=32, epochs=5), epochs=5, batch=32)
             for name in ("SimCLR", "DecoupledContrastive")
         },
     ),

@@ -3,7 +3,7 @@
     python benchmarks/half_precision.py --data cifar10/
     python benchmarks/half_precision.py --data cifar10/ --methods SimCLR --steps 20      # whether it runs
 
-The recipes of `small_recipes.py` (ResNet-18 of width 4 or a ViT of width 32, 32 pixels) train 200 steps of batch 32
+The recipes of minutes (ResNet-18 of width 4 or a ViT of width 32, 32 pixels) train 200 steps of batch 32
 three times, from the same weights on the same views: in float32, `mixed_bfloat16` and `mixed_float16` with Keras's loss
 scale. Printed is the mean loss of the last quarter of the steps, and how many updates the loss scale skipped. The
 script fails where a loss or a weight is not finite, and keeps its rows in `--out`, so it can be stopped and go on.
@@ -25,12 +25,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-import small_recipes  # noqa: E402
 from quality import load, pipeline, write  # noqa: E402
-from small_recipes import CALLBACKS, RECIPES  # noqa: E402
+from small import METHODS, make, run  # noqa: E402
 
-import keras_ssl  # noqa: E402
-from keras_ssl import augment  # noqa: E402
+from keras_ssl.recipes.masked import beit  # noqa: E402
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -39,7 +37,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder, or .tar.gz of one, with train/CLASS and test/CLASS")
     parser.add_argument("--out", type=Path, default=Path("runs/half_precision"), help="folder of the results")
-    parser.add_argument("--methods", nargs="*", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--width", type=int, default=4, help="of the ResNet's first stage; a ViT is 8 times as wide")
@@ -65,17 +63,15 @@ def main():
 
 def losses(name, train, classes, options):
     """For each precision the mean loss of the last quarter, whether all was finite, and the updates skipped."""
-    small_recipes.WIDTH = options.width
     found, quarter = {}, max(1, options.steps // 4)
     for policy in POLICIES:
         keras.config.set_dtype_policy(policy)
         keras.utils.set_random_seed(0)
-        model, optimizer = beit() if name == "BEiT" else RECIPES[name]()
+        model, optimizer, *callbacks = made(name, train[0], options)
         model.compile(optimizer=optimizer)  # Keras wraps it with a loss scale in float16
         batch = max(options.batch, getattr(model, "sub_batch", 0))  # W-MSE whitens no less
         data = pipeline(model, train, classes, seed=0, epoch=0, batch=batch).repeat()
-        more = CALLBACKS[name](train[0]) if name in CALLBACKS else []  # PCL clusters before the last quarter
-        means = model.fit(data, epochs=4, steps_per_epoch=quarter, callbacks=more, verbose=0).history["loss"]
+        means = model.fit(data, epochs=4, steps_per_epoch=quarter, callbacks=callbacks, verbose=0).history["loss"]
         weights = [v.numpy() for v in model.variables if "float" in v.dtype]
         updates = int(getattr(model.optimizer, "inner_optimizer", model.optimizer).iterations.numpy())
         found[policy] = {
@@ -86,11 +82,13 @@ def losses(name, train, classes, options):
     return found
 
 
-def beit():
-    """The recipe without the training of the tokenizer, whose tokens do as well here."""
-    model, optimizer = RECIPES["MAE"]()
-    tokenizer = keras_ssl.VQTokenizer(stride=4, vocabulary=256, width=48)
-    return keras_ssl.BEiT(model.encoder, augment.beit(32, 32), tokenizer=tokenizer), optimizer
+def made(name, images, options):
+    """The recipe as a run of four epochs: PCL clusters before the last one."""
+    settings = {"width": options.width, "batch": options.batch, "epochs": 4}
+    if name == "BEiT":  # without the training of the tokenizer, whose tokens do as well here
+        small = run(name, images, **settings)
+        return beit.method(small, beit.tokenizer(small))
+    return make(name, images, **settings)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+import small  # noqa: E402
 from keras import ops  # noqa: E402
 from quality import Save, load, scores, write  # noqa: E402
-from small_recipes import RECIPES, mean_vit  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import augment, data, encoders, eval, losses, optimizers, visualize  # noqa: E402
@@ -77,10 +77,10 @@ class Autoencoder(keras_ssl.Method):
 
 def speed(rounds):
     views = (np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3)).astype("float32"),)
-    models = {"autoencoder, all patches": Autoencoder(mean_vit())}
+    models = {"autoencoder, all patches": Autoencoder(small.mean_vit())}
     # A ratio of 0 would hide none: one patch of 64 is as near as MAE goes.
     for ratio in (1 / 64, 0.5, 0.75):
-        models[f"MAE, {ratio:.2g} hidden"] = keras_ssl.MAE(mean_vit(), ratio=ratio, **DECODER)
+        models[f"MAE, {ratio:.2g} hidden"] = keras_ssl.MAE(small.mean_vit(), ratio=ratio, **DECODER)
     for model in models.values():
         model.compile(optimizer=optimizers.AdamW(1e-3, weight_decay=0.05))
         model.train_on_batch({"views": views})
@@ -105,7 +105,7 @@ def train(options):
     images, test, _ = load(options.data, options.out)
     steps = options.epochs * (IMAGES // BATCH)
     keras.utils.set_random_seed(0)
-    encoder = mean_vit()
+    encoder = small.mean_vit()
     results = {"untrained": scores(encoder, images, test)}
     model = keras_ssl.MAE(encoder, augment.mae(SIZE), **DECODER)
     rate = optimizers.warmup_cosine(1.5e-3, steps, warmup=steps // 20)
@@ -128,7 +128,7 @@ def train(options):
     for name, network, decay in (("untrained", encoder, 1.0), ("MAE", model.encoder, 0.75)):
         if name == "untrained":
             keras.utils.set_random_seed(0)
-            network = mean_vit()
+            network = small.mean_vit()
         results[name]["fine-tuned"] = round(100 * tune(network, images, test, decay, options.tune_epochs), 2)
         write(options.out / "masked.json", json.dumps(results, indent=1))
     print("| ViT | k-NN | linear | trained with labels |\n|---|---|---|---|")
@@ -150,9 +150,9 @@ def tune(encoder, images, test, decay, epochs):
 def tokenizers(options):
     (images, _), (test, _), _ = load(options.data, options.out)
     steps = 15 * (IMAGES // BATCH)
-    small = ops.image.resize(test.astype("float32"), (SIZE // 4, SIZE // 4), antialias=True)
+    tiny = ops.image.resize(test.astype("float32"), (SIZE // 4, SIZE // 4), antialias=True)
     print("| 4 pixels a token, 256 codes, 1,170 steps | squared error | codes in use (perplexity) |\n|---|---|---|")
-    print(f"| 4 times smaller | {error(ops.image.resize(small, (SIZE, SIZE), 'bicubic'), test):.0f} | |")
+    print(f"| 4 times smaller | {error(ops.image.resize(tiny, (SIZE, SIZE), 'bicubic'), test):.0f} | |")
     sizes = {"stride": 4, "vocabulary": 256, "width": 48}
     for name, make, rate in (
         ("VQTokenizer", lambda: keras_ssl.VQTokenizer(augment.mae(SIZE), decay=0.9, **sizes), 1e-3),
@@ -196,18 +196,18 @@ def claims(options):
 
 
 def beit(images):
-    last = fit(images, *RECIPES["BEiT"](images[0]))[1]
+    last = fit(images, *small.make("BEiT", images[0]))[1]
     return f"{last['accuracy']:.1%} of the masked tokens; the most frequent is {last['commonest']:.1%} of them"
 
 
 def mp3(images, ratio):
-    _, optimizer = RECIPES["MP3"]()
-    model = keras_ssl.MP3(mean_vit(positions=None, class_token=False), augment.mae(SIZE), ratio=ratio)
+    _, optimizer = small.make("MP3")
+    model = keras_ssl.MP3(small.mean_vit(positions=None, class_token=False), augment.mae(SIZE), ratio=ratio)
     return f"{fit(images, model, optimizer)[1]['accuracy']:.1%} of the positions"
 
 
 def probes(images, test, name):
-    model, _ = fit(images, *RECIPES[name]())
+    model, _ = fit(images, *small.make(name))
     found = [scores(up_to(model.encoder, block), images, test)["linear"] for block in (2, 4, 6)]
     return f"linear probe {', '.join(map(str, found))} after blocks 2, 4, 6"
 

@@ -3,10 +3,10 @@
     python benchmarks/quality.py --data cifar10/ --out runs/quality
 
 `--data` is a folder (or a .tar.gz of one) with train/CLASS and test/CLASS; without it the script takes "cifar10" from
-tensorflow-datasets. Every method trains a ResNet-18 of width 16 or a small ViT, as `small_recipes.py` says, on 10,000
-class-balanced training images of 32 pixels, 15 epochs of batch 128 (1,170 steps), with two seeds. Scores: weighted
-k-NN (k = 200, T = 0.1) and a linear probe, both fitted on the same 10,000 images and measured on all 10,000 test
-images, beside the untrained encoders and raw pixels.
+tensorflow-datasets. Every method trains a ResNet-18 of width 16 or a small ViT, by its recipe of minutes (`minutes` in
+`keras_ssl/recipes/FAMILY/m.py`), on 10,000 class-balanced training images of 32 pixels, 15 epochs of batch 128 (1,170
+steps), with two seeds. Scores: weighted k-NN (k = 200, T = 0.1) and a linear probe, both fitted on the same 10,000
+images and measured on all 10,000 test images, beside the untrained encoders and raw pixels.
 
 The script can be stopped at any moment: a run goes on after its last whole epoch, and finished rows are kept as long
 as their recipe is the same. Two of them can share a folder, with other `--methods` each. It prints the table of the
@@ -29,7 +29,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from small_recipes import BATCH, CALLBACKS, EPOCH, EPOCHS, FROM_IMAGES, IMAGES, RECIPES, SIZE, UNTRAINED  # noqa: E402
+from small import BATCH, EPOCH, EPOCHS, IMAGES, METHODS, SIZE, UNTRAINED, make  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import data, encoders, eval  # noqa: E402
@@ -42,7 +42,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder, or .tar.gz of one, with train/CLASS and test/CLASS")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"), help="folder of checkpoints and results")
-    parser.add_argument("--methods", nargs="*", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--methods", nargs="*", default=METHODS, choices=METHODS)
     parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS)
     parser.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16"))
     options = parser.parse_args()
@@ -50,10 +50,10 @@ def main():
 
     images = load(options.data, options.out)
     rows = Rows(options.out / "quality.json")
-    for name, make in ({"raw pixels": None} | UNTRAINED).items():
-        for seed in options.seeds if make else options.seeds[:1]:
+    for name, network_of in ({"raw pixels": None} | UNTRAINED).items():
+        for seed in options.seeds if network_of else options.seeds[:1]:
             keras.utils.set_random_seed(seed)
-            network = make() if make else None
+            network = network_of() if network_of else None
             if not rows.has(name, seed, recipe := {"weights": network.count_params()} if network else {}):
                 rows.add(name, seed, recipe, scores(network, *images[:2]))
     failed = []
@@ -77,7 +77,7 @@ def run(name, seed, images, options):
     out, rows = options.out, Rows(options.out / "quality.json")
     keras.config.set_dtype_policy(options.precision)
     keras.utils.set_random_seed(seed)
-    model, optimizer = RECIPES[name](*train[:1]) if name in FROM_IMAGES else RECIPES[name]()
+    model, optimizer, *callbacks = make(name, train[0])
     recipe = keras.saving.serialize_keras_object(optimizer)["config"] | {
         key: value for key, value in model.get_config().items() if key not in NOT_IN_THE_RECIPE
     }
@@ -100,7 +100,7 @@ def run(name, seed, images, options):
         epochs=EPOCHS,
         initial_epoch=epoch,
         callbacks=[
-            *(CALLBACKS[name](train[0]) if name in CALLBACKS else []),
+            *callbacks,
             timer,
             eval.KNN(train, test, every=5),
             Save(checkpoint),
@@ -183,7 +183,7 @@ class Rows:
         print(name, seed, found, flush=True)
 
     def table(self):
-        names = dict.fromkeys([*("raw pixels", *UNTRAINED), *RECIPES])
+        names = ("raw pixels", *UNTRAINED, *METHODS)
         lines = ["| | k-NN | linear | images/s | peak memory, GB |", "|---|---|---|---|---|"]
         for name in names:
             mine = [row for row in self.rows if row["method"] == name]

@@ -5,8 +5,8 @@
     python examples/pretrain.py MoCoV2 --tfds cifar10 --size 32 --epochs 200 --batch 256
     python examples/pretrain.py DINO --data photos/ --size 224 --encoder vit_small --patch 16
 
-`keras_ssl/recipes.py` has one function a method: its views, its sizes, its optimizer, with the number of the
-paper, and with `--quick` those that fit a run of minutes. The paper of each stands in the method's file. CLIP, which
+`keras_ssl/recipes/` has one file a method: its views, its sizes, its optimizer, with the number of the paper, and with
+`--quick` those that fit a run of minutes. The paper of each stands in the method's file. CLIP, which
 needs captions, has a script of its own: `image_text.py`.
 
 A checkpoint is written after every epoch, and the same command goes on where it stopped; a run that was stopped ends
@@ -36,21 +36,20 @@ import numpy as np  # noqa: E402
 from labelled_images import digits, split, splits_of  # noqa: E402
 
 import keras_ssl  # noqa: E402
-from keras_ssl import data, eval  # noqa: E402
-from keras_ssl.recipes import FOR_VITS, RECIPES, RESNETS, VITS, WITHOUT, Run, usual_encoder, usual_patch  # noqa: E402
+from keras_ssl import data, eval, recipes  # noqa: E402
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("method", help=f"one of {', '.join(RECIPES)}")
+    parser.add_argument("method", help=f"one of {', '.join(recipes.names())}")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--data", type=Path, help="folder of images, in class folders, or above them train/ and test/")
     source.add_argument("--tfds", help="name of a tensorflow-datasets image set, for example cifar10")
     source.add_argument("--dataset", choices=["digits"], help="the default: scikit-learn's digits")
     parser.add_argument("--size", type=int, default=32, help="side of the images in pixels (digits: 16)")
-    parser.add_argument("--encoder", choices=RESNETS + VITS, help=f"default resnet18; for {', '.join(FOR_VITS)} a vit")
+    parser.add_argument("--encoder", help="default: what suits the method, a resnet18 or a vit")
     parser.add_argument(
-        "--width", type=int, help="of a resnet's first stage, default 64, --quick 16; of a vit's tokens, --quick 96"
+        "--width", type=int, help="of a resnet's first stage, default 64, --quick 16; of a vit's tokens, --quick 128"
     )
     parser.add_argument("--patch", type=int, help="side of a vit's patches, default an eighth of the image, at most 16")
     parser.add_argument("--epochs", type=int, default=None, help="default 200, with --quick about 400 steps")
@@ -59,8 +58,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="default runs/METHOD")
     options = parser.parse_args()
-    if options.method not in RECIPES:
-        parser.error(f"{why_not(options.method)}. Recipes: {', '.join(RECIPES)}")
+    if options.method not in recipes.names():
+        parser.error(f"{why_not(options.method)}. Recipes: {', '.join(recipes.names())}")
     options.batch = options.batch or (128 if options.quick else 256)
     options.out = options.out or Path("runs") / options.method
     options.out.mkdir(parents=True, exist_ok=True)
@@ -73,12 +72,12 @@ def main():
         parser.error(f"{images.count} images to train on are fewer than one batch: pass a smaller --batch")
     choose_encoder(parser, options, images.shape[0])
     options.epochs = options.epochs or (max(1, round(400 / steps)) if options.quick else 200)
-    run = Run(
+    run = recipes.Run(
         images.shape, images.count, options.batch, steps, options.epochs, options.encoder, options.width, options.patch,
         options.quick, images.in_order,
     )
     try:
-        model, optimizer, *callbacks = RECIPES[options.method](run)
+        model, optimizer, *callbacks = recipes.make(options.method, run)
     except ValueError as error:
         parser.error(str(error))
     if "label" in model.needs and images.train is None:
@@ -106,19 +105,17 @@ def main():
 def why_not(method):
     if method == "CLIP":
         return "CLIP learns from captions: see examples/image_text.py"
-    if method in keras_ssl.METHODS:
-        return f"there is no recipe for {method}{': ' + WITHOUT[method] if method in WITHOUT else ''}"
-    return f"there is no method {method}"
+    return recipes.why_not(method)
 
 
 def choose_encoder(parser, options, size):
     """Completes the options that depend on the method and on the images."""
-    options.encoder = options.encoder or usual_encoder(options.method, size, options.quick)
-    if options.encoder in RESNETS:
+    options.encoder = options.encoder or recipes.usual_encoder(options.method, size, options.quick)
+    if options.encoder in recipes.RESNETS:
         options.width = options.width or (16 if options.quick else 64)
         return
-    options.width = options.width or (96 if options.quick else None)
-    options.patch = options.patch or usual_patch(size)
+    options.width = options.width or (128 if options.quick else None)
+    options.patch = options.patch or recipes.usual_patch(size)
     if size % options.patch:
         parser.error(f"images of {size} pixels are not a whole number of patches of {options.patch}: pass --patch")
 

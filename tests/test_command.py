@@ -195,9 +195,9 @@ def test_a_run_that_fails(command, photos, tmp_path):
 @pytest.mark.parametrize("arguments, said", [
     (("pretrain",), "Pass --data"),
     (("pretrain", "--data", "nowhere/"), "There is no folder"),
-    (("pretrain", "--data", "PHOTOS", "--method", "SimCRL"), "There is no recipe 'SimCRL'. Recipes: SimCLR, "),
+    (("pretrain", "--data", "PHOTOS", "--method", "SimCRL"), "There is no 'SimCRL'. Recipes: SimCLR, "),
     (("pretrain", "--data", "PHOTOS", "--method", "CLIP"), "for CLIP: it learns from captions"),
-    (("pretrain", "--data", "PHOTOS", "--batch", "8", "--method", "MAE", "--encoder", "resnet18"), "leaves out"),
+    (("pretrain", "--data", "PHOTOS", "--batch", "8", "--method", "MAE", "--encoder", "resnet18"), "MAE must be"),
     (("pretrain", "--data", "PHOTOS", "--encoder", "resnet19"), "--encoder of SimCLR must be one of resnet18"),
     (("pretrain", "--data", "PHOTOS", "--batch", "64"), "36 images are fewer than one batch of 64"),
     (("pretrain", "--data", "PHOTOS", "--size", "0"), "0 is not a positive number"),

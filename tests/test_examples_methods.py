@@ -249,11 +249,22 @@ def make_run(monkeypatch):
 
     monkeypatch.setattr(encoders, "resnet18", resnet)
     monkeypatch.setattr(encoders, "vit_tiny", vit)
+    network = recipes.Run.encoder
+
+    def encoder(run, **options):  # the transformer of minutes is one of its own
+        with monkeypatch.context() as patch:
+            patch.setattr(encoders, "vit", lambda *given, **more: original(*given, **more | SMALLEST))
+            return network(run, **options)
+
+    original, SMALLEST = encoders.vit, {"width": 12, "heads": 1}
+    monkeypatch.setattr(recipes.Run, "encoder", encoder)
 
     def make(method, size, channels=3, quick=False, encoder=None):
-        encoder = encoder or ("vit_tiny" if method in recipes.FOR_VITS else "resnet18")
+        known = recipes.encoders_of(method)
+        encoder = encoder or known[0]
         in_order = functools.partial(np.zeros, (ROWS, size, size, channels), "uint8")
-        return recipes.Run((size, size, channels), ROWS, ROWS, 1, 10, encoder, 16, size // 4, quick, in_order)
+        width = 12 if encoder == "conv_vit" else 16
+        return recipes.Run((size, size, channels), ROWS, ROWS, 1, 10, encoder, width, size // 4, quick, in_order)
 
     return make
 
@@ -262,13 +273,25 @@ ROWS = 80  # W-MSE cannot whiten 64 dimensions of fewer
 
 
 def test_every_method_has_a_recipe_or_a_reason():
-    assert {*recipes.RECIPES, *recipes.WITHOUT} == set(keras_ssl.METHODS)
+    for name in keras_ssl.METHODS:
+        assert hasattr(recipes.find(name), "paper") != hasattr(recipes.find(name), "WITHOUT"), name
+        assert hasattr(recipes.find(name), "minutes") and hasattr(recipes.find(name), "views"), name
+    assert recipes.find("Nothing") is None and recipes.why_not("Nothing") == "There is no 'Nothing'"
+    assert recipes.why_not("SimCLR") is None and recipes.why_not("CLIP").endswith("CLIP: it learns from captions")
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_a_method_whose_recipe_was_not_written(monkeypatch):
+    for path in ("methods.contrastive.new", "methods.family.new"):
+        monkeypatch.setitem(keras_ssl.METHODS, "New", path)
+        assert recipes.find("New") is None and recipes.why_not("New").endswith("New: none was written yet")
+        with pytest.raises(ValueError, match="none was written yet. Recipes: SimCLR, "):
+            recipes.make("New", recipes.Run((32, 32, 3), 64, 32, 2, 1, "resnet18"))
+
+
+@pytest.mark.parametrize("name", recipes.names())
 def test_every_recipe_builds_its_method(make_run, name):
     for quick, size in ((True, 16), (False, 24)):
-        model, optimizer, *callbacks = recipes.RECIPES[name](make_run(name, size, quick=quick))
+        model, optimizer, *callbacks = recipes.make(name, make_run(name, size, quick=quick))
         assert type(model) is getattr(keras_ssl, name)
         assert [type(callback).__name__ for callback in callbacks] == ["Recluster"] * (name == "PCL")
         model.compile(optimizer=optimizer)
@@ -280,30 +303,30 @@ def test_every_recipe_builds_its_method(make_run, name):
 
 def test_recipes_of_large_images(make_run, monkeypatch):
     """The methods themselves would be large: they are left out, and what they would get is looked at."""
-    for name in recipes.RECIPES:
+    for name in recipes.names():
         bind = inspect.signature(getattr(keras_ssl, name)).bind
         monkeypatch.setattr(keras_ssl, name, lambda *given, bind=bind, **options: bind(*given, **options))
-        for encoder in ("vit_tiny",) if name in recipes.ONLY_VITS else ("resnet18", "vit_tiny"):
-            made, *_ = recipes.RECIPES[name](make_run(name, 96, encoder=encoder))
+        for encoder in {"resnet18", "vit_tiny", "conv_vit"} & set(recipes.encoders_of(name)):
+            made, *_ = recipes.make(name, make_run(name, 96, encoder=encoder))
             assert made.arguments["augment"].get_config()
 
 
 @pytest.mark.parametrize("name", ["SimCLR", "InstDisc", "PIRL", "DINO", "MAE"])
 def test_recipes_of_grey_images(make_run, name):
-    model, *_ = recipes.RECIPES[name](make_run(name, 16, channels=1, quick=True))
+    model, *_ = recipes.make(name, make_run(name, 16, channels=1, quick=True))
     outputs = model.objective(model.augment(np.zeros((8, 16, 16, 1), "uint8")), *[np.arange(8)] * len(model.needs))
     assert np.isfinite(outputs["loss"] if isinstance(outputs, dict) else outputs)
 
 
 def test_recipes_that_do_not_suit_the_images_or_the_encoder(make_run):
-    with pytest.raises(ValueError, match="the lightness of an image with its colour"):
-        recipes.RECIPES["CMC"](make_run("CMC", 16, channels=1))
-    for name in recipes.ONLY_VITS:
-        with pytest.raises(ValueError, match="resnet18 does not have: take vit_tiny"):
-            recipes.RECIPES[name](make_run(name, 16, encoder="resnet18"))
+    with pytest.raises(ValueError, match="the lightness of an image with its color"):
+        recipes.make("CMC", make_run("CMC", 16, channels=1))
+    for name in ("MSN", "IBOT", "MAE", "SimMIM", "LocalMIM", "DeepMIM", "MP3", "QBHeat"):
+        with pytest.raises(ValueError, match=f"encoder of {name} must be one of vit_tiny, .*Received: resnet18"):
+            recipes.make(name, make_run(name, 16, encoder="resnet18"))
 
 
-@pytest.mark.parametrize("name, said", [("CLIP", "see examples/image_text.py"), ("XYZ", "there is no method XYZ")])
+@pytest.mark.parametrize("name, said", [("CLIP", "see examples/image_text.py"), ("XYZ", "There is no 'XYZ'")])
 def test_a_method_without_a_recipe(example, capsys, name, said):
     with pytest.raises(SystemExit):
         example("pretrain", name)

@@ -25,7 +25,7 @@ ALLOWED = {leaf: {"checks", "distribute", "inputs"} for leaf in LEAVES} | {
     "saving": {"encoders"},
     "pretrained": {"encoders", "saving"},
     "checkpoint": {"checks", "distribute", "method"},
-    "recipes": LEAVES | {"methods"},
+    "recipes": LEAVES | {"inputs", "methods"},
     "runs": set(),
     "command": {"data", "encoders", "eval", "method", "pretrained", "recipes", "runs", "visualize"},
     "__main__": {"command"},

@@ -22,7 +22,7 @@ examples:
 
 The folder --out then holds encoder.keras, which plain Keras loads, checkpoints/ and run.json with the arguments, the
 versions and the numbers of every epoch. Ctrl-C and SIGTERM save before they end; a killed run goes on at its last
-checkpoint. Rates are those of the paper for a batch of 256 and grow with --batch; see keras_ssl/recipes.py.
+checkpoint. Rates are those of the paper for a batch of 256 and grow with --batch; see keras_ssl/recipes/.
 """
 DEFAULTS = {
     "method": "SimCLR", "encoder": None, "width": None, "patch": None, "size": 96, "epochs": None, "batch": None,
@@ -120,14 +120,14 @@ def prepared(options):
 
 def completed(arguments, count):
     """Fills in what depends on the method and on the number of images."""
+    import keras_ssl
     from keras_ssl import recipes
 
     method, size, quick = arguments["method"], arguments["size"], arguments["quick"]
-    method = next((name for name in recipes.RECIPES if name.lower() == method.lower()), method)
-    if method not in recipes.RECIPES:
-        why = f" for {method}: {recipes.WITHOUT[method]}" if method in recipes.WITHOUT else f" {method!r}"
-        raise ValueError(f"There is no recipe{why}. Recipes: {', '.join(recipes.RECIPES)}")
-    known = recipes.PYRAMIDS if method in recipes.FOR_PYRAMIDS else recipes.RESNETS + recipes.VITS
+    method = next((name for name in keras_ssl.METHODS if name.lower() == method.lower()), method)
+    if why := recipes.why_not(method):
+        raise ValueError(f"{why}. Recipes: {', '.join(recipes.names())}")
+    known = recipes.encoders_of(method)
     arguments["method"] = method
     arguments["encoder"] = arguments["encoder"] or recipes.usual_encoder(method, size, quick)
     if arguments["encoder"] not in known:
@@ -135,7 +135,7 @@ def completed(arguments, count):
     if arguments["encoder"] in recipes.RESNETS:
         arguments["width"] = arguments["width"] or (16 if quick else 64)
     else:
-        arguments["width"] = arguments["width"] or (96 if quick else None)
+        arguments["width"] = arguments["width"] or (128 if quick else None)
         arguments["patch"] = arguments["patch"] or recipes.usual_patch(size)
         if size % arguments["patch"]:
             raise ValueError(f"--size {size} is not a whole number of patches of {arguments['patch']}: pass --patch")
@@ -156,7 +156,7 @@ def made(arguments, source):
         (size, size, 3), source.count, batch, source.count // batch, arguments["epochs"], arguments["encoder"],
         arguments["width"], arguments["patch"], arguments["quick"], source.in_order,
     )  # fmt: skip
-    model, optimizer, *callbacks = recipes.RECIPES[arguments["method"]](details)
+    model, optimizer, *callbacks = recipes.make(arguments["method"], details)
     return model, optimizer, callbacks
 
 

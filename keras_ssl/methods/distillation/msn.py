@@ -70,7 +70,7 @@ class MSN(Method):
     >>> encoder = keras_ssl.encoders.vit_tiny((None, None, 3), **options)
     >>> model = keras_ssl.MSN(encoder, keras_ssl.augment.msn_cifar(32), prototype_count=256, steps=10000)
     >>> decay = keras_ssl.optimizers.cosine(0.04, 0.4, steps=10000)
-    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(1e-3, weight_decay=decay, clipnorm=3.0))
+    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(1e-3, weight_decay=decay, global_clipnorm=3.0))
     """
 
     terms = ("cross_entropy", "entropy_gap")

@@ -67,7 +67,7 @@ class BEiT(Method):
     ... )
     >>> model = keras_ssl.BEiT(encoder, keras_ssl.augment.beit(32, token_size=32), tokenizer=tokenizer)
     >>> rate = keras_ssl.optimizers.warmup_cosine(1.5e-3, steps=10000, warmup=500)
-    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(rate, weight_decay=0.05, clipnorm=3.0))
+    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(rate, weight_decay=0.05, global_clipnorm=3.0))
     """
 
     terms = ("accuracy", "commonest", "perplexity")

@@ -52,7 +52,7 @@ class SimMIM(Method):
     >>> encoder = keras_ssl.encoders.swin((32, 32, 3), 2, width=32, depths=(2, 2, 2), heads=(2, 4, 8), window=4)
     >>> model = keras_ssl.SimMIM(encoder, keras_ssl.augment.simmim(32), unit=8)
     >>> rate = keras_ssl.optimizers.warmup_cosine(5e-4, steps=10000, warmup=500)
-    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(rate, weight_decay=0.05, clipnorm=5.0))
+    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(rate, weight_decay=0.05, global_clipnorm=5.0))
     """
 
     view_counts = (1, 1)

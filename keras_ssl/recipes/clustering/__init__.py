@@ -1,0 +1,1 @@
+"""Recipes of methods with clusters and prototypes."""

@@ -1,0 +1,1 @@
+"""Recipes of contrastive methods."""

@@ -1,0 +1,1 @@
+"""Recipes of methods that learn from a teacher or a twin."""

@@ -1,0 +1,1 @@
+"""Recipes of methods that hide a part of the image."""

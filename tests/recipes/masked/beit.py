@@ -1,0 +1,3 @@
+"""BEiT: numbers of the paper."""
+
+DEFAULTS = {"ratio": 75 / 196}

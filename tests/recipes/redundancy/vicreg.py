@@ -1,0 +1,17 @@
+"""VICReg: numbers of the paper."""
+
+from tests.recipes.row import CIFAR, IMAGENET, Row
+
+NUMBERS = [
+    Row(
+        IMAGENET, batch=2048, epochs=1000, optimizer="LARS", rate=1.6, decay=1e-6, warmup=10,
+        plain={"final": 1.6e-3, "excluded_rate": 1.0}, settings={"dim": 8192},
+    ),
+    Row(
+        CIFAR, batch=256, epochs=1000, optimizer="LARS", rate=0.3, decay=1e-4, warmup=10, settings={"dim": 2048},
+    ),
+]  # fmt: skip
+DEFAULTS = {
+    "hidden": 8192, "dim": 8192, "depth": 3, "invariance_weight": 25.0, "variance_weight": 25.0,
+    "covariance_weight": 1.0,
+}  # fmt: skip
