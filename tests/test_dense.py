@@ -197,6 +197,46 @@ def test_average_precision_by_loops():
     np.testing.assert_allclose(ap, expected, atol=1e-12)
 
 
+def test_average_precision_is_that_of_coco():
+    pytest.importorskip("pycocotools")
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    generator = rng(2)
+    numbers = generator.permutation(np.arange(46) % 2)  # 23 objects a class: few recalls fall on COCO's 101
+
+    def some(count):
+        low = generator.uniform(0, 30, (count, 2))
+        return np.concatenate([low, low + generator.uniform(10, 20, (count, 2))], axis=1)
+
+    truth = [(some(len(part)), part) for part in np.split(numbers, [9, 9, 20, 33])]  # the second image has none
+    found = []
+    for true, marks in truth:  # some near, some anywhere, some of another class
+        near = true + generator.normal(scale=1.5, size=true.shape)
+        boxes = np.concatenate([near, near + generator.normal(size=near.shape), some(6)])
+        labels = np.concatenate([marks, marks, generator.integers(0, 2, 6)])
+        found.append((boxes, labels, generator.random(len(boxes))))
+    coco = COCO()
+    entry = lambda i, box, label, **more: {
+        "image_id": i, "category_id": int(label), "bbox": [*box[:2], *(box[2:] - box[:2])],
+        "area": float(np.prod(box[2:] - box[:2])), "iscrowd": 0, **more,
+    }  # fmt: skip
+    given = [entry(i, *pair) for i, part in enumerate(truth) for pair in zip(*part)]
+    coco.dataset = {
+        "images": [{"id": i} for i in range(len(truth))], "categories": [{"id": 0}, {"id": 1}],
+        "annotations": [{"id": number, **one} for number, one in enumerate(given, 1)],
+    }  # fmt: skip
+    coco.createIndex()
+    detected = [entry(i, b, c, score=float(s)) for i, part in enumerate(found) for b, c, s in zip(*part)]
+    judge = COCOeval(coco, coco.loadRes(detected), "bbox")
+    judge.evaluate()
+    judge.accumulate()
+    expected = judge.eval["precision"][:, :, :, 0, -1].mean(axis=1)  # (thresholds, classes): all sizes, 100 an image
+    ap = detection.average_precision(found, truth, classes=2)
+    assert ap.shape == expected.shape == (10, 2) and 0.02 < ap[0].mean() < 0.95
+    np.testing.assert_allclose(ap, expected, atol=1e-9)
+
+
 def test_reach_is_how_far_a_box_may_move():
     for width, height in ((10, 10), (30, 6)):
         r = detection.reach(width, height)

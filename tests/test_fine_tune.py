@@ -244,9 +244,10 @@ def test_drop_path_is_put_in_and_acts(monkeypatch):
 
 def test_the_batches_are_a_pure_function_of_seed_and_number():
     labels = np.arange(10) % 3
-    batches = fine_tuning.Batches(np.arange(10), labels, 3, 4, seed=7)
+    batches = fine_tuning.Batches({"image": np.arange(10)}, labels, 3, 4, seed=7)
     drawn = {number: batches[number] for number in (*range(12), 0, 5)}
-    again = {number: fine_tuning.Batches(np.arange(10), labels, 3, 4, seed=7)[number] for number in (11, 5, 0)}
+    twin = fine_tuning.Batches({"image": np.arange(10)}, labels, 3, 4, seed=7)
+    again = {number: twin[number] for number in (11, 5, 0)}
     for number, (inputs, targets) in again.items():
         for key in ("image", "seed"):
             np.testing.assert_array_equal(inputs[key], drawn[number][0][key])

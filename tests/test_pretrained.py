@@ -199,6 +199,31 @@ def test_another_resolution(tmp_path):
     np.testing.assert_allclose(free(native), pretrained.load(path, pooling=None, heads=HEADS)(native), atol=1e-5)
 
 
+@pytest.mark.parametrize("grid", [(6, 8), (3, 5), (8, 6)])
+def test_positions_that_are_not_those_of_a_square(grid, tmp_path):
+    rows, columns = grid
+    state = small_vit()
+    state["pos_embed"] = np.random.default_rng(1).normal(size=(1, 1 + rows * columns, WIDTH)).astype("float32")
+    path = written(tmp_path / "dino.pth", state)
+    size = (rows * PATCH, columns * PATCH)
+    x = pixels(2, *size, 3)
+    expected = reference.vit(state, (x / 255 - MEAN) / STD, HEADS, positions=state["pos_embed"][0])[-1]
+    np.testing.assert_allclose(pretrained.load(path, (*size, 3), pooling=None, heads=HEADS)(x), expected, atol=1e-4)
+    for shape in (None, (2 * size[0], 2 * size[1], 3)):  # 6 x 8 + 1 may be 7 x 7 as well
+        with pytest.raises(ValueError, match=f"{rows * columns + 1} positions.*pass the input_shape"):
+            pretrained.load(path, shape, heads=HEADS)
+    square = pretrained.load(path, (7 * PATCH, 7 * PATCH, 3), heads=HEADS) if (rows, columns) == (6, 8) else None
+    assert square is None or square.input_shape == (None, 7 * PATCH, 7 * PATCH, 3)  # or a square
+
+
+def test_positions_of_a_grid_for_another():
+    table = np.random.default_rng(0).normal(size=(12, 2)).astype("float32")
+    np.testing.assert_allclose(resize(table, (3, 4), (3, 4)), table, atol=1e-5)
+    new = resize(table, (3, 4), (6, 2)).reshape(6, 2, 2)
+    expected = np.einsum("ri,cj,ijw->rcw", resize_matrix(3, 6), resize_matrix(4, 2), table.reshape(3, 4, 2))
+    np.testing.assert_allclose(new, expected, atol=1e-5)
+
+
 # One axis of PyTorch's bicubic interpolate: (old, new, scale_factor = (new + offset) / old, antialias, values, result).
 AXIS = [0.0, 1.0, 4.0, 2.0]
 PYTORCH = [
@@ -330,7 +355,7 @@ def test_files_that_do_not_fit_are_told(tmp_path):
         (dict.fromkeys(["blocks.1.attn.proj.bias", "norm.bias"]),
          "lacks 2 weights .* blocks.1.attn.proj.bias, norm.bias"),
         ({"norm.bias": np.ones(5, "float32")}, r"norm.bias: \(5,\) in place of \(12,\)"),
-        ({"pos_embed": np.ones((1, 8, 12), "float32")}, "a square of patches. Received: 7 positions"),
+        ({"pos_embed": np.ones((1, 8, 12), "float32")}, "8 positions, of patches that are no square"),
         ({"blocks.0.attn.qkv.bias": np.ones(35, "float32")}, r"0.attn.qkv.bias has the shape \(35,\), and 3 equal"),
         ({"fc_norm.weight": np.ones(12, "float32")}, "1 keys that are no part"),
         (dict.fromkeys(["patch_embed.proj.weight"]), "none of the keys that tell a layout .* It holds cls_token"),

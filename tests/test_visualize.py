@@ -85,6 +85,40 @@ def test_projection(tmp_path):
     assert len(visualize.projection(features, np.arange(60) % 40, method="pca").axes[0].collections) == 40
 
 
+def test_projection_of_odd_features():
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(30, 5))
+    labels = np.arange(30) % 3 - 1  # a third is unlabelled
+    axis = visualize.projection(features, labels, "pca", ["cat", "dog"]).axes[0]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["unlabelled", "cat", "dog"]
+    assert len(axis.collections[0].get_offsets()) == 10
+    for method in ("pca", "tsne"):
+        for alike in (np.zeros((9, 4)), np.full((9, 4), 3.7), np.zeros((9, 1))):
+            axis = visualize.projection(alike, method=method).axes[0]
+            assert axis.get_title().endswith("all features are alike")
+            np.testing.assert_array_equal(axis.collections[0].get_offsets(), np.zeros((9, 2)))
+        line = visualize.projection(features[:, :1], method=method).axes[0]
+        assert np.ptp(line.collections[0].get_offsets()[:, 1]) == 0 and "alike" not in line.get_title()
+        for wrong in (np.nan, np.inf):
+            with pytest.raises(ValueError, match="NaN or infinite"):
+                visualize.projection(np.where(features > 2, wrong, features), method=method)
+    with pytest.raises(ValueError, match="n, dim"):
+        visualize.projection(np.zeros((9, 0)))
+
+
+def test_a_flat_map_has_a_flat_figure():
+    points = np.random.default_rng(0).normal(size=(200, 2))
+    for scale, ratio in ((1, None), (0.1, 0.4)):
+        drawn = visualize.projection(points * [1, scale], method="pca")
+        width, height = drawn.get_size_inches()
+        drawn.canvas.draw()
+        axis = drawn.axes[0]
+        low, high = axis.get_ylim()
+        span = np.ptp(axis.collections[0].get_offsets()[:, 1])
+        assert ratio is None or height < 0.6 * width
+        assert span / (high - low) > (0.8 if ratio is None else 0.2)
+
+
 def test_report_is_one_file(tmp_path):
     drawn = visualize.views(pictures(2), lambda batch: [batch])
     scores = [evaluation.Score(0.5, 100, name="k-NN"), evaluation.Score(0.75, 100, top5=0.9, name="linear")]

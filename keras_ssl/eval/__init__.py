@@ -4,7 +4,7 @@ from keras_ssl.eval.callbacks import KNN, CollapseMonitor, LinearProbe, Monitor
 from keras_ssl.eval.clusters import clustering, clustering_features
 from keras_ssl.eval.detection import average_precision, detect, detections
 from keras_ssl.eval.episodes import few_shot, few_shot_features
-from keras_ssl.eval.extraction import features
+from keras_ssl.eval.extraction import features, pooled
 from keras_ssl.eval.few_labels import labelled_part, semi_supervised
 from keras_ssl.eval.fine_tuning import fine_tune
 from keras_ssl.eval.geometry import alignment, collapse, uniformity
@@ -49,6 +49,7 @@ __all__ = [
     "linear_features",
     "mlp_probe",
     "mlp_probe_features",
+    "pooled",
     "rank_me",
     "retrieval",
     "retrieval_features",

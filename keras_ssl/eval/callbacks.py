@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_ssl.checks import check_ints, check_numbers
-from keras_ssl.eval.extraction import chunks, elements, encode, labelled
+from keras_ssl.eval.extraction import check_pixels, chunks, concatenated, count, cut, each, elements, encode, labelled
 from keras_ssl.eval.geometry import Diverged, alignment, collapse
 from keras_ssl.eval.nearest import knn_features
 from keras_ssl.eval.probe import linear_features
@@ -78,7 +78,6 @@ class KNN(Labelled):
         every: positive int, epochs between two measurements.
         k: positive int, number of neighbours, see `knn`.
         temperature: positive float, see `knn`.
-        classes: int, see `knn`.
         batch_size: int, images a step of the encoder.
         name: string, the key in the logs.
 
@@ -90,12 +89,12 @@ class KNN(Labelled):
         >>> callback = KNN(train=labelled, test=labelled, k=2)
     """
 
-    def __init__(self, train, test, every=1, k=200, temperature=0.1, classes=None, batch_size=256, name="knn"):
+    def __init__(self, train, test, every=1, k=200, temperature=0.1, batch_size=256, name="knn"):
         super().__init__(train, test, every, batch_size, name)
-        self.k, self.temperature, self.classes = k, temperature, classes
+        self.k, self.temperature = k, temperature
 
     def judge(self, *sets):
-        return knn_features(*sets, k=self.k, temperature=self.temperature, classes=self.classes)
+        return knn_features(*sets, k=self.k, temperature=self.temperature)
 
 
 class LinearProbe(Labelled):
@@ -184,12 +183,12 @@ class CollapseMonitor(Evaluation):
     another is evaluated.
 
     Args:
-        data: images as an array `(n, height, width, channels)`, 0..255, or a `tf.data.Dataset`, for example the one
-            that is trained on: dicts with `"image"`, tuples whose first part is the images, or images. The pipelines
-            of `keras_ssl.data` are left as they were. Another data set with a `shuffle` of its own has one pass
+        data: images as an array `(n, height, width, channels)`, 0..255, or samples of another kind, see `features`; or
+            a `tf.data.Dataset`, for example the one that is trained on. The pipelines of `keras_ssl.data` are left as
+            they were. Another data set with a `shuffle` of its own has one pass
             more begun, which may change the order of the training: give it a data set of its own.
-        augment: layer or callable from a uint8 batch to a list of views, whose first two are compared. A layer's
-            random state is put back.
+        augment: layer or callable from a batch, as `data` has it, to a list of views, whose first two are compared. A
+            layer's random state is put back.
         threshold: float, the `feature_std` below which the features count as collapsed.
         action: `"warn"` or `"stop"`: `warnings.warn`, or the same and the end of the training.
         every: positive int, epochs between two measurements.
@@ -223,7 +222,7 @@ class CollapseMonitor(Evaluation):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         if self.sample is None:
-            self.sample = first_images(self.data, self.images)
+            self.sample = first_images(self.data, self.images, self.encoder)
             self.views = None if self.augment is None else two_views(self.augment, self.sample)
 
     @property
@@ -262,23 +261,25 @@ class CollapseMonitor(Evaluation):
         self.collapsed = collapsed
 
 
-def first_images(data, count):
-    """The first `count` images of an array or of a data set that may be endless."""
+def first_images(data, number, encoder=None):
+    """The first so many samples of an array, of a dict of arrays, or of a data set that may be endless."""
     parts, found = [], 0
-    batches = elements(data, endless=True) if hasattr(data, "element_spec") else chunks(data, count)
-    for images, _ in batches:
-        parts.append(images[:count - found])
-        found += len(parts[-1])
-        if found >= count:
+    batches = elements(data, encoder, endless=True) if hasattr(data, "element_spec") else chunks(data, number, encoder)
+    for sample, _ in batches:
+        if not parts and hasattr(data, "element_spec"):
+            check_pixels(sample, encoder)
+        parts.append(cut(sample, slice(number - found)))
+        found += count(parts[-1])
+        if found >= number:
             batches.close()
             break
     if found < 2:
-        raise ValueError(f"CollapseMonitor needs two images at least. Received: {found}")
-    return np.concatenate(parts)
+        raise ValueError(f"CollapseMonitor needs two images at least, or samples of another kind. Received: {found}")
+    return concatenated(parts)
 
 
 def two_views(augment, images):
-    """Two views of the images as arrays; the random state of a layer is put back."""
+    """Two views of the samples as arrays; the random state of a layer is put back."""
     variables = getattr(augment, "variables", ())
     before = [np.array(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable))) for variable in variables]
     views = augment(images, training=True) if isinstance(augment, keras.layers.Layer) else augment(images)
@@ -286,4 +287,4 @@ def two_views(augment, images):
         variable.assign(value)
     if not isinstance(views, (list, tuple)) or len(views) < 2:
         raise ValueError(f"augment must return a list of two views or more. Received: {type(views).__name__}")
-    return [keras.ops.convert_to_numpy(view) for view in views[:2]]
+    return [each(keras.ops.convert_to_numpy, view) for view in views[:2]]

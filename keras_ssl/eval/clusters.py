@@ -7,7 +7,7 @@ import numpy as np
 from keras_ssl.checks import check_ints
 from keras_ssl.eval.extraction import labelled
 from keras_ssl.eval.nearest import checked, unit
-from keras_ssl.eval.result import Result, seeds_of
+from keras_ssl.eval.result import Result, measure, seeds_of
 
 
 def clustering(encoder, data, clusters=None, seeds=3, restarts=10, batch_size=256):
@@ -69,7 +69,7 @@ def clustering_features(features, labels, clusters=None, seeds=3, restarts=10):
         raise ImportError(
             "keras_ssl.eval.clustering needs scikit-learn and SciPy: pip install scikit-learn scipy"
         ) from error
-    features, labels, _, _, _ = checked(features, labels, features, labels, None)
+    features, labels, _, _, _ = checked(features, labels, features, labels)
     labels = np.unique(labels, return_inverse=True)[1]
     clusters = int(labels.max()) + 1 if clusters is None else clusters
     if not isinstance(clusters, (int, np.integer)) or not 2 <= clusters <= len(features):
@@ -90,4 +90,6 @@ def clustering_features(features, labels, clusters=None, seeds=3, restarts=10):
         found["NMI"].append(normalized_mutual_info_score(labels, assigned))
         found["ARI"].append(adjusted_rand_score(labels, assigned))
     settings = {"clusters": clusters, "images": len(features), "seeds": seeds}
-    return Result("clustering", found, over="seeds", settings=settings)
+    least = {"ARI": -0.5}  # what chance gives is 0
+    found = {key: measure(values, "seeds", (least.get(key, 0.0), 1.0)) for key, values in found.items()}
+    return Result("clustering", found, settings=settings)

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_ssl.checks import check_ints
-from keras_ssl.eval.extraction import as_images
+from keras_ssl.eval.extraction import as_images, check_pixels
 from keras_ssl.eval.fine_tuning import check_size
 from keras_ssl.eval.maps import names_of, outputs, pyramid, train as fit
 from keras_ssl.eval.result import Measure, Result
@@ -307,6 +307,7 @@ def checked(data, classes, name):
             "Expected images (n, height, width, channels), and boxes and labels for each of them. Received: "
             f"{name} images of shape {images.shape}, boxes of {len(boxes)} and labels of {len(labels)} images"
         )
+    check_pixels(images)
     height, width = images.shape[1:3]
     objects = []
     for i, (some, marks) in enumerate(zip(boxes, labels)):

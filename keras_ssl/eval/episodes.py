@@ -86,7 +86,7 @@ def few_shot_features(
     if alone:
         test_features, test_labels = train_features, train_labels
     gallery, labels, others, marks, _ = checked(
-        matrix(train_features, "train_features"), integers(train_labels), test_features, test_labels, None
+        matrix(train_features, "train_features"), integers(train_labels), test_features, test_labels
     )
     gallery, others = unit(gallery), unit(others)
     classes = members(labels, None if alone else marks, shots[-1], queries, ways)
@@ -104,7 +104,7 @@ def few_shot_features(
                 right = np.argmax(votes, axis=2) == np.repeat(np.arange(ways), queries)
                 found[f"{shot}-shot {name}"] += np.mean(right, axis=1).tolist()
     settings = {"ways": ways, "shots": shots, "queries": queries, "seed": seed}
-    return Result("few-shot", found, over="episodes", settings=settings)
+    return Result("few-shot", found, over="episodes", settings=settings, bounds=(0.0, 1.0))
 
 
 def members(labels, marks, shots, queries, ways):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_ssl.eval.extraction import check_labels, chunks, integers, labelled
+from keras_ssl.eval.extraction import arrays, cut, integers, labelled
 from keras_ssl.eval.probe import linear_features
 from keras_ssl.eval.result import Result, seeds_of
 
@@ -42,8 +42,8 @@ def semi_supervised(encoder, train, test, fractions=(0.01, 0.1), seeds=3, fit=No
         test = labelled(encoder, test, batch_size, "test")
         judge = lambda chosen, seed: linear_features(rows[chosen], labels[chosen], *test, seed=seed)
     elif callable(fit):
-        images, labels = arrays(train, batch_size)
-        judge = lambda chosen, seed: fit(encoder, (images[chosen], labels[chosen]), test, seed=seed)
+        samples, labels = arrays(train, encoder, "train")
+        judge = lambda chosen, seed: fit(encoder, (cut(samples, chosen), labels[chosen]), test, seed=seed)
     else:
         raise TypeError(f"fit must be a function (encoder, train, test, seed=...) or None. Received: fit={fit!r}")
     parts = {fraction: [labelled_part(labels, fraction, seed) for seed in seeds] for fraction in fractions}
@@ -90,15 +90,3 @@ def labelled_part(labels, fraction, seed=0):
         return class_balanced(labels, count, seed)
     except ValueError as error:
         raise ValueError(f"No balanced part of the labels with fraction={fraction}: {error}") from None
-
-
-def arrays(data, batch_size):
-    """All images and labels of the training set; those of a pair of arrays stay where they are."""
-    if isinstance(data, (tuple, list)) and len(data) == 2:
-        next(chunks(data, batch_size), None)  # its checks
-        images, labels = data[0], data[1]
-        check_labels(labels, "train")
-        return images, integers(labels)
-    images, labels = zip(*chunks(data, batch_size))
-    check_labels(labels[0], "train")
-    return np.concatenate(images), integers(np.concatenate(labels))

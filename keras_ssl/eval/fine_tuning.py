@@ -9,8 +9,10 @@ import numpy as np
 from keras_ssl import augment as augmentations
 from keras_ssl import encoders, optimizers
 from keras_ssl.checks import check_ints, check_numbers
-from keras_ssl.eval.extraction import check_features, check_labels, chunks, features, integers
+from keras_ssl.eval.extraction import arrays, as_taken, check_features, count, cut, each, features
+from keras_ssl.eval.nearest import check_classes, numbered
 from keras_ssl.eval.score import score
+from keras_ssl.inputs import IMAGE, for_encoder, kind_of_encoder
 
 
 def fine_tune(
@@ -18,6 +20,8 @@ def fine_tune(
     warmup=None, drop_path=None, label_smoothing=0.1, augment=None, seed=0, verbose=0, return_model=False,
 ):
     """Accuracy of a copy of the encoder that is trained on, with a new linear layer, on labelled images.
+
+    Or on samples of any other kind, see `features`, which have no augmentation of their own here.
 
     AdamW, with a rate that falls from layer to layer (`keras_ssl.optimizers.layer_decay`), warms up and then follows
     half a cosine to 0. All of the copy trains, also what was frozen; the given encoder stays as it is. The head starts
@@ -27,8 +31,8 @@ def fine_tune(
     `strategy.scope()`.
 
     Args:
-        encoder: `keras.Model` from images to features `(batch, dim)`, which are all that the head sees: papers take
-            the mean of the tokens (`pooling="mean"`).
+        encoder: `keras.Model` from images, or samples of another kind, to features `(batch, dim)`, which are all that
+            the head sees: papers take the mean of the tokens (`pooling="mean"`).
         train: labelled images to fit: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
         test: labelled images to score, of the encoder's size. They are not augmented.
         epochs: positive int, passes over the training images; 100 for a ViT-B in MAE and BEiT.
@@ -44,19 +48,21 @@ def fine_tune(
         label_smoothing: float in [0, 1); 0.1 in both papers.
         augment: layer from uint8 images to one view each of the encoder's size, such as
             `keras_ssl.augment.View([...])`; False for none. None is a crop and a flip: up to 64 pixels of a random
-            place with a margin of an eighth of the side, above of random size.
+            place with a margin of an eighth of the side, above of random size. For other kinds None is none, and a
+            layer of `keras_ssl.augment` takes their columns.
         seed: int, of the order, the views, dropout and the head: on one machine, same seed, same score. Layers of the
             augmentation that are not of this package have a seed of their own.
         verbose: 0, 1 or 2, as in `fit`.
         return_model: whether to return the trained model, too.
 
     Returns:
-        `Score`, or with `return_model` a pair of it and the `keras.Model` from images to logits `(batch, classes)`.
+        `Score`, or with `return_model` a pair of it and the `keras.Model` from images to logits `(batch, classes)`,
+        the classes of the training set in the ascending order of their labels.
 
     Raises:
         TypeError: the encoder is no `keras.Model`, or cannot be copied, or the augmentation is no layer.
-        ValueError: no labels, a bad number, images of another size than the encoder's, an encoder without a drop path,
-            or the training has diverged.
+        ValueError: no labels, training images of one class only, a bad number, images of another size than
+            the encoder's, an encoder without a drop path, or the training has diverged.
 
     Example:
     ```python
@@ -75,23 +81,29 @@ def fine_tune(
         raise ValueError(f"warmup must be in [0, epochs), in epochs. Received: warmup={warmup!r}, epochs={epochs}")
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must be in [0, 1). Received: label_smoothing={label_smoothing!r}")
-    images, labels = in_memory(train, batch_size, "train")
-    test = in_memory(test, batch_size, "test")
-    check_size(encoder, test[0], "test")
-    augment = view(augment, encoder, images)
-    views = images[:2] if augment is None else augmented(augment, images[:2])
-    check_size(encoder, views, "train")
+    samples, labels = arrays(train, encoder, "train")
+    test = arrays(test, encoder, "test")
+    names = np.unique(labels)
+    check_classes(len(names))
+    check_samples(encoder, test[0], "test")
+    samples = as_columns(samples, encoder)
+    augment = view(augment, encoder, samples)
+    views = cut(samples, slice(2)) if augment is None else augmented(augment, cut(samples, slice(2)))
+    views = views["image"] if isinstance(views, dict) and list(views) == ["image"] else views
+    check_samples(encoder, views, "train")
+    views = as_taken(each(np.asarray, for_encoder(views, encoder)), encoder)
 
-    classifier = with_head(copied(encoder, drop_path, views), views, int(labels.max()) + 1, seed)
-    batches = Batches(images, labels, min(batch_size, len(images)), epochs, seed)
+    classifier = with_head(copied(encoder, drop_path, views), views, len(names), seed)
+    batches = Batches(samples, numbered(labels, names), min(batch_size, len(labels)), epochs, seed)
     peak = optimizers.scale(learning_rate, batches.size)
     schedule = optimizers.warmup_cosine(peak, len(batches), min(round(warmup * batches.steps), len(batches) - 1))
     optimizer = adamw(classifier, schedule, weight_decay, layer_decay)
-    model = Augmented(classifier, augment)
+    model = Augmented(classifier, augment, encoder)
     model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing))
     model.fit(batches, shuffle=False, verbose=verbose)
 
     logits, labels = features(classifier, test, batch_size)
+    labels = numbered(labels, names)
     if not np.all(np.isfinite(logits)):
         raise ValueError(
             "The fine-tuning has diverged: try a smaller learning_rate or a longer warmup. "
@@ -114,22 +126,29 @@ def adamw(model, schedule, weight_decay, layer_decay, **options):
 class Augmented(keras.Model):
     """The classifier behind its augmentation, which acts in training only."""
 
-    def __init__(self, classifier, augment):
+    def __init__(self, classifier, augment, encoder):
         super().__init__(dtype="float32")
         self.classifier, self.augment = classifier, augment
+        self.given = lambda sample: for_encoder(sample, encoder)
 
     def call(self, inputs, training=False):
-        images = one(self.augment(inputs)) if training and self.augment is not None else inputs["image"]
-        return self.classifier(keras.ops.cast(images, "float32"), training=training)
+        sample = {name: x for name, x in inputs.items() if name != "seed"}
+        sample = one(self.augment(inputs)) if training and self.augment is not None else sample
+        return self.classifier(each(as_float, self.given(sample)), training=training)
+
+
+def as_float(x):
+    """Pixels as float32; other ints, of tokens and masks, as they are."""
+    return keras.ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) == "uint8" else x
 
 
 class Batches(keras.utils.PyDataset):
     """The batches of all epochs, each a pure function of the seed and its number."""
 
-    def __init__(self, images, labels, size, epochs, seed):
+    def __init__(self, columns, labels, size, epochs, seed):
         super().__init__()
-        self.images, self.labels, self.size, self.epochs, self.seed = images, labels, size, epochs, seed
-        self.steps = len(images) // size
+        self.columns, self.labels, self.size, self.epochs, self.seed = columns, labels, size, epochs, seed
+        self.steps = len(labels) // size
         self.targets = np.eye(labels.max() + 1, dtype="float32")
         self.epoch = None
 
@@ -140,28 +159,27 @@ class Batches(keras.utils.PyDataset):
         epoch, step = divmod(number, self.steps)
         if epoch != self.epoch:
             generator = np.random.default_rng([self.seed, epoch])
-            self.epoch, self.order = epoch, generator.permutation(len(self.images)).astype("int32")
+            self.epoch, self.order = epoch, generator.permutation(len(self.labels)).astype("int32")
             self.start = generator.integers(2**31, dtype="int32")
         chosen = self.order[step * self.size:(step + 1) * self.size]
         seeds = np.stack([np.full_like(chosen, self.start), chosen], axis=1)  # (batch, 2)
-        return {"image": self.images[chosen], "seed": seeds}, self.targets[self.labels[chosen]]
+        return {**cut(self.columns, chosen), "seed": seeds}, self.targets[self.labels[chosen]]
 
 
-def in_memory(data, batch_size, name):
-    """All images and labels of a data set that must have labels; `name` names it in the error."""
-    parts = list(chunks(data, batch_size))
-    if not parts:
-        raise ValueError("The data has no images.")
-    images, labels = zip(*parts)
-    check_labels(labels[0], name)
-    return np.concatenate(images), integers(np.concatenate(labels))
+def as_columns(samples, encoder):
+    """The samples as a dict of columns, by the kind of data that the encoder takes."""
+    if isinstance(samples, dict):
+        return samples
+    kind = IMAGE if samples.ndim == 4 else kind_of_encoder(encoder) or IMAGE
+    return {kind.column: samples}
 
 
-def view(augment, encoder, images):
+def view(augment, encoder, samples):
     """The augmentation as a layer that takes seeds, or None."""
-    if augment is False:
+    if augment is False or augment is None and list(samples) != ["image"]:
         return None
     if augment is None:
+        images = samples["image"]
         sides = [own or side for own, side in zip(size(encoder) or images.shape[1:], images.shape[1:])][:2]
         if min(sides) > 64:
             return augmentations.RandomResizedCrop(sides, flip=0.5)
@@ -171,9 +189,9 @@ def view(augment, encoder, images):
     return augment if isinstance(augment, augmentations.Augmentation) else augmentations.View([augment])
 
 
-def augmented(augment, images):
-    views = one(augment({"image": images, "seed": np.zeros((len(images), 2), "int32")}))
-    if not hasattr(views, "shape"):
+def augmented(augment, samples):
+    views = one(augment({**samples, "seed": np.zeros((count(samples), 2), "int32")}))
+    if not hasattr(views, "shape") and not isinstance(views, dict):
         raise ValueError(f"augment must return one view of each image. Received: {len(views)} of them")
     return views
 
@@ -192,19 +210,28 @@ def check_size(encoder, images, name):
         )
 
 
+def check_samples(encoder, samples, name):
+    """Raises where the samples are not what the encoder takes."""
+    if isinstance(samples, dict) or np.ndim(samples) != 4 and size(encoder) is None:
+        as_taken(each(np.asarray, for_encoder(samples, encoder)), encoder)
+    else:
+        check_size(encoder, samples, name)
+
+
 def size(encoder):
     """The shape of the images of an encoder, or None where it is not known."""
     shape = getattr(encoder, "input_shape", None)
     return shape[1:] if isinstance(shape, tuple) and len(shape) == 4 else None
 
 
-def copied(encoder, drop_path, images):
+def copied(encoder, drop_path, given):
+    """A copy of the encoder, all of which trains; `given` is what it takes."""
     if drop_path is not None:
         copy = encoders.with_drop_path(encoder, drop_path)
     else:
         try:
             copy = type(encoder).from_config(encoder.get_config())
-            copy(keras.ops.cast(images, "float32"), training=False)  # builds a subclass
+            copy(each(as_input, given), training=False)  # builds a subclass
             copy.set_weights(encoder.get_weights())
         except (NotImplementedError, TypeError, ValueError) as error:
             raise TypeError(
@@ -216,13 +243,22 @@ def copied(encoder, drop_path, images):
     return copy
 
 
-def with_head(encoder, images, classes, seed):
-    """Images to logits; all random states are set by the seed."""
-    check_features(encoder(keras.ops.cast(images, "float32"), training=False))
+def as_input(x):
+    return as_float(keras.ops.convert_to_tensor(x))
+
+
+def with_head(encoder, given, classes, seed):
+    """What the encoder takes to logits; all random states are set by the seed."""
+    check_features(encoder(each(as_input, given), training=False))
     draw = keras.initializers.TruncatedNormal(stddev=2e-5, seed=seed)  # as in MAE
     head = keras.layers.Dense(classes, kernel_initializer=draw, dtype="float32", name="head")
-    model = keras.Sequential([encoder, head], name="classifier")
-    model.build((None, *images.shape[1:]))
+    if isinstance(given, dict) or given.dtype.kind != "f":  # a Sequential takes one tensor of floats
+        made = lambda x, name=None: keras.Input(x.shape[1:], dtype=keras.backend.standardize_dtype(x.dtype), name=name)
+        inputs = {name: made(x, name) for name, x in given.items()} if isinstance(given, dict) else made(given)
+        model = keras.Model(inputs, head(encoder(inputs)), name="classifier")
+    else:
+        model = keras.Sequential([encoder, head], name="classifier")
+        model.build((None, *given.shape[1:]))
     seed_states(encoder, seed)
     return model
 

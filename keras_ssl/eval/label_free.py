@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from keras_ssl.checks import check_numbers
-from keras_ssl.eval.extraction import chunks, encode
+from keras_ssl.eval.extraction import chunks, count, cut, each, encode
+from keras_ssl.inputs import kind_of
 from keras_ssl.eval.geometry import Diverged, alignment, finite, rank, uniformity
 from keras_ssl.eval.result import Measure, Result
 
@@ -38,7 +39,7 @@ def rank_me(encoder, data, images=25600, batch_size=256):
         1.0
     """
     check(images=(images, 2))
-    rows = np.concatenate([encode(encoder, part, batch_size) for part in first(data, images, batch_size)])
+    rows = np.concatenate([encode(encoder, part, batch_size) for part in first(data, images, batch_size, encoder)])
     return single("RankMe", {"RankMe": rank(finite(rows, "The features"))}, rows.shape)
 
 
@@ -156,59 +157,68 @@ def view_features(encoder, data, augment, images, views, seed, batch_size):
     """The features `(images, views, dim)` of so many views of the first images."""
     state = [np.array(keras.ops.convert_to_numpy(v)) for v in getattr(augment, "variables", ())]
     parts, begin = [], 0
-    for part in first(data, images, batch_size):
+    for part in first(data, images, batch_size, encoder):
         made = several(augment, part, views, seed, begin)
         parts.append(np.stack([encode(encoder, view, batch_size) for view in made], axis=1))
-        begin += len(part)
+        begin += count(part)
     for variable, value in zip(getattr(augment, "variables", ()), state):
         variable.assign(value)
     return np.concatenate(parts)
 
 
-def several(augment, images, count, seed, begin):
-    """Yield `count` views of the images, as arrays of one shape."""
+def several(augment, samples, number, seed, begin):
+    """Yield so many views of the samples, as arrays of one shape, or dicts of them."""
     made, call, shape = 0, 0, None
-    while made < count:
-        for view in once(augment, images, [seed, call], begin):
-            view = np.asarray(keras.ops.convert_to_numpy(view))
-            shape = shape or view.shape
-            if view.shape == shape and made < count:
+    while made < number:
+        for view in once(augment, samples, [seed, call], begin):
+            view = each(lambda x: np.asarray(keras.ops.convert_to_numpy(x)), view)
+            found = {name: x.shape for name, x in view.items()} if isinstance(view, dict) else view.shape
+            shape = shape or found
+            if found == shape and made < number:
                 made += 1
                 yield view
         call += 1
 
 
-def once(augment, images, key, begin):
+def once(augment, samples, key, begin):
     """The views of one call of the augmentation, a list or tuple."""
-    if hasattr(augment, "own_seeds"):  # a layer of this package takes a seed for each image
-        numbers = np.arange(begin, begin + len(images), dtype="int32")
+    if hasattr(augment, "own_seeds"):  # a layer of this package takes a seed for each sample
+        numbers = np.arange(begin, begin + count(samples), dtype="int32")
         drawn = np.random.default_rng(key).integers(2**31, dtype="int32")
-        views = augment({"image": images, "seed": np.stack([np.full_like(numbers, drawn), numbers], axis=1)})
+        columns = samples if isinstance(samples, dict) else {"image": samples}
+        views = augment({**columns, "seed": np.stack([np.full_like(numbers, drawn), numbers], axis=1)})
     elif isinstance(augment, keras.layers.Layer):
-        views = augment(images, training=True)
+        views = augment(samples, training=True)
     else:
-        views = augment(images)
+        views = augment(samples)
     views = views if isinstance(views, (list, tuple)) else [views]
-    if not views or any(np.ndim(view) != 4 or len(view) != len(images) for view in views):
+    if not views or any(not is_view(view, samples) for view in views):
         raise TypeError(
-            "augment must return views of shape (batch, height, width, channels), a list or one. "
-            f"Received: {[getattr(view, 'shape', type(view).__name__) for view in views]}"
+            "augment must return views of shape (batch, height, width, channels), or of the kind of the samples, a "
+            f"list or one. Received: {[getattr(view, 'shape', type(view).__name__) for view in views]}"
         )
     return views
 
 
-def first(data, count, batch_size):
-    """Yield the first `count` images in pieces; two at least."""
-    found, pieces = 0, chunks(data, batch_size)
-    for images, _ in pieces:
-        images = images[:count - found]
-        found += len(images)
-        yield images
-        if found >= count:
+def is_view(view, samples):
+    if isinstance(view, dict):
+        return kind_of(view) is not None and count(view) == count(samples)
+    rank = 4 if not isinstance(samples, dict) else len(kind_of(samples).tensor(samples).shape)
+    return np.ndim(view) == rank and len(view) == count(samples)
+
+
+def first(data, number, batch_size, encoder=None):
+    """Yield the first so many samples in pieces; two at least."""
+    found, pieces = 0, chunks(data, batch_size, encoder)
+    for sample, _ in pieces:
+        sample = cut(sample, slice(number - found))
+        found += count(sample)
+        yield sample
+        if found >= number:
             pieces.close()
             break
     if found < 2:
-        raise ValueError(f"Two images are needed at least. Received: {found}")
+        raise ValueError(f"At least two images are needed, or samples of another kind. Received: {found}")
 
 
 def check(**numbers):

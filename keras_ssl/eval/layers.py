@@ -9,6 +9,7 @@ import math
 import keras
 
 from keras_ssl.checks import check_ints
+from keras_ssl.eval.extraction import mask_of
 from keras_ssl.eval.probe import linear
 from keras_ssl.eval.result import Result
 
@@ -47,10 +48,11 @@ def layer_encoder(encoder, layer, dimensions=9000):
 
     A map `(batch, height, width, channels)` with more than about `dimensions` numbers is averaged to fewer, equal
     places, and flattened: 12 x 12 places of 64 channels, 7 x 7 of 192, 5 x 5 of 384, 6 x 6 of 256, as for AlexNet.
-    Tokens `(batch, tokens, dim)` are averaged to one. The weights are those of the encoder, not copies.
+    Tokens `(batch, tokens, dim)` and steps of a series are averaged to one, those that are real where the encoder has
+    an input for their mask, and maps of videos too. The weights are those of the encoder, not copies.
 
     Args:
-        encoder: functional or sequential `keras.Model` from images of a fixed size.
+        encoder: functional or sequential `keras.Model` from images of a fixed size, or samples of another kind.
         layer: string, the name of a layer, also of one inside of a model that is a layer; `"model/layer"` where the
             name alone is not unique. Of a layer that is called several times, the first call.
         dimensions: positive int, about how many numbers the features of a map have at most.
@@ -73,16 +75,19 @@ def layer_encoder(encoder, layer, dimensions=9000):
     check_ints(dimensions=dimensions)
     model = until(encoder, find(encoder, layer))
     x = model.output
-    if isinstance(x, (list, tuple, dict)) or len(x.shape) not in (2, 3, 4) or None in x.shape[2:]:
+    if isinstance(x, (list, tuple, dict)) or len(x.shape) not in (2, 3, 4, 5) or None in x.shape[2:]:
         raise ValueError(
             "The layer must have one output (batch, height, width, channels), (batch, tokens, dim) or (batch, dim), of "
             f"known size: give the encoder images of a fixed size. Received: layer={layer!r}, output={x}"
         )
     if len(x.shape) == 3:
-        x = keras.layers.GlobalAveragePooling1D(name="tokens")(x)
+        mask = mask_of(inputs_of(model), x)
+        x = keras.layers.GlobalAveragePooling1D(name="tokens")(x, **({} if mask is None else {"mask": mask}))
     elif len(x.shape) == 4:
         x = resized(x, dimensions)
-    return keras.Model(model.inputs, x, name=f"{encoder.name}_{layer}".replace("/", "_"))
+    elif len(x.shape) == 5:
+        x = keras.layers.GlobalAveragePooling3D(name="places", data_format="channels_last")(x)
+    return keras.Model(inputs_of(model), x, name=f"{encoder.name}_{layer}".replace("/", "_"))
 
 
 def resized(x, dimensions):
@@ -110,6 +115,11 @@ def find(model, name):
     )
 
 
+def inputs_of(model):
+    """The symbolic inputs as the model takes them: a dict, where it takes one."""
+    return model.input if isinstance(getattr(model, "input", None), dict) else model.inputs
+
+
 def every(model):
     for layer in model.layers:
         yield [layer]
@@ -121,7 +131,7 @@ def until(model, way):
     """A model from the inputs of `model` to the outputs of the last layer of the way."""
     layer, *inner = way
     if not isinstance(layer, keras.Model):
-        return keras.Model(model.inputs, layer.output)
+        return keras.Model(inputs_of(model), layer.output)
     if isinstance(model, keras.Sequential):
         before = model.layers[:model.layers.index(layer)]
         inputs = x = keras.Input(batch_shape=model.inputs[0].shape, dtype=model.inputs[0].dtype)
@@ -139,4 +149,4 @@ def until(model, way):
     copy = keras.models.clone_model(model, clone_function=lambda part: part, call_function=call)
     if not given or not getattr(layer, "inputs", None):
         raise ValueError(f"{layer.name!r} must be a functional model that is called on one tensor. Received: {layer}")
-    return keras.Model(copy.inputs, until(layer, inner)(given[0]) if inner else layer(given[0]))
+    return keras.Model(inputs_of(copy), until(layer, inner)(given[0]) if inner else layer(given[0]))

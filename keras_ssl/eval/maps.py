@@ -38,7 +38,7 @@ def pyramid(encoder, images, levels, width, frozen, seed):
     check_ints(least=0, seed=seed)
     check_flags(frozen=frozen)
     check_size(encoder, images, "train")
-    copy = copied(encoder, None, images[:1])
+    copy = copied(encoder, None, images[:1].astype("float32"))
     body = maps(copy, images.shape[1:], levels)
     body.trainable = not frozen
     inputs = keras.Input(images.shape[1:], name="images")

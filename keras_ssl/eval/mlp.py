@@ -2,12 +2,12 @@
 
 import math
 
+import keras
 import numpy as np
-from keras import ops
 
 from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.eval.extraction import labelled
-from keras_ssl.eval.nearest import checked
+from keras_ssl.eval.nearest import check_classes, checked
 from keras_ssl.eval.probe import standardised
 from keras_ssl.eval.score import score
 
@@ -36,7 +36,7 @@ def mlp_probe(
         `Score`.
 
     Raises:
-        ValueError: no labels, or a bad number.
+        ValueError: no labels, training samples of one class only, or a bad number.
 
     Example:
         >>> images = np.array([0, 255] * 4, "uint8").reshape(8, 1, 1, 1) * np.ones((4, 4, 3), "uint8")
@@ -76,57 +76,46 @@ def mlp_probe_features(
     check_ints(hidden=hidden, epochs=epochs, batch_size=batch_size)
     check_numbers(above=0, learning_rate=learning_rate)
     check_numbers(least=0, weight_decay=weight_decay)
-    x, labels, test, test_labels, classes = checked(train_features, train_labels, test_features, test_labels, None)
+    x, labels, test, test_labels, classes = checked(train_features, train_labels, test_features, test_labels)
+    check_classes(classes)
     x, test = standardised(x, test)
     batch_size = min(batch_size, len(x))
     epochs = max(epochs, math.ceil(1000 / (len(x) // batch_size)))
-    weights = first_weights(x.shape[1] - 1, hidden, classes, seed)
-    weights = fit(weights, x, labels, epochs, batch_size, learning_rate, weight_decay, seed)
-    votes = [outputs(weights, test[start:start + 4096])[1] for start in range(0, len(test), 4096)]
-    return score(ops.convert_to_numpy(ops.concatenate(votes)), test_labels, name="MLP probe")
+    model = fit(x[:, :-1], labels, classes, hidden, epochs, batch_size, learning_rate, weight_decay, seed)
+    votes = model.predict(test[:, :-1], batch_size=4096, verbose=0)
+    return score(votes, test_labels, name="MLP probe")
 
 
-def first_weights(dim, hidden, classes, seed):
-    """`(dim + 1, hidden)` and `(hidden + 1, classes)`, the last rows being the biases, 0."""
+def fit(x, labels, classes, hidden, epochs, batch_size, learning_rate, weight_decay, seed):
+    """The classifier after its training: a `keras.Model` from features to logits, in float32 under every policy."""
     generator = np.random.default_rng([seed, 0])
-    draw = lambda rows, columns, gain: np.concatenate([
-        generator.normal(scale=math.sqrt(gain / rows), size=(rows, columns)), np.zeros((1, columns)),
-    ]).astype("float32")
-    return [draw(dim, hidden, 2), draw(hidden, classes, 1)]
+    draw = lambda gain: keras.initializers.VarianceScaling(gain, "fan_in", seed=int(generator.integers(2**31)))
+    first = keras.layers.Dense(hidden, "relu", kernel_initializer=draw(2), dtype="float32", name="hidden")
+    last = keras.layers.Dense(classes, kernel_initializer=draw(1), dtype="float32", name="logits")
+    model = keras.Sequential([keras.Input((x.shape[1],), dtype="float32"), first, last], name="mlp_probe")
+    batches = Batches(x, labels, epochs, batch_size, seed)
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, len(batches))
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
+    optimizer.exclude_from_weight_decay(var_list=[first.bias, last.bias])
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(batches, shuffle=False, verbose=0)
+    return model
 
 
-def outputs(weights, x):
-    """Hidden features with a last column of ones, and logits."""
-    hidden = ops.relu(ops.matmul(x, weights[0]))
-    hidden = ops.concatenate([hidden, ops.ones((len(x), 1), dtype="float32")], axis=1)
-    return hidden, ops.matmul(hidden, weights[1])
+class Batches(keras.utils.PyDataset):
+    """The batches of all epochs, each a pure function of the seed and its number. Smaller ones are left out."""
 
+    def __init__(self, x, labels, epochs, size, seed):
+        super().__init__()
+        self.x, self.labels, self.size, self.steps, self.epochs, self.seed = (
+            x, labels, size, len(x) // size, epochs, seed
+        )  # fmt: skip
 
-def fit(weights, x, labels, epochs, batch_size, learning_rate, weight_decay, seed):
-    """The weights after the training. The gradient is written out, as in the linear probe."""
-    steps = len(x) // batch_size
-    x, targets = ops.convert_to_tensor(x), ops.convert_to_tensor(np.eye(weights[1].shape[1], dtype="float32"))
-    decays = [np.full((len(w), 1), weight_decay, "float32") for w in weights]
-    for decay in decays:
-        decay[-1] = 0  # the biases
-    weights, decays = [ops.convert_to_tensor(w) for w in weights], [ops.convert_to_tensor(decay) for decay in decays]
-    means, squares = [ops.zeros_like(w) for w in weights], [ops.zeros_like(w) for w in weights]
-    generator = np.random.default_rng([seed, 1])
-    for step in range(epochs * steps):
-        if step % steps == 0:
-            order = generator.permutation(len(x)).astype("int32")
-        chosen = order[step % steps * batch_size:][:batch_size]
-        batch = ops.take(x, chosen, axis=0)
-        hidden, logits = outputs(weights, batch)
-        error = (ops.softmax(logits) - ops.take(targets, labels[chosen], axis=0)) / batch_size  # (batch, classes)
-        back = ops.matmul(error, ops.transpose(weights[1][:-1])) * ops.cast(hidden[:, :-1] > 0, "float32")
-        gradients = [ops.matmul(ops.transpose(batch), back), ops.matmul(ops.transpose(hidden), error)]
-        rate = learning_rate * (1 + math.cos(math.pi * step / (epochs * steps))) / 2
-        means = [0.9 * mean + 0.1 * gradient for mean, gradient in zip(means, gradients)]
-        squares = [0.999 * square + 0.001 * gradient * gradient for square, gradient in zip(squares, gradients)]
-        adam = rate * math.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
-        weights = [
-            w - rate * decay * w - adam * mean / (ops.sqrt(square) + 1e-7)
-            for w, decay, mean, square in zip(weights, decays, means, squares)
-        ]
-    return weights
+    def __len__(self):
+        return self.steps * self.epochs
+
+    def __getitem__(self, number):
+        epoch, step = divmod(number, self.steps)
+        order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.x))
+        chosen = order[step * self.size : (step + 1) * self.size]
+        return self.x[chosen], self.labels[chosen]

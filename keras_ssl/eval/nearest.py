@@ -12,7 +12,7 @@ from keras_ssl.eval.score import score
 SIMILARITIES = 2**25
 
 
-def knn(encoder, train, test, k=200, temperature=0.1, classes=None, batch_size=256):
+def knn(encoder, train, test, k=200, temperature=0.1, batch_size=256):
     """Accuracy of a weighted vote of the `k` nearest training images, without any training.
 
     The nearness is the cosine of the features, the weight of a neighbour `exp(cosine / temperature)`. `k=1` is the
@@ -25,14 +25,13 @@ def knn(encoder, train, test, k=200, temperature=0.1, classes=None, batch_size=2
         k: positive int, number of neighbours; the paper's 200. Where the training set is smaller, all of it votes
             and the name of the score says so: with few samples a class choose a smaller one.
         temperature: positive float, the paper's tau; the paper uses 0.07, the field 0.1 or 0.07.
-        classes: int, number of classes; None counts up to the largest training label.
         batch_size: int, images a step of the encoder.
 
     Returns:
         `Score`.
 
     Raises:
-        ValueError: no labels, or a bad `k`, `temperature` or `classes`.
+        ValueError: no labels, training samples of one class only, or a bad `k` or `temperature`.
 
     Example:
         >>> labels = np.array([0, 1] * 4)
@@ -43,11 +42,11 @@ def knn(encoder, train, test, k=200, temperature=0.1, classes=None, batch_size=2
     return knn_features(
         *labelled(encoder, train, batch_size, "train"),
         *labelled(encoder, test, batch_size, "test"),
-        k=k, temperature=temperature, classes=classes,
+        k=k, temperature=temperature,
     )
 
 
-def knn_features(train_features, train_labels, test_features, test_labels, k=200, temperature=0.1, classes=None):
+def knn_features(train_features, train_labels, test_features, test_labels, k=200, temperature=0.1):
     """`knn` of features that are already there.
 
     Args:
@@ -57,7 +56,6 @@ def knn_features(train_features, train_labels, test_features, test_labels, k=200
         test_labels: int array `(m,)`.
         k: positive int, see `knn`.
         temperature: positive float, see `knn`.
-        classes: int, see `knn`.
 
     Returns:
         `Score`.
@@ -69,8 +67,9 @@ def knn_features(train_features, train_labels, test_features, test_labels, k=200
     check_ints(k=k)
     check_numbers(above=0, temperature=temperature)
     train_features, train_labels, test_features, test_labels, classes = checked(
-        train_features, train_labels, test_features, test_labels, classes
+        train_features, train_labels, test_features, test_labels
     )
+    check_classes(classes)
     k = min(int(k), len(train_features))
     gallery = ops.transpose(ops.convert_to_tensor(unit(train_features)))  # (dim, n)
     queries = unit(test_features)
@@ -98,8 +97,11 @@ def unit(x):
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
-def checked(train_features, train_labels, test_features, test_labels, classes):
-    """Check two labelled sets of features against each other and count the classes."""
+def checked(train_features, train_labels, test_features, test_labels):
+    """Check two labelled sets of features against each other, and number the classes of the training set from 0.
+
+    Labels may be any ids, and large. A test label that no training sample has gets the number of classes.
+    """
     train_features = matrix(train_features, "train_features")
     test_features = matrix(test_features, "test_features")
     if train_features.shape[1] != test_features.shape[1]:
@@ -113,10 +115,21 @@ def checked(train_features, train_labels, test_features, test_labels, classes):
             raise ValueError(f"Expected one label a row. Received: {len(rows)} {name} features, {len(labels)} labels")
         if not np.all(np.isfinite(rows)):
             raise Diverged(f"The {name} features hold NaN or infinite numbers: the encoder has diverged.")
-    if classes is None:
-        classes = int(train_labels.max()) + 1
-    elif not isinstance(classes, (int, np.integer)) or classes <= train_labels.max():
+    names = np.unique(train_labels)
+    train_labels, test_labels = numbered(train_labels, names), numbered(test_labels, names)
+    return train_features, train_labels, test_features, test_labels, len(names)
+
+
+def numbered(labels, names):
+    """Labels as places in the ascending `names`; their number for those that are not among them."""
+    places = np.searchsorted(names, labels)
+    return np.where(names[np.minimum(places, len(names) - 1)] == labels, places, len(names))
+
+
+def check_classes(classes):
+    """Raises where there is nothing to tell apart: every answer would be right."""
+    if classes < 2:
         raise ValueError(
-            f"classes must be an int above the largest training label, {train_labels.max()}. Received: {classes!r}"
+            "The training set must have samples of two classes or more, as any answer is right for one. Received: "
+            f"{classes} class"
         )
-    return train_features, train_labels, test_features, test_labels, int(classes)

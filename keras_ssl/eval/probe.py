@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.eval.extraction import labelled
-from keras_ssl.eval.nearest import checked
+from keras_ssl.eval.nearest import check_classes, checked
 from keras_ssl.eval.score import score
 
 # Weights up to which NumPy is faster than the start of a backend's operations.
@@ -43,7 +43,7 @@ def linear(encoder, train, test, epochs=100, batch_size=256, learning_rate=None,
         `Score`.
 
     Raises:
-        ValueError: no labels, or a bad number.
+        ValueError: no labels, training samples of one class only, or a bad number.
 
     Example:
         >>> images = np.array([0, 255] * 4, "uint8").reshape(8, 1, 1, 1) * np.ones((4, 4, 3), "uint8")
@@ -81,7 +81,8 @@ def linear_features(
     check_ints(epochs=epochs, batch_size=batch_size)
     check_numbers(above=0, optional=True, learning_rate=learning_rate)
     check_numbers(least=0, optional=True, weight_decay=weight_decay)
-    x, labels, test, test_labels, classes = checked(train_features, train_labels, test_features, test_labels, None)
+    x, labels, test, test_labels, classes = checked(train_features, train_labels, test_features, test_labels)
+    check_classes(classes)
     x, test = standardised(x, test)
     weight_decay = 1 / len(x) if weight_decay is None else weight_decay
     if learning_rate is None:

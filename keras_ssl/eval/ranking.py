@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_ssl.eval.extraction import labelled
-from keras_ssl.eval.nearest import checked, unit
+from keras_ssl.eval.nearest import check_classes, checked, unit
 from keras_ssl.eval.result import Result
 
 # Similarities sorted at once: about 128 MiB, whatever the sizes of the two sets.
@@ -69,7 +69,8 @@ def retrieval_features(features, labels, gallery_features=None, gallery_labels=N
     alone = gallery_features is None
     if alone:
         gallery_features, gallery_labels = features, labels
-    gallery, marks, rows, labels, _ = checked(gallery_features, gallery_labels, features, labels, None)
+    gallery, marks, rows, labels, classes = checked(gallery_features, gallery_labels, features, labels)
+    check_classes(classes)
     gallery, rows = ops.transpose(ops.convert_to_tensor(unit(gallery))), unit(rows)
     step = max(1, SIMILARITIES // len(marks))
     precision, first = [], []
@@ -87,7 +88,7 @@ def retrieval_features(features, labels, gallery_features=None, gallery_labels=N
     if not len(precision):
         raise ValueError("No query has an image of its class in the gallery: the two sets share no class.")
     found = {"mAP": precision, **{f"recall@{k}": (first < k).astype("float64") for k in k}}
-    return Result("retrieval", found, over="queries")
+    return Result("retrieval", found, over="queries", bounds=(0.0, 1.0))
 
 
 def average_precision(alike):

@@ -54,6 +54,8 @@ class Result:
             each seed. The interval of a sequence is Student's, of two or more values.
         over: string, what the values of a sequence are.
         settings: dict of what else was chosen, such as the seed; it is printed and saved.
+        bounds: floats `(low, high)` that the numbers cannot leave, `(0, 1)` for shares, which cut the intervals of
+            sequences; None is none. Sequences of scores have those of shares.
 
     Attributes:
         name, measures, settings: as given, with all measures as `Measure`.
@@ -71,11 +73,11 @@ class Result:
           BYOL     0.6500  0.6252 to 0.6748  3 seeds
     """
 
-    def __init__(self, name, measures, over="seeds", settings=None):
+    def __init__(self, name, measures, over="seeds", settings=None, bounds=None):
         if not measures:
             raise ValueError("A result needs one measure at least. Received: measures={}")
         self.name = name
-        self.measures = {str(key): measure(value, over) for key, value in measures.items()}
+        self.measures = {str(key): measure(value, over, bounds) for key, value in measures.items()}
         self.settings = {key: plain(value) for key, value in (settings or {}).items()}
 
     def rows(self):
@@ -136,7 +138,7 @@ class Result:
         return f"Result({self.name!r}, {self.measures!r})"
 
 
-def measure(value, over):
+def measure(value, over, bounds=None):
     """Anything that `Result` takes as a `Measure`."""
     if isinstance(value, Measure):
         return value
@@ -150,12 +152,13 @@ def measure(value, over):
     if not values:
         raise ValueError("A measure needs one value at least. Received: []")
     mean, width = float(np.mean(values)), None
+    low, high = (0.0, 1.0) if all(isinstance(part, Score) for part in value) else bounds or (-math.inf, math.inf)
     if len(values) > 1:
         width = student(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return Measure(
         mean,
-        None if width is None else mean - width,
-        None if width is None else mean + width,
+        None if width is None else max(low, mean - width),
+        None if width is None else min(high, mean + width),
         n=len(values),
         over=over,
         values=tuple(values) if len(values) <= KEPT else (),
@@ -163,17 +166,10 @@ def measure(value, over):
 
 
 def student(freedom):
-    """97.5 % quantile of Student's distribution, to 0.1 %."""
-    if freedom <= 4:
-        return (12.7062, 4.30265, 3.18245, 2.77645)[freedom - 1]
-    z, v = 1.959963984540054, freedom
-    return (  # the expansion of Cornish and Fisher
-        z
-        + (z**3 + z) / (4 * v)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4)
-    )
+    """97.5 % quantile of Student's distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975))
 
 
 def seeds_of(seeds):

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-import math
 import os
 import pathlib
 
@@ -38,11 +37,10 @@ class Score:
 
         It covers the choice of the test samples only, not the choice of the training run's seed.
         """
-        z = 1.959963984540054  # 97.5 % quantile of the normal distribution
-        centre = self.accuracy + z * z / (2 * self.n)
-        width = z * math.sqrt(self.accuracy * (1 - self.accuracy) / self.n + z * z / (4 * self.n * self.n))
-        scale = 1 + z * z / self.n
-        return max(0.0, (centre - width) / scale), min(1.0, (centre + width) / scale)
+        from scipy.stats import binomtest
+
+        found = binomtest(round(self.accuracy * self.n), self.n).proportion_ci(0.95, method="wilson")
+        return float(found.low), float(found.high)
 
     def to_dict(self):
         """The numbers as a dict of plain Python values, ready for JSON."""

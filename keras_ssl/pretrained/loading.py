@@ -39,9 +39,10 @@ def load(source, input_shape=None, pooling="auto", trainable=True, features=None
             - a path of a `.keras` file, as `save` writes it;
             - `"hf:owner/repository"`: its `model.safetensors` on the Hugging Face hub;
             - an address of such a file, `"https://..."`.
-        input_shape: ints `(height, width, channels)`, or None: those of pretraining. Multiples of the patch for a ViT;
-            its positions are then interpolated once, as the paper's code does. With height and width None, images of
-            any size are taken, and a ViT interpolates in each call, with slightly other cubics (those of keras.ops).
+        input_shape: ints `(height, width, channels)`, or None: those of pretraining, which must be given for a file
+            of a ViT that was pretrained on images that are not square. Multiples of the patch for a ViT; its positions
+            are then interpolated once, as the paper's code does. With height and width None, images of any size are
+            taken, and a ViT interpolates in each call, with slightly other cubics (those of keras.ops).
         pooling: `"token"`: the class token; `"mean"`: the mean over places; `"max"`: their maximum, of a ResNet; None:
             all tokens, the class token first, or the map of a ResNet; `"auto"`: the token of a ViT, the mean of a
             ResNet.
@@ -173,6 +174,8 @@ def _converted(path, entry, input_shape, pooling, layout, heads):
     options = layout.options | (entry.options if entry else {}) | ({} if heads is None else {"heads": heads})
     if entry is not None:
         _check_size(weights, entry, path)
+        if entry.shipped and layout.name == "vit":
+            options["class_row"] = False
     encoder = layout.build(weights, options, input_shape, pooling)
     assign(encoder, weights, layout, str(path))
     return encoder

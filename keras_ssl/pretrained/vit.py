@@ -18,27 +18,28 @@ def build(weights, options, input_shape, pooling):
     Args:
         weights: dict from `layout.convert`. Positions are brought to the grid of `input_shape`, in place.
         options: dict with any of `heads`; `offset`, `antialias`: how the paper's code interpolates positions, see
-            `resize_matrix`; and arguments of `encoders.vit`.
-        input_shape: ints `(height, width, 3)`, where height and width may be None, or None: as in pretraining.
+            `resize_matrix`; `class_row`, see `split_positions`; and arguments of `encoders.vit`.
+        input_shape: ints `(height, width, 3)`, where height and width may be None, or None: as in pretraining. It also
+            tells the grid of positions that are not those of a square, see `split_positions`.
         pooling: as for `encoders.vit`; "auto" is "token".
     """
     patch, _, channels, width = weights["patches/kernel"].shape
     hidden = weights["block1_hidden/kernel"].shape[-1]
     depth = max(int(name[5:].split("_")[0]) for name in weights if name.startswith("block"))
-    options = {"heads": max(width // 64, 1), "offset": 0.0, "antialias": False} | options
-    offset, antialias = options.pop("offset"), options.pop("antialias")
+    options = {"heads": max(width // 64, 1), "offset": 0.0, "antialias": False, "class_row": None} | options
+    offset, antialias, class_row = (options.pop(name) for name in ("offset", "antialias", "class_row"))
     if "registers/kernel" in weights:
         options["registers"] = weights["registers/kernel"].size // width
     weights.setdefault("patches/bias", np.zeros(width, "float32"))
     fold_layer_scale(weights)
-    side = split_positions(weights)
-    grid = (side, side)
+    known = input_shape is not None and None not in input_shape[:2]
+    asked = tuple(length // patch for length in input_shape[:2]) if known else None
+    grid = split_positions(weights, asked, class_row)
     if input_shape is None:
-        input_shape = (side * patch, side * patch, channels)
-    elif None not in input_shape[:2]:
-        grid = tuple(length // patch for length in input_shape[:2])
-        if grid != (side, side):
-            weights["table/kernel"] = resize(weights["table/kernel"], side, grid, offset, antialias)
+        input_shape = (grid[0] * patch, grid[1] * patch, channels)
+    elif asked not in (None, grid):
+        weights["table/kernel"] = resize(weights["table/kernel"], grid, asked, offset, antialias)
+        grid = asked
     return encoders.vit(
         input_shape, patch, width=width, depth=depth, mlp_ratio=hidden / width, grid=grid, positions="learned",
         pooling="token" if pooling == "auto" else pooling, **options,
@@ -54,22 +55,61 @@ def fold_layer_scale(weights):
                 weights[f"{layer}/{part}"] = weights[f"{layer}/{part}"] * scale
 
 
-def split_positions(weights):
-    """Leaves the patches' rows of the table, and returns the side of their grid."""
+def split_positions(weights, asked=None, class_row=None):
+    """Leaves the patches' rows of the table, and returns their grid.
+
+    The first row is the class token's, but some files have added it to the token. With it, a grid of n - 1 by n + 1
+    patches has as many rows as a square of n by n without it (6 x 8 + 1 = 7 x 7), so a file cannot tell: the grid that
+    is asked for does, and files with registers, whose squares have no such row in timm. A square with the class token's
+    row is always taken for one.
+
+    Args:
+        weights: dict with `"table/kernel"` and `"class_token/kernel"`; both are changed in place.
+        asked: ints `(rows, columns)`, the grid of the images that the encoder is to take, or None.
+        class_row: False where the first row is known not to be the class token's, so the patches are those of a square.
+
+    Raises:
+        ValueError: the positions may be those of several grids, or are those of a grid that is not asked for.
+    """
     table = weights["table/kernel"]
-    if math.isqrt(len(table)) ** 2 != len(table):  # the first row is the class token's; some files have added it
+    count, side = len(table), math.isqrt(len(table))
+    patches = None if asked is None else math.prod(asked)
+    if class_row is False and side**2 == count:
+        grid, own_row = (side, side), False
+    elif math.isqrt(count - 1) ** 2 == count - 1:
+        grid, own_row = (math.isqrt(count - 1),) * 2, True
+    elif patches == count - 1:
+        grid, own_row = asked, True
+    elif side**2 == count and "registers/kernel" in weights:
+        grid, own_row = (side, side), False
+    elif patches == count:
+        grid, own_row = asked, False
+    else:
+        which = f"{side} x {side} patches, or {side - 1} x {side + 1} and a class token" if side**2 == count else (
+            "patches that are no square"
+        )  # fmt: skip
+        raise ValueError(
+            f"The file has {count} positions, of {which}: pass the input_shape of pretraining, which tells. Received: "
+            f"{'no input_shape' if asked is None else f'an input_shape of {asked[0]} x {asked[1]} patches'}"
+        )
+    if own_row:
         weights["class_token/kernel"] = weights["class_token/kernel"] + table[:1]
-        weights["table/kernel"] = table = table[1:]
-    side = math.isqrt(len(table))
-    if side**2 != len(table):
-        raise ValueError(f"The positions must be those of a square of patches. Received: {len(table)} positions")
-    return side
+        weights["table/kernel"] = table[1:]
+    return grid
 
 
-def resize(table, side, grid, offset=0.0, antialias=False):
-    """Positions `(side * side, width)` of a square for another grid `(rows, columns)`, as PyTorch interpolates them."""
-    rows, columns = (resize_matrix(side, new, offset, antialias) for new in grid)
-    square = table.reshape(side, side, -1).astype("float64")
+def resize(table, old, grid, offset=0.0, antialias=False):
+    """Positions of a grid `old`, `(rows * columns, width)`, for another one, as PyTorch interpolates them.
+
+    Args:
+        table: array `(rows * columns, width)`.
+        old: ints `(rows, columns)`, or one int for a square.
+        grid: ints `(rows, columns)`, the new ones.
+        offset, antialias: see `resize_matrix`.
+    """
+    old = (old, old) if isinstance(old, int) else tuple(old)
+    rows, columns = (resize_matrix(side, new, offset, antialias) for side, new in zip(old, grid))
+    square = table.reshape(*old, -1).astype("float64")
     new = np.einsum("ri,cj,ijw->rcw", rows, columns, square, optimize=True)
     return new.reshape(math.prod(grid), -1).astype("float32")
 

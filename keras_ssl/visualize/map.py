@@ -4,13 +4,15 @@ import numpy as np
 
 from keras_ssl.visualize.figure import INSTALL, figure, finish
 
+NAMES = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}
+
 
 def projection(features, labels=None, method="tsne", class_names=None, path=None, seed=0):
     """A map of the features, one point an image, coloured by class.
 
     Args:
         features: array `(n, dim)`.
-        labels: int array `(n,)`, or None.
+        labels: int array `(n,)`, or None. Negative ones, -1 say, are of unlabelled images, which are grey.
         method: `"tsne"` (van der Maaten and Hinton, 2008; neighbours stay neighbours, distances between groups mean
             nothing; on l2-normalised features, that is by cosine) or `"pca"` (linear, distances are kept as far as
             two dimensions can) or `"umap"` (McInnes et al., 2018; as t-SNE, and between groups a little more; by
@@ -24,49 +26,76 @@ def projection(features, labels=None, method="tsne", class_names=None, path=None
 
     Raises:
         ImportError: Matplotlib, scikit-learn or, for its map, umap-learn is missing.
-        ValueError: a bad method, or shapes that do not fit.
+        ValueError: a bad method, shapes that do not fit, or features with NaN.
 
     Example:
         >>> features = np.random.default_rng(0).normal(size=(30, 8))
         >>> drawn = projection(features, np.arange(30) % 3, method="pca", class_names=["cat", "dog", "ship"])
     """
     points = np.asarray(features, "float32")
-    if points.ndim != 2 or len(points) < 3:
+    if points.ndim != 2 or len(points) < 3 or not points.shape[1]:
         raise ValueError(f"features must have the shape (n, dim) with n >= 3. Received: shape={points.shape}")
+    if not np.all(np.isfinite(points)):
+        raise ValueError("features hold NaN or infinite numbers: the encoder has diverged.")
     if labels is not None:
         labels = np.asarray(labels).ravel()
         if len(labels) != len(points):
             raise ValueError(f"Expected one label a row. Received: {len(points)} features, {len(labels)} labels")
         if class_names is not None and labels.max() >= len(class_names):
             raise ValueError(f"class_names has {len(class_names)} names, but there is a label {labels.max()}.")
-    places = project(points, method, seed)
-    drawn = figure(7.5 if labels is not None else 6, 6)
+    places, alike = project(points, method, seed)
+    drawn = figure(*size_of(places, labels is not None))
     axis = drawn.subplots()
     size = float(np.clip(12000 / len(places), 4, 40))
     if labels is None:
         axis.scatter(*places.T, s=size, linewidths=0, alpha=0.7)
     else:
-        classes = np.unique(labels)
-        colours = colour_list(len(classes))
-        for label, colour in zip(classes, colours):
-            name = str(label) if class_names is None else class_names[label]
-            axis.scatter(*places[labels == label].T, s=size, linewidths=0, alpha=0.7, color=colour, label=name)
-        if len(classes) <= 30:
-            legend = axis.legend(
-                loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, ncols=1 if len(classes) <= 15 else 2
-            )
-            for handle in legend.legend_handles:
-                handle.set(sizes=[40], alpha=1)
+        scatter(axis, places, labels, class_names, size)
     axis.set(xticks=[], yticks=[])
     axis.set_aspect("equal", adjustable="datalim")
-    axis.set_title({"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}[method])
+    axis.margins(0.03)
+    axis.set_title(NAMES[method] + (": all features are alike" if alike else ""))
     return finish(drawn, path)
 
 
+def size_of(places, legend):
+    """The size of a figure in inches, as long and as high as the map is, so that it is not mostly empty."""
+    width, height = np.maximum(np.ptp(places, axis=0), 1e-12)
+    ratio = float(np.clip(height / width, 0.25, 1.25)) if max(width, height) > 1e-9 else 1.0
+    return (7.5 if legend else 6), 6 * ratio + 0.4
+
+
+def scatter(axis, places, labels, class_names, size):
+    """The points, a colour for each class, and the legend."""
+    if np.any(labels < 0):
+        axis.scatter(*places[labels < 0].T, s=size, linewidths=0, alpha=0.5, color="0.7", label="unlabelled")
+    classes = np.unique(labels[labels >= 0])
+    for label, color in zip(classes, color_list(len(classes))):
+        name = str(label) if class_names is None else class_names[label]
+        axis.scatter(*places[labels == label].T, s=size, linewidths=0, alpha=0.7, color=color, label=name)
+    if len(classes) <= 30:
+        legend = axis.legend(
+            loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, ncols=1 if len(classes) <= 15 else 2
+        )
+        for handle in legend.legend_handles:
+            handle.set(sizes=[40], alpha=1)
+
+
 def project(points, method, seed):
-    """Two columns `(n, 2)`."""
-    if method not in ("tsne", "pca", "umap"):
+    """Two columns `(n, 2)`, and whether all points are the same, so that there is nothing to see."""
+    if method not in NAMES:
         raise ValueError(f'method must be "tsne", "pca" or "umap". Received: method={method!r}')
+    if method != "pca":  # by cosine
+        points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-30)
+    if np.ptp(points, axis=0).max() <= 1e-6 * np.abs(points).max():
+        return np.zeros((len(points), 2), "float32"), True
+    if points.shape[1] == 1:  # a line
+        return np.concatenate([points, np.zeros_like(points)], axis=1), False
+    return places_of(points, method, seed), False
+
+
+def places_of(points, method, seed):
+    """Two columns `(n, 2)` of points that are not all the same."""
     if method == "umap":
         return umap(points, seed)
     try:
@@ -76,7 +105,6 @@ def project(points, method, seed):
         raise ImportError(f"keras_ssl.visualize.projection needs scikit-learn: {INSTALL}") from error
     if method == "pca":
         return PCA(2, random_state=seed).fit_transform(points)
-    points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-30)
     # 50 principal components first, as van der Maaten and Hinton do: it saves time and noise.
     points = PCA(min(50, *points.shape), random_state=seed).fit_transform(points)
     # The tree of the Barnes-Hut method pays off from some hundreds of points on only.
@@ -95,7 +123,7 @@ def umap(points, seed):
     return UMAP(n_neighbors=neighbours, metric="cosine", init=start, random_state=seed, n_jobs=1).fit_transform(points)
 
 
-def colour_list(count):
+def color_list(count):
     from matplotlib import colormaps
 
     if count <= 10:

@@ -24,7 +24,7 @@ img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 .tile b { display: block; font-size: 1.3rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: .85rem; }
 .grid { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); align-items: start; }
-.grid figure { margin: 0; } .grid img, .grid table { width: 100%; } .grid td { overflow-wrap: anywhere; }
+.grid figure { margin: 0; } .grid img, .grid table { width: 100%; } .grid td:last-child { overflow-wrap: anywhere; }
 .wide { overflow-x: auto; } .wide img { max-width: max(100%, 40rem); }
 h3 { font-size: 1rem; margin: .8rem 0 .2rem; }
 """
