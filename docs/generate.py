@@ -1,30 +1,35 @@
-"""Generate: a page for each method and for each part, from their docstrings, when the site is built."""
+"""Generate: the pages of methods, families and parts, when the site is built. MkDocs calls the `on_` functions."""
 
 import importlib
-import re
 from pathlib import Path
 
+import method_page
+import tables
 from mkdocs.structure.files import File
 
 import keras_ssl
 
 README = Path(__file__).parents[1] / "README.md"
 FURTHER = ("recipes", "runs")  # they are imported by name, as `from keras_ssl import recipes`
-FAMILIES = {
-    "contrastive": "Contrastive",
-    "clustering": "Clustering",
-    "distillation": "Distillation",
-    "redundancy": "Redundancy reduction",
-    "masked": "Masked image modelling",
-}
+
+
+def families():
+    """The methods of each family, in the order of `keras_ssl.METHODS`."""
+    found = {}
+    for name in keras_ssl.METHODS:
+        found.setdefault(method_page.family(name), []).append(name)
+    return found
 
 
 def on_config(config):
     """MkDocs calls this first: the pages get their places in the navigation."""
-    for title, folder in (("Methods", "methods"), ("Reference", "reference")):
-        found = [path for path, _ in pages() if path.startswith(f"{folder}/")]
-        found.sort(key=lambda path: "index" not in path)
-        config.nav.append({title: found})
+    methods = ["methods/index.md"]
+    for family, names in families().items():
+        pages_of = [f"methods/{family}/index.md", *(f"methods/{name}.md" for name in names)]
+        methods.append({method_page.family_title(family): pages_of})
+    parts = ["reference/index.md", "reference/keras_ssl.md"]
+    parts += [f"reference/{part}.md" for part in (*keras_ssl.PARTS, *FURTHER)]
+    config.nav += [{"Methods": methods}, {"Reference": parts}]
     return config
 
 
@@ -35,63 +40,64 @@ def on_files(files, config):
     return files
 
 
+def on_page_markdown(markdown, **_):
+    """Puts the tables of results where a page asks for them."""
+    return tables.put(markdown)
+
+
 def pages():
     """Path and text of each page."""
     yield "index.md", README.read_text().replace("](docs/", "](")
-    methods = {}
-    for name, module in keras_ssl.METHODS.items():
-        methods.setdefault(module.split(".")[1], []).append((name, module))
-    assert set(methods) == set(FAMILIES), "a family of methods has no title here"
-    lines = ["# Methods", ""]
-    for family, title in FAMILIES.items():
-        lines += [f"## {title}", "", "| Method | Idea |", "|---|---|"]
-        for name, module in methods[family]:
-            lines.append(f"| [{name}]({name}.md) | {idea(module, name)} |")
-            yield f"methods/{name}.md", page(name, module)
-        lines.append("")
-    yield "methods/index.md", "\n".join(lines)
+    yield "methods/index.md", all_methods()
+    for family, names in families().items():
+        yield f"methods/{family}/index.md", family_page(family, names)
+        for name in names:
+            yield f"methods/{name}.md", method_page.page(name)
 
     lines = ["# Reference", "", "| Part | What it is |", "|---|---|"]
-    for part in (*keras_ssl.PARTS, *FURTHER):
-        first = importlib.import_module(f"keras_ssl.{part}").__doc__.splitlines()[0]
-        lines.append(f"| [keras_ssl.{part}]({part}.md) | {first.split(': ', 1)[-1]} |")
-        yield f"reference/{part}.md", f"# keras_ssl.{part}\n\n{reference(part)}\n"
     lines.append("| [keras_ssl](keras_ssl.md) | the base class, checkpoints, saving and loading |")
     lines.append("| [python -m keras_ssl](../guides/command_line.md) | the command line |")
+    for part in (*keras_ssl.PARTS, *FURTHER):
+        said = method_page.joined(importlib.import_module(f"keras_ssl.{part}").__doc__.strip().split("\n\n")[0])
+        lines.append(f"| [keras_ssl.{part}]({part}.md) | {said.split(': ', 1)[-1]} |")
+        yield f"reference/{part}.md", f"# keras_ssl.{part}\n\n{reference(part)}\n"
     others = [name for name in keras_ssl.NAMES if name not in keras_ssl.METHODS]
     blocks = "\n\n".join(f"::: keras_ssl.{keras_ssl.NAMES[name]}.{name}" for name in others)
     yield "reference/keras_ssl.md", f"# keras_ssl\n\n{blocks}\n"
     yield "reference/index.md", "\n".join(lines) + "\n"
 
 
-def page(name, module):
-    source = f"keras_ssl/{module.replace('.', '/')}.py"
-    lines = [f"::: keras_ssl.{module}.{name}", "    options: {heading_level: 1, members: false}", ""]
-    paper = re.search(rf"^\| `{name}` \| (.*?) \|", README.read_text(), re.MULTILINE)[1]
-    lines += [f"Its paper: {paper}. Its file: `{source}`.", ""]
-    if results := measured(name):
-        lines += ["## Measured here", "", "From the tables of the [README](../index.md#methods), which say how.", ""]
-        lines += results
+def all_methods():
+    lines = ["# All methods", "", "[Which method](../choose.md) says what to take for which data.", ""]
+    for family, names in families().items():
+        said = method_page.joined(method_page.family_doc(family).split("\n\n")[0])
+        lines += [f"## {method_page.family_title(family)}", "", said, ""]
+        lines += ["| Method | Paper | File |", "|---|---|---|"]
+        for name in names:
+            title, link = method_page.paper(name)
+            lines.append(f"| [{name}]({name}.md) | {title}, {link} | `{method_page.path(name)}` |")
+        lines.append("")
     return "\n".join(lines)
 
 
-def measured(name):
-    """The method's rows of the README's tables of numbers, each under its header."""
-    lines, found, header = README.read_text().splitlines(), [], None
-    for number, line in enumerate(lines):
-        if line.startswith("|---"):
-            header = lines[number - 1]
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("|") and re.fullmatch(rf"{name}(, .*)?", cells[0]):
-            found += [header, "|" + "---|" * len(cells), line, ""]
-    return found
+def family_page(family, names):
+    """Which of the family's methods for which data, and what was measured of them."""
+    lines = [f"# {method_page.family_title(family)}", "", method_page.family_doc(family), ""]
+    lines += ["| Method | What it does | Take it when | Leave it when |", "|---|---|---|---|"]
+    for name in names:
+        advice = " | ".join(method_page.advice(name, word).replace("|", "\\|") for word in ("Take", "Leave"))
+        lines.append(f"| [{name}](../{name}.md) | {method_page.idea(name)} | {advice} |")
+    lines += ["", "## Measured", ""]
+    for title in ("quality", "step", *[family] * (family in tables.names())):
+        found = tables.read(title)
+        rows = [row for row in found["rows"] if method_page.among(row["name"], family)]
+        if title == family or any(row["name"] in names for row in rows):
+            lines += [tables.table(found["columns"], rows, link=from_family), "", tables.note(found), ""]
+    return "\n".join(lines)
 
 
-def idea(module, name):
-    """The first sentence of a method's docstring."""
-    text = getattr(keras_ssl, name).__doc__.strip().split("\n\n")[0]
-    text = " ".join(text.split())
-    return text.split(": ", 1)[-1].replace("|", "\\|")
+def from_family(row):
+    return f"[{row}](../{row}.md)" if row in keras_ssl.METHODS else row
 
 
 def reference(part):

@@ -114,12 +114,6 @@ def test_style():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_readme_names_every_method_and_its_file():
-    text = (ROOT / "README.md").read_text()
-    for name, module in keras_ssl.METHODS.items():
-        assert f"`{name}`" in text and f"keras_ssl/{module.replace('.', '/')}.py" in text, name
-
-
 def test_the_examples_of_the_readme_compile():
     blocks = (ROOT / "README.md").read_text().split("```python\n")[1:]
     assert blocks

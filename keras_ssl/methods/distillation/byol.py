@@ -3,8 +3,8 @@ r"""BYOL: Bootstrap Your Own Latent, A New Approach to Self-Supervised Learning 
 https://arxiv.org/abs/2006.07733
 
 Objective:
-    \mathcal{L} = \left( 2 - 2 \cos(p_1, z'_2) \right) + \left( 2 - 2 \cos(p_2, z'_1) \right)
-    where $p$ are the predictions of the online network and $z'$ the projections of the target, which get no
+    \mathcal{L} = \left( 2 - 2 \cos(p_1, t_2) \right) + \left( 2 - 2 \cos(p_2, t_1) \right)
+    where $p$ are the predictions of the online network and $t$ the projections of the target, which get no
     gradient.
 
 Flow:

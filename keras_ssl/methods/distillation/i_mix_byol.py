@@ -3,9 +3,9 @@ r"""i-Mix over BYOL: A Domain-Agnostic Strategy for Contrastive Representation L
 https://arxiv.org/abs/2010.08887
 
 Objective:
-    \mathcal{L} = \sum_{(a, b)} \operatorname{mean}_i \left( 2 - 2 \lambda_i \cos(p_{a,i}, z'_{b,i}) - 2 (1 -
-    \lambda_i) \cos(p_{a,i}, z'_{b,m_i}) \right)
-    where $p_{a,i}$ is the prediction for the mixture of image $i$, of a share $\lambda_i$, and image $m_i$; $z'_b$
+    \mathcal{L} = \sum_{(a, b)} \operatorname{mean}_i \left( 2 - 2 \lambda_i \cos(p_{a,i}, t_{b,i}) - 2 (1 -
+    \lambda_i) \cos(p_{a,i}, t_{b,m_i}) \right)
+    where $p_{a,i}$ is the prediction for the mixture of image $i$, of a share $\lambda_i$, and image $m_i$; $t_b$
     are the target's projections of the other views, and $(a, b)$ is $(1, 2)$ and $(2, 1)$.
 
 Flow:

@@ -4,10 +4,10 @@ https://arxiv.org/abs/2111.07832
 
 Objective:
     \mathcal{L} = \mathcal{L}_{\text{DINO}} - \lambda \operatorname{mean}_b \frac{1}{|M_b|} \sum_{i \in M_b} \sum_k
-    \operatorname{softmax}\left( \frac{t_{bi} - c'}{\tau_t} \right)_k \log \operatorname{softmax}\left(
+    \operatorname{softmax}\left( \frac{t_{bi} - \tilde{c}}{\tau_t} \right)_k \log \operatorname{softmax}\left(
     \frac{s_{bi}}{\tau_s} \right)_k
     where $M_b$ are the hidden patches of a view, $t_{bi}$ the teacher's scores of a patch that it sees, $s_{bi}$ the
-    student's where the patch is hidden, and $c'$ is a running mean.
+    student's where the patch is hidden, and $\tilde{c}$ is a running mean.
 
 Flow:
     whole views ~> teacher ~> center and sharpen ~> views and patches

@@ -3,10 +3,10 @@ r"""VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Le
 https://arxiv.org/abs/2105.04906
 
 Objective:
-    \mathcal{L} = \lambda \operatorname{mean} (z - z')^2 + \mu \frac{v(z) + v(z')}{2} + \nu \left( c(z) + c(z')
+    \mathcal{L} = \lambda \operatorname{mean} (z - y)^2 + \mu \frac{v(z) + v(y)}{2} + \nu \left( c(z) + c(y)
     \right), \quad v(z) = \operatorname{mean}_d \max\left(0, 1 - \sqrt{\operatorname{Var}_d + \epsilon}\right), \quad
     c(z) = \frac{1}{D} \sum_{i \ne j} \operatorname{Cov}_{ij}^2
-    where $z$ and $z'$ are the embeddings of the two views; variances and covariances are of the batch.
+    where $z$ and $y$ are the embeddings of the two views; variances and covariances are of the batch.
 
 Flow:
     view 1 -> encoder -> expander -> variance, invariance, covariance
