@@ -24,6 +24,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 # What makes the code of a page quick: its text stays what a user would write.
 SMALL = {"96": "32", "epochs=100": "epochs=1", "batch_size=256": "batch_size=4", "queue_size=4096": "queue_size=8"}
+SMALL |= {"count // 50": "2", "count // 12": "3", "warmup=20": "warmup=0"}
 ONE_SITE = pytest.mark.xdist_group("site")  # it takes half a minute to build
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 
