@@ -40,9 +40,10 @@ def on_files(files, config):
     return files
 
 
-def on_page_markdown(markdown, **_):
+def on_page_markdown(markdown, page, **_):
     """Puts the tables of results where a page asks for them."""
-    return tables.put(markdown)
+    up = "../" * page.file.src_uri.count("/")
+    return tables.put(markdown, lambda row: linked(row, f"{up}methods/"))
 
 
 def pages():
@@ -92,12 +93,12 @@ def family_page(family, names):
         found = tables.read(title)
         rows = [row for row in found["rows"] if method_page.among(row["name"], family)]
         if title == family or any(row["name"] in names for row in rows):
-            lines += [tables.table(found["columns"], rows, link=from_family), "", tables.note(found), ""]
+            lines += [tables.table(found["columns"], rows, link=linked), "", tables.note(found), ""]
     return "\n".join(lines)
 
 
-def from_family(row):
-    return f"[{row}](../{row}.md)" if row in keras_ssl.METHODS else row
+def linked(row, folder="../"):
+    return f"[{row}]({folder}{row}.md)" if row in keras_ssl.METHODS else row
 
 
 def reference(part):

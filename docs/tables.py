@@ -20,16 +20,19 @@ def names():
     return sorted(path.stem for path in RESULTS.glob("*.json"))
 
 
-def put(markdown):
-    """A page with its `<!-- table: NAME -->`, or `<!-- table: NAME rows: A, B -->`, replaced by the tables."""
-    return PLACE.sub(lambda match: whole(match[1], match[2] and match[2].split(", ")), markdown)
+def put(markdown, link=str):
+    """A page with its `<!-- table: NAME -->`, or `<!-- table: NAME rows: A, B -->`, replaced by the tables.
+
+    `link` makes Markdown of the name of a row.
+    """
+    return PLACE.sub(lambda match: whole(match[1], match[2] and match[2].split(", "), link), markdown)
 
 
-def whole(name, chosen=None):
-    """A table with what it says, on what, and how it is made again."""
+def whole(name, chosen, link):
+    """A table, and below it what was measured; all rows where none are chosen."""
     found = read(name)
     rows = [row for row in found["rows"] if chosen is None or row["name"] in chosen]
-    return f"{table(found['columns'], rows)}\n\n{note(found)}"
+    return f"{table(found['columns'], rows, link=link)}\n\n{note(found)}"
 
 
 def note(found):
@@ -45,7 +48,7 @@ def said(found):
     return f"{found['what']}{spread} Data: {found['data']}. `{found['command']}`, on {found['machine']}{seeds}."
 
 
-def table(columns, rows, bold=None, link=lambda name: name):
+def table(columns, rows, bold=None, link=str):
     """Rows of dicts under the columns that any of them has."""
     columns = {key: title for key, title in columns.items() if any(key in row for row in rows)}
     lines = ["| | " + " | ".join(columns.values()) + " |", "|---|" + "--:|" * len(columns)]
