@@ -68,7 +68,7 @@ def parts(name):
 
 def more_of_file(name):
     """What else the file's docstring says: no paper, section or advice."""
-    known = re.compile(r"https?://\S+$|Objective:|Flow:|Take it |Leave it ")
+    known = re.compile(r"https?://|Objective:|Flow:|Take it |Leave it ")
     return [text for text in module_doc(name).split("\n\n")[1:] if not known.match(text)]
 
 
@@ -130,13 +130,15 @@ def runnable(name, code):
     """The example of the docstring, on a folder of images, with what it needs to run as it stands."""
     columns = {"label": "labels", "index": "index"}
     size = re.search(r"\((\d+), \1, \d\)", "\n".join(code))
-    imports = [f"import {module}" for module in ("keras", "keras_ssl") if any(f"{module}." in line for line in code)]
+    used = {name: f"import {name}" for name in ("keras", "keras_ssl")} | {"np": "import numpy as np"}
+    imports = [line for name, line in used.items() if re.search(rf"\b{name}\.", "\n".join(code))]
     needed = getattr(keras_ssl, name).needs
     if not size or set(needed) - set(columns) or "data." in "".join(code):
         return "\n".join([*imports, "", *code])
     options = "".join(f", {columns[column]}=True" for column in needed)
     images = f'images = keras_ssl.data.image_folder("photos/", size={size[1]}, batch_size=256{options})'
-    return "\n".join([*imports, "", images, *code, "model.fit(images, epochs=100)"])
+    callbacks = ", callbacks=[callback]" if any(line.startswith("callback = ") for line in code) else ""
+    return "\n".join([*imports, "", images, *code, f"model.fit(images, epochs=100{callbacks})"])
 
 
 def shell(name):
