@@ -1,4 +1,4 @@
-"""Augment: two SimCLR views a second, beside what a user would take instead, and beside what the machine allows.
+"""Augment: two SimCLR views per second, beside what a user would take instead, and beside what the machine allows.
 
     python benchmarks/augment.py --photos photos/ --peer-python peer/bin/python --json augment.json
 
@@ -12,7 +12,7 @@ rounds' ratios, with quartiles. Parts (`--only`):
 - files: JPEG photographs (`--photos`, a folder or a tar of one) to two views of 224 pixels.
 - fit: SimCLR with a ResNet-18 of width 16 at 32 pixels, batch 256: the milliseconds of a step with the augmentation in
   the model, in the pipeline, and with views that are made before.
-- limit: a measured copy rate and a measured rate of multiply-adds, and the images a second that they would allow.
+- limit: a measured copy rate and a measured rate of multiply-adds, and the images per second that they would allow.
 
 All policies are SimCLR's. Where libraries differ, each stays as it is: keras-cv jitters in one order, adds the
 brightness and does not antialias a crop that shrinks, as tf.image does not unless told; lightly blurs by boxes. What
@@ -359,7 +359,7 @@ def decode_whole(path, policy):
 
 
 class Pipeline:
-    """Images a second out of a tf.data pipeline."""
+    """Images per second out of a tf.data pipeline."""
 
     def __init__(self, dataset, policy):
         self.dataset, self.policy = dataset, policy
@@ -374,7 +374,7 @@ class Pipeline:
 
 
 class Compiled:
-    """Images a second out of a compiled call of our layer on one batch."""
+    """Images per second out of a compiled call of our layer on one batch."""
 
     def __init__(self, images, policy, jit_compile):
         layer, self.policy = policy.layer(), policy
@@ -391,7 +391,7 @@ class Compiled:
 
 
 class Fit:
-    """Steps a second of `fit`."""
+    """Steps per second of `fit`."""
 
     def __init__(self, layer, batches, policy):
         keras.utils.set_random_seed(0)
@@ -492,7 +492,7 @@ class Peer:
 
 
 class PeerLoader:
-    """Images a second out of the peer's DataLoader."""
+    """Images per second out of the peer's DataLoader."""
 
     def __init__(self, peer, policy, **question):
         settings = ("size", "batch", "strength", "blur_p")
@@ -504,7 +504,7 @@ class PeerLoader:
 
 
 def pace(step, seconds):
-    """Steps a second, after a warm-up of a third of the time."""
+    """Steps per second, after a warm-up of a third of the time."""
     stop = time.perf_counter() + seconds / 3
     for warm in range(10**9):
         step()

@@ -49,7 +49,7 @@ def files(path):
 
 
 def measure(sources, question):
-    """Images a second."""
+    """Images per second."""
     transform = SimCLRTransform(
         input_size=question["size"],
         cj_strength=question["strength"],

@@ -10,7 +10,7 @@ images and measured on all 10,000 test images, beside the untrained encoders and
 
 The script can be stopped at any moment: a run goes on after its last whole epoch, and finished rows are kept as long
 as their recipe is the same. Two of them can share a folder, with other `--methods` each. It prints the table of the
-README, and writes it to `--out`/quality.md; quality.json holds the recipes too. Images a second and peak memory are
+README, and writes it to `--out`/quality.md; quality.json holds the recipes too. Images per second and peak memory are
 those of the whole process, with the views. `--precision mixed_bfloat16` takes two thirds of the time on CPUs that know
 the format.
 """
@@ -149,7 +149,7 @@ class Save(keras.callbacks.Callback):
 
 
 class Timer(keras.callbacks.Callback):
-    """Images a second of the median step."""
+    """Images per second of the median step."""
 
     def __init__(self):
         super().__init__()

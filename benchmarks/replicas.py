@@ -4,7 +4,7 @@
     python benchmarks/replicas.py --rounds 1 --width 8      # whether it runs
 
 SimCLR with a small ResNet-18 on images of 32 pixels; the views are made before. Every variant trains the same number
-of steps in each round, the variants in turns, in one process. Printed are the medians of the rounds: images a second,
+of steps in each round, the variants in turns, in one process. Printed are the medians of the rounds: images per second,
 and the ratio to one replica in float32 of the same round. Two replicas of one CPU share its cores: nothing can be won
 there, and what is lost is the price of gathering and of synchronised batch statistics.
 

@@ -1,4 +1,4 @@
-"""Checks of arguments: one sentence that names what was wrong, in the place of an error deep inside of a run."""
+"""Checks of arguments: one sentence that names what was wrong, in place of an error deep inside a run."""
 
 import math
 from numbers import Integral, Real

@@ -5,7 +5,7 @@ int32 `(batch,)`. Samples are `"image"` uint8 `(batch, height, width, channels)`
 another kind of data, out of `arrays`: video, audio, series, tokens, graphs, with their masks. The order and the seeds
 are pure functions of (`seed`, epoch, sample), so two pipelines with the same arguments yield the same batches, whatever
 the number of parallel calls, and a run can go on at any batch of any epoch. Pipelines of views hold `"views"`, a tuple,
-in the place of the samples and `"seed"`: `views` augments another pipeline, `image_folder_views` and `files_views` crop
+in place of the samples and `"seed"`: `views` augments another pipeline, `image_folder_views` and `files_views` crop
 out of files.
 
 A dataset carries, as attributes, `epoch`, the `tf.Variable` with the number of the next pass (assign to it to go

@@ -326,7 +326,7 @@ def checked(data, classes, name):
         wrong = some[~(inside & (some[:, 2:] > some[:, :2]).all(1))]
         if len(wrong):
             raise ValueError(
-                f"Boxes must be left, top, right, bottom in pixels, inside of the image of {width} x {height}, and not "
+                f"Boxes must be left, top, right, bottom in pixels, inside the image of {width} x {height}, and not "
                 f"empty. Received: {wrong[0].tolist()} in {name} image {i}"
             )
         objects.append((some, marks))

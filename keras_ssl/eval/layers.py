@@ -1,4 +1,4 @@
-"""Layers: the features inside of an encoder, at the size at which the studies of AlexNet compare them.
+"""Layers: the features inside an encoder, at the size at which the studies of AlexNet compare them.
 
 Colorful Image Colorization (Zhang et al., 2016), arXiv 1603.08511: a linear probe on every layer, whose maps are
 resized to about 9,000 numbers, so that no layer wins by its size.
@@ -53,7 +53,7 @@ def layer_encoder(encoder, layer, dimensions=9000):
 
     Args:
         encoder: functional or sequential `keras.Model` from images of a fixed size, or samples of another kind.
-        layer: string, the name of a layer, also of one inside of a model that is a layer; `"model/layer"` where the
+        layer: string, the name of a layer, also of one inside a model that is a layer; `"model/layer"` where the
             name alone is not unique. Of a layer that is called several times, the first call.
         dimensions: positive int, about how many numbers the features of a map have at most.
 

@@ -26,7 +26,7 @@ code, with these exceptions:
   the run: runs may be much shorter than the paper's.
 - LARS is that of the ImageNet recipes also where rates for CIFAR-10 (BYOL, Barlow Twins, VICReg, SwAV) come from code
   with another, which bounds each rate by its ratio: in a run of 270 steps of Barlow Twins that one learned nothing.
-- SGD and LARS have the rate inside of the momentum, PyTorch has it outside. Adam's epsilon is Keras's.
+- SGD and LARS have the rate inside the momentum, PyTorch has it outside. Adam's epsilon is Keras's.
 - Of a paper's variants it is the plain one: SimCLR v2 without a memory, MoCo v2 with the loss of one direction, W-MSE
   with two views.
 - Grey images have views of their own, without hue and mirror.
