@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 import keras_ssl
-from keras_ssl import distribute
+from keras_ssl import distribute, step
 from keras_ssl.checks import is_int
 from keras_ssl.method import Method
 
@@ -115,11 +115,12 @@ class Checkpoint(StopOnNaN):
         self.folder, self.every, self.keep, self.best, self.mode = Path(folder), every, keep, best, mode
         self.writes = True
         self.ready = False  # whether the model is where this callback thinks it is
+        self.other_data = False
         self.begin({"step": 0, "epoch": 0, "start": 0, "steps_per_epoch": None, "best": None})
 
     # What a script calls
 
-    def restore(self, model, other_versions=False):
+    def restore(self, model, other_versions=False, other_data=False):
         """Brings a model to where the run in the folder stands. Nothing in the files is executed: the model is that of
         the script, and numbers are all that is read.
 
@@ -127,6 +128,8 @@ class Checkpoint(StopOnNaN):
             model: compiled `keras_ssl.Method`, made as in the run before, under the same strategy.
             other_versions: whether a checkpoint of other versions of keras_ssl, Keras or the backend is accepted. The
                 run then goes on, but not bit for bit.
+            other_data: whether the run may go on with other samples than it began with. The entries of a bank, and
+                clusters, are then of other samples.
 
         Returns:
             `(epoch, start)`, ints for the pipeline's arguments of these names; `epoch` is `initial_epoch` of `fit`
@@ -150,7 +153,7 @@ class Checkpoint(StopOnNaN):
             self.begin(run)
             self.load(model)
         check_steps(distribute.of_all_workers(strategy, self.step), self.folder)
-        self.ready = True
+        self.ready, self.other_data = True, other_data
         return self.epoch, self.start
 
     def files(self):
@@ -172,6 +175,14 @@ class Checkpoint(StopOnNaN):
                 "Call `epoch, start = checkpoint.restore(model)` before each `fit`, and give the pipeline both "
                 "numbers: the position of the run is not known."
             )
+        given = getattr(self.model, "given_steps", None)
+        if given is not None:
+            raise ValueError(
+                f"With steps_per_epoch={given}, an epoch is no pass over the data, and a checkpoint could not say at "
+                "which sample the run goes on. Leave steps_per_epoch out; `every` of Checkpoint saves inside a pass, "
+                "and `epochs` counts passes."
+            )
+        self.check_data(getattr(self.model, "given_data", None))
         if self.start and steps is not None:
             raise ValueError(
                 f"The run stands at batch {self.start} of epoch {self.epoch}, but the data has {steps} batches in "
@@ -186,6 +197,16 @@ class Checkpoint(StopOnNaN):
         self.steps_per_epoch = known or (None if steps is None else int(steps))
         if self.writes:
             (self.folder / "part").mkdir(parents=True, exist_ok=True)  # a folder that cannot be written fails here
+
+    def check_data(self, data):
+        """Raises where the samples are not those that the run began with, by the pipeline's fingerprint."""
+        if None not in (data, self.data) and data != self.data and not self.other_data:
+            raise ValueError(
+                f"The data is not what the run in {str(self.folder)!r} began with: {self.data} then, {data} now. Give "
+                "it the same files in the same order; or pass other_data=True to `restore`: the run then goes on, but "
+                "the entries of a bank, and clusters, are those of other samples."
+            )
+        self.data = data or self.data
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch != self.epoch:
@@ -242,7 +263,7 @@ class Checkpoint(StopOnNaN):
             run[name] for name in ("step", "epoch", "start", "steps_per_epoch", "best")
         )
         self.saved = self.tried = self.step
-        self.metrics = run.get("metrics", [])
+        self.metrics, self.data = run.get("metrics", []), run.get("data")
         self.cut = self.start > 0
 
     def save(self, epoch, start, record=None):
@@ -265,6 +286,7 @@ class Checkpoint(StopOnNaN):
             "steps_per_epoch": self.steps_per_epoch,
             "best": record or self.record,
             "metrics": metrics,
+            "data": self.data,
             "state": state(self.model),
         }
         try:
@@ -432,10 +454,10 @@ def not_finite(model):
 
 
 def advice(model):
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    rate = float(ops.convert_to_numpy(optimizer.learning_rate))
-    tries = [f"a lower learning rate (now {rate:.3g}) or a longer warm-up"]
-    if not (optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue):
+    optimizers = step.optimizers_of(model)
+    rates = [f"{float(ops.convert_to_numpy(optimizer.learning_rate)):.3g}" for optimizer in optimizers]
+    tries = [f"a lower learning rate (now {', '.join(rates)}) or a longer warm-up"]
+    if not all(optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue for optimizer in optimizers):
         tries.append("clipped gradients (global_clipnorm=1.0 of the optimizer)")
     if "float16" == model.compute_dtype or keras.config.dtype_policy().name == "mixed_float16":
         tries.append("mixed_bfloat16 or float32 in place of mixed_float16")

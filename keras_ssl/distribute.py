@@ -175,11 +175,12 @@ def gather(x, gradient=True):
     if current is None:
         return x
     dtype = x.dtype
-    half = keras.backend.standardize_dtype(dtype) == "bfloat16"  # the CPU collectives have no bfloat16
-    rows = current.all_gather(ops.cast(x, "float32") if half else x, axis=0)
+    # The CPU collectives have neither bfloat16 nor bool.
+    other = {"bfloat16": "float32", "bool": "int32"}.get(keras.backend.standardize_dtype(dtype))
+    rows = current.all_gather(ops.cast(x, other) if other else x, axis=0)
     if x.shape[0] is not None:  # the static batch size is lost on the way
         rows = ops.reshape(rows, (x.shape[0] * replicas(), *x.shape[1:]))
-    return ops.cast(rows, dtype) if half else rows
+    return ops.cast(rows, dtype) if other else rows
 
 
 def first_row(rows):

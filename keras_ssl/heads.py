@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_ssl import distribute
+from keras_ssl import distribute, inputs
 from keras_ssl.checks import check_flags, check_ints
 
 
@@ -170,12 +170,25 @@ def attach(encoder, head, name=None):
     """One model of the encoder and the head after it, which share their weights with it.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`.
+        encoder: built `keras.Model` from images, or another kind of data, to features `(batch, dim)`. It may take a
+            dict of tensors, of any dtypes.
         head: `keras.Model` from `(batch, dim)` to `(batch, out)`.
         name: str.
 
     Returns:
-        `keras.Model` from images to `(batch, out)`.
+        `keras.Model` from what the encoder takes to `(batch, out)`.
     """
-    images = keras.Input(encoder.input_shape[1:], name="images")
-    return keras.Model(images, head(encoder(images)), name=name)
+    data = inputs_like(encoder)
+    return keras.Model(data, head(encoder(data)), name=name)
+
+
+def inputs_like(encoder):
+    """New inputs of the shapes and dtypes that the encoder takes: a tensor, or a dict of them by their names."""
+    names = inputs.input_names(encoder)
+    if names:
+        taken = inputs.input_tensors(encoder)
+        return {name: keras.Input(taken[name].shape[1:], dtype=taken[name].dtype, name=name) for name in names}
+    kind = inputs.kind_of_encoder(encoder) or inputs.IMAGE
+    tensors = getattr(encoder, "inputs", None)
+    dtype = tensors[0].dtype if tensors else None
+    return keras.Input(encoder.input_shape[1:], dtype=dtype, name=kind.column)

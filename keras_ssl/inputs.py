@@ -33,6 +33,13 @@ class Kind:
     extents: int = 1
 
     @property
+    def words(self):
+        """The samples in the words of an error."""
+        return {"audio": "sounds", "series": "series", "tokens": "tokens", "video": "clips"}.get(
+            self.name, f"{self.name}s"
+        )
+
+    @property
     def ranks(self):
         """The ranks that a batch may have."""
         full = len(self.axes) + 1
@@ -100,10 +107,16 @@ def kind_of_encoder(encoder):
 
 def input_names(encoder):
     """The columns that an encoder takes: the keys of its dict of inputs, or None where it takes one tensor."""
+    tensors = input_tensors(encoder)
+    return sorted(tensors) if tensors else None
+
+
+def input_tensors(encoder):
+    """The dict of inputs that an encoder takes, or None where it takes one tensor."""
     structure = getattr(encoder, "_inputs_struct", None)
     if isinstance(structure, (list, tuple)) and len(structure) == 1:
         structure = structure[0]
-    return sorted(structure) if isinstance(structure, dict) else None
+    return structure if isinstance(structure, dict) else None
 
 
 def takes_ints(encoder):
@@ -147,6 +160,11 @@ def for_encoder(sample, encoder):
     return sample[kind.column]
 
 
+def together(samples):
+    """The samples of several batches, one batch after the other, as one batch."""
+    return keras.tree.map_structure(lambda *parts: keras.ops.concatenate(parts), *samples)
+
+
 def rows(inputs):
     """The number of samples of a batch, int where it is static."""
     return keras.ops.shape(keras.tree.flatten(inputs)[0])[0]
@@ -157,3 +175,59 @@ def describe(inputs):
     if isinstance(inputs, dict):
         return f"a dict with {sorted(inputs)}"
     return f"{type(inputs).__name__} of shape {getattr(inputs, 'shape', None)}"
+
+
+# What a batch must be, as far as static shapes tell: it costs a compiled step nothing.
+
+
+def static_shape(x):
+    """The shape as far as it is known when a step is compiled, or None where not even the rank is."""
+    shape = getattr(x, "shape", ())
+    return None if getattr(shape, "rank", 0) is None else tuple(shape)
+
+
+def check_fit(sample, encoder, what):
+    """Raises where the static shapes of a sample do not fit the encoder.
+
+    Args:
+        sample: tensor, or dict of tensors, see `for_encoder`.
+        encoder: built `keras.Model`.
+        what: str, the sample in the words of the error: "The first view".
+    """
+    kind = kind_of_encoder(encoder)
+    if isinstance(sample, dict):
+        for name, tensor in (input_tensors(encoder) or {}).items():
+            found = static_shape(sample[name])
+            if found is not None and not fits(tensor.shape, found):
+                raise ValueError(
+                    f"{what} must fit the encoder '{encoder.name}', whose input '{name}' has the shape "
+                    f"{tuple(tensor.shape)}. Received: shape={found}."
+                )
+        return
+    expected, found = getattr(encoder, "input_shape", None), static_shape(sample)
+    if not isinstance(expected, tuple) or kind is None or found is None:
+        return
+    if kind is IMAGE and len(found) == 3 and expected[-1] == 1:  # grey images without an axis for it, which Keras adds
+        return
+    if not fits(expected, found):
+        axes = ", ".join(axis.strip("()") for axis in kind.axes[: len(expected) - 1])
+        raise ValueError(
+            f"{what} must fit the encoder '{encoder.name}', which takes {kind.words} of shape (batch, "
+            f"{', '.join(map(str, expected[1:]))}): {axes}. Received: shape={tuple(found)}."
+        )
+
+
+def fits(expected, found):
+    pairs = zip(expected[1:], found[1:])
+    return len(expected) == len(found) and all(None in pair or pair[0] == pair[1] for pair in pairs)
+
+
+def check_column(name, values):
+    """`"label"` and `"index"` are one int for each sample, `"text"` is the ints of its tokens."""
+    rank = {"label": 1, "index": 1, "text": 2}.get(name)
+    shape, dtype = static_shape(values), str(getattr(values, "dtype", type(values).__name__))
+    if rank is not None and (shape is not None and len(shape) != rank or "int" not in dtype):
+        raise ValueError(
+            f"The column '{name}' must be ints of shape {'(batch,)' if rank == 1 else '(batch, length)'}. Received: "
+            f"shape={shape}, dtype={dtype}"
+        )

@@ -1,13 +1,13 @@
 """Method: the base class of every self-supervised method."""
 
 import inspect
-import warnings
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_ssl import distribute
+from keras_ssl import batches, distribute, inputs, step
+from keras_ssl.players import Players
 
 
 class Method(keras.Model):
@@ -17,51 +17,87 @@ class Method(keras.Model):
     same name), `objective(views)` and, if something moves without a gradient (a teacher, a queue, a centre),
     `after_step(outputs)`. The rest is done here: the views, the custom `train_step` (loss scaled for the number of
     replicas and for half precision, gradients, optimizer, hook, metrics), `get_config`, the random state in every
-    save.
+    save. It knows no kind of data: a view is a tensor, or a dict of tensors, whose axis 0 is the batch.
 
-    `objective(views)` gets the list of views, each `(batch, height, width, channels)`, and returns the scalar loss
-    (the mean over the local batch), or a dict with `"loss"`, the terms to log (see `terms`), and whatever
+    `objective(views)` gets the list of views, for images each `(batch, height, width, channels)`, and returns the
+    scalar loss (the mean over the local batch), or a dict with `"loss"`, the terms to log (see `terms`), and whatever
     `after_step` needs. Never keep a tensor on `self` between the two: under `tf.distribute` the replicas are
     threads that share `self`.
 
     `after_step(outputs)` runs after the optimizer, outside of the gradient, and only when the optimizer really
     stepped: not between the steps of gradient accumulation, and not when an overflow in float16 skips the update.
+    `self.step` is the number of steps made before the current one, the same in `objective` and in `after_step`.
+
+    A method with several players, such as a generator and a discriminator, names them in `players`, returns one loss a
+    player, `{"loss": {"generator": ..., "discriminator": ...}}`, and is compiled with one optimizer a player. Each
+    loss moves the weights of its player only (see `weights_of`). All players move at once, from one objective, unless
+    `turns` says otherwise.
 
     Class attributes:
         terms: names of the entries of the objective's dict that are logged beside the loss.
         needs: names of further columns of the data (`"label"`, `"index"`) that `objective` gets after the views.
-        view_counts: the least and the largest number of views that `objective` takes; None where there is no largest.
-        least_batch: the least number of images, of all replicas together, that the loss or its statistics need.
+        view_counts: the smallest and the largest number of views that `objective` takes; None where there is no limit.
+        least_batch: the smallest number of samples, of all replicas together, that the loss or its statistics need.
+        bounds: dict from the names of arguments to what they may be, see `keras_ssl.checks`: they are checked before
+            `__init__` runs. Those of the parent class hold too.
+        players: names of the players, where there are several optimizers.
+        turns: tuple of tuples of players: each inner one is a turn, in which `objective` is called anew, with
+            `turn=` its players, and these players move. A player may have several turns in a step.
 
     Args:
-        encoder: built `keras.Model` from images to features `(batch, dim)`; it keeps its preprocessing inside. See
-            `keras_ssl.encoders`.
+        encoder: built `keras.Model` from images, or another kind of data, to features `(batch, dim)`; it keeps its
+            preprocessing inside. One that takes several tensors takes a dict of them, by the names of the data's
+            columns. See `keras_ssl.encoders`.
         augment: layer that is called with what the data holds, images or the pipeline's dict, and returns a list of
             views. See `keras_ssl.augment`: a `View` takes any layer of Keras or KerasCV. None where the data holds
             the views themselves: a list or tuple of views, or a dict with `"views"`.
 
     Raises:
-        ValueError: the encoder is not built, or does not return features of rank 2.
+        TypeError: an argument that the method does not have.
+        ValueError: the encoder is not built, or does not return features of rank 2; `augment` is no layer; or an
+            argument is out of its bounds.
     """
 
     terms = ()
     needs = ()
     view_counts = (1, None)
     least_batch = 1
+    bounds = {}
+    players = ()
+    turns = ((None,),)
 
-    def __init__(self, encoder, augment=None, name=None, dtype=None):
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls.players and "turns" not in vars(cls):
+            cls.turns = (tuple(cls.players),)
+
+    def __new__(cls, *args, **kwargs):
+        check_arguments(cls, kwargs)
+        return super().__new__(cls, *args, **kwargs)
+
+    def __init__(self, encoder, augment=None, *, name=None, dtype=None):
         distribute.check_strategy()
         super().__init__(name=name, dtype=dtype, autocast=False)  # the encoder casts; the views stay as they are
         self.encoder = check_encoder(encoder)
-        self.augment = augment
-        self.logged = {term: keras.metrics.Mean(name=term) for term in self.terms}
+        self.augment = check_augment(augment)
+        self.step = self.add_weight((), "zeros", "int32", trainable=False, autocast=False, name="step")
+        self.logged = {}
+        self.track(*self.terms, *(f"{player}_loss" for player in self.players))
         self.built = True
+
+    def track(self, *terms):
+        """Logs further entries of the objective's dict, of a method whose terms depend on its arguments."""
+        self.logged = {**self.logged, **{term: keras.metrics.Mean(name=term) for term in terms}}
 
     def objective(self, views):
         raise NotImplementedError(f"{type(self).__name__} must write `objective(views)`, which returns the loss.")
 
     def after_step(self, outputs):
         pass
+
+    def weights_of(self, player):
+        """The weights that a player moves: those of the attribute of its name, or all where there are no players."""
+        return self.trainable_variables if player is None else getattr(self, player).trainable_variables
 
     @property
     def evaluated_encoder(self):
@@ -71,84 +107,134 @@ class Method(keras.Model):
         """
         return self.encoder
 
-    def call(self, inputs, training=False):
+    def call(self, data, training=False, turn=None):
         if not training:
-            return self.evaluated_encoder(images_of(inputs, self.encoder), training=False)
-        views = self.views(inputs)
+            return self.features(data)
+        views = self.views(data)
         self.check_views(views)
-        outputs = self.objective(views, *(self.column(inputs, name) for name in self.needs))
+        columns = [self.column(data, name) for name in self.needs]
+        outputs = self.objective(views, *columns, **({"turn": turn} if len(self.turns) > 1 else {}))
         return outputs if isinstance(outputs, dict) else {"loss": outputs}
 
-    def views(self, inputs):
-        if isinstance(inputs, dict) and "views" in inputs:
-            return list(inputs["views"])
-        if self.augment is not None:
-            made = self.augment(inputs, training=True)
-            return list(made) if isinstance(made, (list, tuple)) else [made]
-        if isinstance(inputs, (list, tuple)):
-            return list(inputs)
-        raise ValueError(
-            f"{type(self).__name__} was made with augment=None, so the data must hold the views: a dict with "
-            f"'views', or ((view, view),). Received: {describe(inputs)}. Pass `augment=`, for example "
-            "keras_ssl.augment.simclr(size), or map the views with keras_ssl.data.views."
-        )
+    def features(self, data):
+        """What `predict` returns: float32 features of the samples, under every dtype policy."""
+        encoder = self.evaluated_encoder
+        sample = inputs.for_encoder(data, encoder)
+        inputs.check_fit(sample, encoder, "The data")
+        features = encoder(sample, training=False)
+        return ops.cast(features, keras.backend.result_type(features.dtype, "float32"))
+
+    def views(self, data):
+        if isinstance(data, dict) and "views" in data:
+            views = data["views"]
+        elif self.augment is not None:
+            views = augmented(self.augment, data)
+        elif isinstance(data, (list, tuple)):
+            views = data
+        else:
+            raise ValueError(
+                f"{type(self).__name__} was made with augment=None, so the data must hold the views: a dict with "
+                f"'views', or ((view, view),). Received: {inputs.describe(data)}. Pass `augment=`, for example "
+                "keras_ssl.augment.simclr(size), or map the views with keras_ssl.data.views."
+            )
+        views = list(views) if isinstance(views, (list, tuple)) else [views]
+        names = inputs.input_names(self.encoder)
+        return [inputs.for_encoder(view, self.encoder) if names or isinstance(view, dict) else view for view in views]
 
     def check_views(self, views):
         """Raises where the number or the static shapes of the views do not fit. It costs the compiled step nothing."""
         check_counts(self, views)
-        check_images(views[0], self.encoder, "The first view")
+        inputs.check_fit(views[0], self.encoder, "The first view")
 
     def limits(self):
         """For columns of the data that number something, how many there are."""
         return {}
 
-    def column(self, inputs, name):
-        if isinstance(inputs, dict) and name in inputs:
-            check_column(name, inputs[name])
-            return inputs[name]
+    def column(self, data, name):
+        if isinstance(data, dict) and name in data:
+            inputs.check_column(name, data[name])
+            return data[name]
         raise ValueError(
-            f"{type(self).__name__} needs the column '{name}' of the data, next to 'image'. Received: "
-            f"{describe(inputs)}. The pipelines of keras_ssl.data make 'index' and 'label' (`index=True`, "
+            f"{type(self).__name__} needs the column '{name}' of the data, next to the samples. Received: "
+            f"{inputs.describe(data)}. The pipelines of keras_ssl.data make 'index' and 'label' (`index=True`, "
             "`labels=True`); add others with `map`."
         )
 
     # One training step. Keras has one form of it per backend.
 
     def train_step(self, *args):
-        return {"tensorflow": step_tensorflow, "jax": step_jax, "torch": step_torch}[keras.backend.backend()](
-            self, *args
-        )
+        *state, data = args
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if weights is not None:
+            batches.refuse_weights(self, "sample_weight")
+        if y is not None and "label" in self.needs and not isinstance(x, dict):  # as Keras's own data has it
+            x = {inputs.kind_of_encoder(self.encoder).column: x, "label": y}
+        return step.STEPS[keras.backend.backend()](self, *state, x)
 
     def test_step(self, *args):
-        raise NotImplementedError(
-            "The loss of a self-supervised method needs two views and the statistics of the batch, and says little "
-            "about the features: evaluate the features with keras_ssl.eval (KNN, LinearProbe, CollapseMonitor), as "
-            "callbacks of `fit` or as functions on `model.evaluated_encoder`."
-        )
+        raise NotImplementedError(batches.NO_VALIDATION)
 
-    def local_loss(self, outputs):
+    def outputs(self, batch, turn):
+        """What the objective returns in a turn."""
+        return self(batch, training=True, turn=turn)
+
+    def loss_of(self, outputs, player):
+        return outputs["loss"] if player is None else outputs["loss"][player]
+
+    def local_loss(self, outputs, player):
         """What a replica differentiates, float32 at least: the optimizer sums the gradients of the replicas."""
-        dtype = keras.backend.result_type(outputs["loss"].dtype, "float32")
-        terms = [outputs["loss"], *self.losses]  # the losses that Keras keeps are regularizers
-        return sum(ops.cast(term, dtype) for term in terms) / distribute.replicas()
-
-    def may_skip(self):
-        """Whether there are steps in which the optimizer leaves the weights alone."""
-        optimizer = self.optimizer
-        return isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or bool(optimizer.gradient_accumulation_steps)
+        loss = self.loss_of(outputs, player)
+        dtype = keras.backend.result_type(loss.dtype, "float32")
+        # The losses that Keras keeps are regularizers.
+        return sum(ops.cast(term, dtype) for term in [loss, *self.losses]) / distribute.replicas()
 
     def log(self, outputs, rows):
-        self._loss_tracker.update_state(outputs["loss"], sample_weight=rows)
+        losses = outputs["loss"] if self.players else {}
+        self._loss_tracker.update_state(sum(losses.values()) if losses else outputs["loss"], sample_weight=rows)
+        values = outputs | {f"{player}_loss": loss for player, loss in losses.items()}
         for term, metric in self.logged.items():
-            metric.update_state(outputs[term], sample_weight=rows)
+            metric.update_state(values[term], sample_weight=rows)
         return self.get_metrics_result()
 
-    def fit(self, x=None, *args, **kwargs):
+    # What Keras calls
+
+    def compile(self, optimizer="rmsprop", *, loss=None, metrics=None, weighted_metrics=None, **options):
+        """Configures the training.
+
+        Args:
+            optimizer: `keras.optimizers.Optimizer` or its name; for a method with several players a dict from their
+                names to optimizers.
+            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: see `keras.Model.compile`.
+
+        Raises:
+            ValueError: `loss` or `metrics` is given, or the optimizers are not those of the players.
+        """
+        batches.check_compile(self, loss=loss, metrics=metrics, weighted_metrics=weighted_metrics, **options)
+        optimizer = playing(self, optimizer, options)
+        super().compile(optimizer=optimizer, **options)
+
+    def compile_from_config(self, config):
+        # Keras leaves a loaded model uncompiled whose `compile` is its own.
+        config = keras.saving.deserialize_keras_object(config)
+        unused = ("loss", "loss_weights", "metrics", "weighted_metrics")
+        self.compile(**{name: value for name, value in config.items() if name not in unused})
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        check_accumulation(self)
+        batches.check_fit_arguments(self, x, y, args, kwargs)
         if hasattr(x, "element_spec"):  # a tf.data pipeline shuffles itself; Keras warns unless told
             kwargs.setdefault("shuffle", False)
-            x = inspected(x, self)
-        check_accumulation(self)
-        return super().fit(x, *args, **kwargs)
+        self.given_steps, self.given_data = batches.given_steps(x, kwargs), batches.fingerprint(x)
+        return super().fit(batches.inspected(x, self), y, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        batches.check_predicted(x, self)
+        return super().predict(x, *args, **kwargs)
+
+    def export(self, filepath, *args, **kwargs):
+        """Exports the encoder that the paper evaluates, see `keras.Model.export`. `keras_ssl.export` does more."""
+        return self.evaluated_encoder.export(filepath, *args, **kwargs)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras takes one batch from the data to build the model, which fails on several hosts and would disturb the
@@ -181,101 +267,6 @@ class Method(keras.Model):
         super().load_own_variables({key: store[key] for key in store.keys() if key != "random_state"})
         for variable, state in zip(random_states(self), states):
             variable.assign(ops.cast(state, variable.dtype))
-
-
-def step_tensorflow(self, data):
-    import tensorflow as tf
-
-    inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-    with tf.GradientTape() as tape:
-        outputs = self(inputs, training=True)
-        loss = self.optimizer.scale_loss(self.local_loss(outputs))
-    weights = self.trainable_variables
-    gradients = tape.gradient(loss, weights)
-    gradients = [g if g is None else tf.convert_to_tensor(g) for g in gradients]  # embeddings have sparse ones
-    if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-        gradients = share_overflow(gradients)
-    before = tf.identity(self.optimizer.iterations)
-    self.optimizer.apply(gradients, weights)
-    if self.may_skip():  # a tf.cond may not hold the collectives of a hook that gathers: run it and take it back
-        state = [(variable, tf.identity(variable.value)) for variable in self.non_trainable_variables]
-        stepped = self.optimizer.iterations > before
-        self.after_step(outputs)
-        for variable, old in state:
-            variable.assign(tf.where(stepped, variable.value, old))
-    else:
-        self.after_step(outputs)
-    logs = self.log(outputs, rows(inputs))
-    if distribute.is_multi_worker(self.distribute_strategy):
-        logs = {name: tf.reshape(value, (1,)) for name, value in logs.items()}  # Keras reduces them along axis 0
-    return logs
-
-
-def step_jax(self, state, data):
-    import jax
-
-    trainable, others, optimizer, metrics = state
-    inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-
-    def compute(trainable, others):
-        outputs, others = self.stateless_call(trainable, others, inputs, training=True)
-        with scope(self, trainable, others, optimizer):
-            return self.optimizer.scale_loss(self.local_loss(outputs)), (outputs, others)
-
-    (_, (outputs, others)), gradients = jax.value_and_grad(compute, has_aux=True)(trainable, others)
-    with scope(self, trainable, others, optimizer):
-        before = ops.convert_to_tensor(self.optimizer.iterations)
-    trainable, optimizer = self.optimizer.stateless_apply(optimizer, gradients, trainable)
-    with scope(self, trainable, others, optimizer, metrics) as moved:
-        self.after_step(outputs)
-        stepped = self.optimizer.iterations > before
-        logs = self.log(outputs, rows(inputs))
-    metrics = [current(moved, variable) for variable in self.metrics_variables]
-    after = [current(moved, variable) for variable in self.non_trainable_variables]
-    if self.may_skip():
-        after = [ops.where(stepped, new, old) for new, old in zip(after, others)]
-    return logs, (trainable, after, optimizer, metrics)
-
-
-def step_torch(self, data):
-    import torch
-
-    inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-    self.zero_grad()
-    outputs = self(inputs, training=True)
-    self.optimizer.scale_loss(self.local_loss(outputs)).backward()
-    weights = list(self.trainable_variables)
-    before = int(self.optimizer.iterations)
-    with torch.no_grad():
-        self.optimizer.apply([weight.value.grad for weight in weights], weights)
-        outputs = keras.tree.map_structure(lambda x: x.detach() if hasattr(x, "detach") else x, outputs)
-        if int(self.optimizer.iterations) > before:
-            self.after_step(outputs)
-    return self.log(outputs, rows(inputs))
-
-
-def share_overflow(gradients):
-    """Makes an overflow on one replica known to all: `LossScaleOptimizer` looks at the first replica only."""
-    if distribute.context() is None:
-        return gradients
-    overflow = distribute.total(sum(ops.sum(g * 0) for g in gradients if g is not None))  # 0, or not a number
-    first = next(i for i, g in enumerate(gradients) if g is not None)
-    return [g + overflow if i == first else g for i, g in enumerate(gradients)]
-
-
-def scope(self, trainable, others, optimizer, metrics=()):
-    pairs = [*zip(self.trainable_variables, trainable), *zip(self.non_trainable_variables, others)]
-    pairs += [*zip(self.optimizer.variables, optimizer), *zip(self.metrics_variables, metrics)]
-    return keras.StatelessScope(state_mapping=pairs)
-
-
-def current(moved, variable):
-    value = moved.get_current_value(variable)
-    return variable.value if value is None else value
-
-
-def rows(inputs):
-    return ops.shape(keras.tree.flatten(inputs)[0])[0]
 
 
 def random_states(model):
@@ -318,54 +309,100 @@ def check_encoder(encoder):
     return encoder
 
 
-def describe(inputs):
-    if isinstance(inputs, dict):
-        return f"a dict with {sorted(inputs)}"
-    return f"{type(inputs).__name__} of shape {getattr(inputs, 'shape', None)}"
+def check_augment(augment):
+    if augment is not None and not isinstance(augment, keras.layers.Layer):
+        raise ValueError(
+            "augment must be a layer that returns views, for example keras_ssl.augment.simclr(32), or None. Received: "
+            f"augment={augment!r}. A function belongs into the pipeline, as `dataset.map(function)`."
+        )
+    return augment
+
+
+def check_arguments(cls, given):
+    """Raises where an argument is none of the method's, or out of its bounds."""
+    known = [*arguments(cls), "name", "dtype"]
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{cls.__name__} has no argument '{name}'. It has: {', '.join(known)}.")
+    bounds = {}
+    for owner in reversed(cls.__mro__):
+        bounds |= vars(owner).get("bounds", {})
+    for name, value in given.items():
+        if name in bounds:
+            bounds[name](name, value)
+
+
+def augmented(augment, data):
+    """The views that a layer makes. One that is not ours gets the samples alone."""
+    if not hasattr(augment, "own_seeds"):
+        kind = inputs.kind_of(data) if isinstance(data, dict) else None
+        data = kind.sample(data) if kind else data
+    return augment(data, training=True)
+
+
+def playing(method, optimizer, options):
+    """What Keras compiles: the optimizer itself, or one of all players."""
+    if not method.players:
+        if isinstance(optimizer, dict):
+            raise ValueError(
+                f"{type(method).__name__} has no players, so it takes one optimizer. Received: a dict with "
+                f"{sorted(optimizer)}"
+            )
+        return optimizer
+    given = optimizer.optimizers if isinstance(optimizer, Players) else optimizer
+    if not isinstance(given, dict) or set(given) != set(method.players):
+        raise ValueError(
+            f"{type(method).__name__} has several players: compile it with optimizer={{player: optimizer}} for each of "
+            f"{list(method.players)}. Received: {sorted(given) if isinstance(given, dict) else given!r}"
+        )
+    made = {name: keras.optimizers.get(given[name]) for name in method.players}
+    if options.pop("auto_scale_loss", True) and keras.config.dtype_policy().name == "mixed_float16":
+        made = {name: scaled(one) for name, one in made.items()}
+    options["auto_scale_loss"] = False
+    groups = {name: method.weights_of(name) for name in method.players}
+    check_groups(method, groups)
+    players = Players(made)
+    players.share_out(groups)
+    return players
+
+
+def scaled(optimizer):
+    """The optimizer with the scaling of the loss that float16 needs."""
+    kind = keras.optimizers.LossScaleOptimizer
+    return optimizer if isinstance(optimizer, kind) else kind(optimizer)
+
+
+def check_groups(method, groups):
+    """Raises unless every trainable weight is that of one player."""
+    owners = {}
+    for name, weights in groups.items():
+        for weight in weights:
+            owners.setdefault(id(weight), []).append(name)
+    for weight in method.trainable_variables:
+        if len(owners.get(id(weight), ())) != 1:
+            raise ValueError(
+                f"Every trainable weight must belong to one player. Received: '{weight.path}' belongs to "
+                f"{owners.get(id(weight), 'none')}. See `weights_of`."
+            )
 
 
 def check_accumulation(model):
-    """Not in `compile`: Keras would not compile a loaded model whose `compile` is not its own."""
+    """Not in `compile`: the strategy may be another there."""
+    if model.optimizer is None:
+        return
     replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    steps = getattr(optimizer, "gradient_accumulation_steps", None)
-    if steps and replicas > 1:
+    steps = {optimizer.gradient_accumulation_steps for optimizer in step.optimizers_of(model)}
+    if len(steps) > 1:
+        raise ValueError(
+            "All players must accumulate as many gradients, so that they move together. Received: "
+            f"gradient_accumulation_steps={sorted(map(str, steps))}"
+        )
+    if steps != {None} and replicas > 1:
         raise ValueError(
             "Keras cannot accumulate gradients on several replicas of tf.distribute. Received: "
-            f"gradient_accumulation_steps={steps} under {replicas} replicas. Leave it None, and use more replicas or "
-            "mixed precision for a larger batch."
+            f"gradient_accumulation_steps={steps.pop()} under {replicas} replicas. Leave it None, and use more "
+            "replicas or mixed precision for a larger batch."
         )
-
-
-# What the data may be, as far as shapes tell.
-
-
-def images_of(inputs, encoder):
-    """The images that `predict` is called on."""
-    if isinstance(inputs, dict) and "image" not in inputs:
-        raise ValueError(f"predict needs the column 'image' of the data. Received: {describe(inputs)}")
-    images = inputs["image"] if isinstance(inputs, dict) else inputs
-    check_images(images, encoder, "The data")
-    return images
-
-
-def check_images(images, encoder, what):
-    expected, found = getattr(encoder, "input_shape", None), static_shape(images)
-    if not isinstance(expected, tuple) or len(expected) != 4 or found is None:
-        return
-    if len(found) == 3 and expected[-1] == 1:  # grey images without an axis for it, which Keras adds
-        return
-    if len(found) != 4 or any(None not in pair and pair[0] != pair[1] for pair in zip(expected[1:], found[1:])):
-        raise ValueError(
-            f"{what} must fit the encoder '{encoder.name}', which takes images of shape (batch, "
-            f"{', '.join(map(str, expected[1:]))}): height, width, channels. Received: shape={tuple(found)}."
-        )
-
-
-def static_shape(x):
-    """The shape as far as it is known when a step is compiled, or None where not even the rank is."""
-    shape = getattr(x, "shape", ())
-    return None if getattr(shape, "rank", 0) is None else tuple(shape)
 
 
 def check_counts(method, views):
@@ -374,83 +411,10 @@ def check_counts(method, views):
     if len(views) < least or most is not None and len(views) > most:
         wanted = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
         raise ValueError(
-            f"{type(method).__name__} takes {wanted} view{'' if least == most == 1 else 's'} of each image. Received: "
-            f"{len(views)}, by augment={method.augment}"
+            f"{type(method).__name__} takes {wanted} view{'' if least == most == 1 else 's'} of each sample. Received: "
+            f"{len(views)}, by augment={method.augment}. keras_ssl.augment.Views makes several of one layer."
         )
-    shape = static_shape(keras.tree.flatten(views[0])[0])
+    shape = inputs.static_shape(keras.tree.flatten(views[0])[0])
     rows = shape[0] if shape else None
     if isinstance(rows, int) and rows * distribute.replicas() < method.least_batch:
-        raise ValueError(
-            f"{type(method).__name__} needs {method.least_batch} images in a batch, or more"
-            f"{', to compare them with each other' if method.least_batch > 1 else ''}. Received: a batch of {rows}. "
-            "Is it the last of an epoch? Drop it with drop_remainder=True, or raise batch_size."
-        )
-
-
-def check_column(name, values):
-    """`"label"` and `"index"` are one int for each image, `"text"` is the ints of its tokens."""
-    rank = {"label": 1, "index": 1, "text": 2}.get(name)
-    shape, dtype = static_shape(values), str(getattr(values, "dtype", type(values).__name__))
-    if rank is not None and (shape is not None and len(shape) != rank or "int" not in dtype):
-        raise ValueError(
-            f"The column '{name}' must be ints of shape {'(batch,)' if rank == 1 else '(batch, length)'}. Received: "
-            f"shape={shape}, dtype={dtype}"
-        )
-
-
-# What the data may be, as far as the host sees it at little cost.
-
-
-def inspected(dataset, method):
-    """A `tf.data` pipeline that ends with an error where an index, label or token is out of the method's range, or
-    where the first images of an epoch are not finite, and warns where these look like 0..1 in the place of 0..255.
-
-    All on the host, beside the training step. Without it, an index out of range is an error inside of TensorFlow on a
-    CPU, and is not seen at all on a GPU.
-    """
-    import tensorflow as tf
-
-    spec = dataset.element_spec
-    if not isinstance(dataset, tf.data.Dataset) or not isinstance(spec, dict):
-        return dataset
-    dense = {name for name, one in spec.items() if isinstance(one, tf.TensorSpec)}
-    limits = {name: limit for name, limit in method.limits().items() if name in dense and spec[name].dtype.is_integer}
-    floats = "image" in dense and spec["image"].dtype.is_floating
-    told = []
-
-    def check(number, batch):
-        for name, limit in limits.items():
-            column = tf.cast(batch[name], tf.int64)
-            fine = tf.reduce_all((column >= 0) & (column < limit))
-            tf.cond(fine, lambda: True, lambda: tf.numpy_function(refuse, [name, column, limit], tf.bool))
-        if floats:
-            tf.cond(number > 0, lambda: True, lambda: tf.numpy_function(look, [batch["image"]], tf.bool))
-        return batch
-
-    def refuse(name, column, limit):
-        first = column[(column < 0) | (column >= limit)][0]
-        raise ValueError(
-            f"The column '{name.decode()}' of the data must be from 0 to {limit - 1}, as {type(method).__name__} was "
-            f"made. Received: {first}"
-        )
-
-    def look(images):
-        check_pixels(images, told)
-        return True
-
-    return dataset.enumerate().map(check) if limits or floats else dataset
-
-
-def check_pixels(images, told):
-    """Raises where an image of a batch is not finite; warns once, by the list `told`, where pixels look like 0..1."""
-    broken = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
-    if broken.size:
-        raise ValueError(f"Image {broken[0]} of the first batch holds NaN or infinite pixels. They must be 0..255.")
-    low, high = images.min(initial=0), images.max(initial=0)
-    if not told and 0 < high <= 1 and low >= -1:
-        told.append(True)
-        warnings.warn(
-            f"The images of the first batch go from {low:.3g} to {high:.3g}. Pixels are expected in 0..255, by "
-            "augmentations and encoders alike: multiply them.",
-            stacklevel=2,
-        )
+        raise ValueError(batches.too_few(method, rows * distribute.replicas()))

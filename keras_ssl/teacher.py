@@ -5,7 +5,7 @@ import math
 from keras import ops
 
 
-def copy(model):
+def copy(model, name=None):
     """A twin with equal weights that the optimizer leaves alone.
 
     Its weights are frozen one by one: `twin.trainable = False` would also force its batch normalisation to
@@ -13,11 +13,12 @@ def copy(model):
 
     Args:
         model: built `keras.Model`.
+        name: str, the name of the twin, or None for that of the model.
 
     Returns:
         `keras.Model` without trainable variables; call it with `training=True`.
     """
-    twin = type(model).from_config(model.get_config())
+    twin = type(model).from_config(model.get_config() | ({} if name is None else {"name": name}))
     twin.set_weights(model.get_weights())
     for variable in twin.trainable_variables:
         variable.trainable = False

@@ -264,8 +264,8 @@ def moving(model):
     """The state that only `after_step` may move: what is frozen, but for batch normalisation's and random state."""
     own = ("moving_mean", "moving_variance", "seed_generator_state")
     kept = [v for v in model.non_trainable_variables if not v.path.endswith(own)]
-    metrics = {id(v) for v in model.metrics_variables}
-    return [v for v in kept if id(v) not in metrics]
+    others = {id(v) for v in [*model.metrics_variables, model.step]}  # the base moves its own counter
+    return [v for v in kept if id(v) not in others]
 
 
 def part_teacher_from_student(model):

@@ -17,7 +17,8 @@ from PIL import Image
 
 import keras_ssl
 from keras_ssl import augment, data
-from keras_ssl.method import check_column, check_images, inspected
+from keras_ssl.batches import inspected
+from keras_ssl.inputs import check_column, check_fit
 from tests.test_every_method import BATCH, METHODS, SIZE, columns, make, small_encoder, views
 
 READERS = ("files", "image_folder", "image_folder_views")
@@ -270,7 +271,7 @@ def test_shapes_that_are_known_at_run_time_only_are_no_error():
     @tf.function
     def check(x):
         check_column("index", tf.cast(unknown(x), tf.int32))
-        check_images(unknown(x), model.encoder, "The data")
+        check_fit(unknown(x), model.encoder, "The data")
         return 0
 
     assert check(tf.zeros((2, 3))) == 0
@@ -350,7 +351,7 @@ def test_the_views_and_the_batch_must_fit(name):
     assert least <= len(made) and (most is None or len(made) <= most)
     model.augment = None
     if least > 1:
-        with pytest.raises(ValueError, match=f"{name} takes {least}.* views of each image. Received: 1"):
+        with pytest.raises(ValueError, match=f"{name} takes {least}.* views of each sample. Received: 1"):
             model({**batch, "views": made[:1]}, training=True)
     if most is not None:
         with pytest.raises(ValueError, match=f"{name} takes .* Received: {most + 1}"):
@@ -361,7 +362,7 @@ def test_the_views_and_the_batch_must_fit(name):
             model({**batch, "views": wrong}, training=True)
     if cls.least_batch > 1:
         one = tf.nest.map_structure(lambda x: x[:1], {**batch, "views": tuple(made)})
-        with pytest.raises(ValueError, match=f"{name} needs 2 images in a batch.* batch of 1"):
+        with pytest.raises(ValueError, match=f"{name} needs at least 2 images in a batch.* batch of 1"):
             model(one, training=True)
     with pytest.raises(ValueError, match="augment=None, so the data must hold the views"):
         model({"image": batch["image"], "label": batch["label"]}, training=True)
@@ -373,7 +374,7 @@ def test_predict_names_what_it_needs():
     for images in (noise(2, SIZE, SIZE, 1), noise(2, 3, SIZE, SIZE), noise(2, SIZE + 1, SIZE, 3), noise(SIZE, SIZE, 3)):
         with pytest.raises(ValueError, match="must fit the encoder"):
             model(images)
-    with pytest.raises(ValueError, match="predict needs the column 'image'"):
+    with pytest.raises(ValueError, match="The data needs the column 'image'"):
         model({"label": np.zeros(2)})
     grey = keras_ssl.SimCLR(small_encoder(channels=1), views("SimCLR"), dim=8)
     assert grey(noise(2, SIZE, SIZE)).shape == (2, 16)  # Keras adds the axis

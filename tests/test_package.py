@@ -17,14 +17,17 @@ LEAVES = {"heads", "teacher", "memory", "losses", "augment", "encoders", "optimi
 ALLOWED = {leaf: {"checks", "distribute", "inputs"} for leaf in LEAVES} | {
     "checks": set(),
     "inputs": set(),
-    "method": {"checks", "distribute", "inputs"},
-    "methods": LEAVES | {"checks", "method"},
+    "players": set(),
+    "batches": {"distribute", "inputs"},
+    "step": {"distribute", "inputs", "players"},
+    "method": {"batches", "checks", "distribute", "inputs", "players", "step"},
+    "methods": LEAVES | {"checks", "inputs", "method"},
     "data": {"checks", "inputs"},
     "eval": {"augment", "checks", "data", "encoders", "inputs", "optimizers"},  # fine-tuning trains
     "visualize": {"checks", "data", "eval", "encoders", "runs"},
     "saving": {"encoders"},
     "pretrained": {"encoders", "saving"},
-    "checkpoint": {"checks", "distribute", "method"},
+    "checkpoint": {"checks", "distribute", "method", "step"},
     "recipes": LEAVES | {"inputs", "methods"},
     "runs": set(),
     "command": {"data", "encoders", "eval", "method", "pretrained", "recipes", "runs", "visualize"},
@@ -32,7 +35,7 @@ ALLOWED = {leaf: {"checks", "distribute", "inputs"} for leaf in LEAVES} | {
     "__init__": set(),
 }
 # Where tensorflow may be named.
-TENSORFLOW = {"distribute", "data", "method"}
+TENSORFLOW = {"batches", "distribute", "data", "step"}
 KERNELS = {"encoders/batch_norm.py"}  # calls one where it runs on TensorFlow
 
 

@@ -22,8 +22,7 @@ Leave it when the data is far from balanced: each prototype gets an equal share 
 import keras
 from keras import ops
 
-from keras_ssl import distribute, heads, memory
-from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl import checks, distribute, heads, memory
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.losses import sinkhorn, swapped_prediction
 from keras_ssl.losses.vectors import unit
@@ -63,10 +62,24 @@ class SwAV(Method):
 
     view_counts = (2, None)
 
+    bounds = {
+        "hidden": checks.ints(),
+        "dim": checks.ints(),
+        "prototype_count": checks.ints(),
+        "temperature": checks.numbers(above=0),
+        "epsilon": checks.numbers(above=0),
+        "iterations": checks.ints(0),
+        "assigned_views": checks.ints(),
+        "freeze_steps": checks.ints(0),
+        "queue_size": checks.ints(0),
+        "queue_start": checks.ints(0),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hidden=2048,
         dim=128,
         prototype_count=3000,
@@ -80,9 +93,6 @@ class SwAV(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(hidden=hidden, dim=dim, prototype_count=prototype_count, assigned_views=assigned_views)
-        check_ints(0, iterations=iterations, freeze_steps=freeze_steps, queue_size=queue_size, queue_start=queue_start)
-        check_numbers(above=0, temperature=temperature, epsilon=epsilon)
         self.hidden, self.dim, self.prototype_count = hidden, dim, prototype_count
         self.temperature, self.epsilon, self.iterations = temperature, epsilon, iterations
         self.assigned_views, self.freeze_steps = assigned_views, freeze_steps
@@ -91,11 +101,9 @@ class SwAV(Method):
         self.prototypes = heads.Prototypes(dim, prototype_count, constrained=True, name="prototypes")
         self.queues = [memory.Queue(queue_size, dim) for _ in range(assigned_views if queue_size else 0)]
 
-        def counter(name):
-            return self.add_weight((), "zeros", "int32", trainable=False, autocast=False, name=name)
-
-        self.step = counter("step")
-        self.filled = counter("filled") if queue_size else None  # entries of a queue that are embeddings
+        self.filled = None
+        if queue_size:  # entries of a queue that are embeddings
+            self.filled = self.add_weight((), "zeros", "int32", trainable=False, autocast=False, name="filled")
 
     def objective(self, views):
         features = multi_crop(self.encoder, views, training=True)  # (views * batch, features)
@@ -115,7 +123,6 @@ class SwAV(Method):
         return sinkhorn(scores, self.epsilon, self.iterations, queue, use_queue=full)
 
     def after_step(self, outputs):
-        self.step.assign(self.step + 1)
         for queue, embeddings in zip(self.queues, outputs["embeddings"]):
             queue.push(embeddings)
         if self.queues:

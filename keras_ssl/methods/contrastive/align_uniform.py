@@ -21,8 +21,8 @@ Leave it when there is no time to tune: on data other than small images, its two
 import keras
 from keras import ops
 
-from keras_ssl import heads
-from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl import checks, heads
+from keras_ssl.inputs import together
 from keras_ssl.losses import alignment, uniformity
 from keras_ssl.method import Method
 
@@ -53,10 +53,19 @@ class AlignUniform(Method):
     view_counts = (2, 2)
     least_batch = 2
 
+    bounds = {
+        "dim": checks.ints(),
+        "align_weight": checks.numbers(least=0),
+        "uniform_weight": checks.numbers(least=0),
+        "power": checks.numbers(above=0),
+        "scale": checks.numbers(above=0),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         dim=128,
         align_weight=1.0,
         uniform_weight=1.0,
@@ -65,9 +74,6 @@ class AlignUniform(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(dim=dim)
-        check_numbers(least=0, align_weight=align_weight, uniform_weight=uniform_weight)
-        check_numbers(above=0, power=power, scale=scale)
         self.dim, self.align_weight, self.uniform_weight = dim, align_weight, uniform_weight
         self.power, self.scale = power, scale
         self.projector = heads.mlp(
@@ -75,7 +81,7 @@ class AlignUniform(Method):
         )
 
     def objective(self, views):
-        features = self.encoder(ops.concatenate(views), training=True)  # (2 * batch, features)
+        features = self.encoder(together(views), training=True)  # (2 * batch, features)
         first, second = ops.split(self.projector(features, training=True), 2)  # (batch, dim) each
         align = alignment(first, second, self.power)
         uniform = (uniformity(first, self.scale) + uniformity(second, self.scale)) / 2

@@ -21,8 +21,7 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl import distribute, encoders, heads
-from keras_ssl.checks import check_flags, check_ints, check_numbers
+from keras_ssl import checks, distribute, encoders, heads
 from keras_ssl.losses import symmetric_info_nce
 from keras_ssl.losses.vectors import unit
 from keras_ssl.method import Method
@@ -72,11 +71,19 @@ class CLIP(Method):
     view_counts = (1, 1)
     least_batch = 2
 
+    bounds = {
+        "dim": checks.ints(),
+        "temperature": checks.numbers(above=0),
+        "max_scale": checks.numbers(above=0),
+        "mask_duplicates": checks.flag(),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
-        text_encoder=None,
+        *,
+        text_encoder,
         dim=512,
         temperature=0.07,
         max_scale=100.0,
@@ -84,9 +91,6 @@ class CLIP(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(dim=dim)
-        check_numbers(above=0, temperature=temperature, max_scale=max_scale)
-        check_flags(mask_duplicates=mask_duplicates)
         self.text_encoder = check_text_encoder(text_encoder)
         self.dim, self.temperature, self.max_scale = dim, temperature, max_scale
         self.mask_duplicates = mask_duplicates

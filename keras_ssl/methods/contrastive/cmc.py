@@ -23,14 +23,14 @@ import itertools
 import keras
 from keras import ops
 
-from keras_ssl import heads, memory
+from keras_ssl import checks, heads, memory
 from keras_ssl.augment.image.channels import SplitChannels, ToLab
 from keras_ssl.augment.layer import Augmentation
-from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import similarities
 from keras_ssl.losses.vectors import unit
-from keras_ssl.method import Method, check_counts, check_encoder, check_images
-from keras_ssl.methods.contrastive.instdisc import candidates, check_bank, normalizers, tell_apart
+from keras_ssl.inputs import check_fit
+from keras_ssl.method import Method, check_counts, check_encoder
+from keras_ssl.methods.contrastive.instdisc import candidates, normalizers, tell_apart
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -75,11 +75,22 @@ class CMC(Method):
 
     needs = ("index",)
 
+    bounds = {
+        "samples": checks.ints(),
+        "negatives": checks.ints(),
+        "core": checks.flag(),
+        "dim": checks.ints(),
+        "temperature": checks.numbers(above=0),
+        "momentum": checks.numbers(least=0, below=1),
+        "softmax": checks.flag(),
+    }
+
     def __init__(
         self,
         encoders,
         augment=None,
-        samples=None,
+        *,
+        samples,
         convert=None,
         core=False,
         dim=128,
@@ -91,11 +102,6 @@ class CMC(Method):
         dtype=None,
     ):
         super().__init__(side_by_side(encoders, convert), augment, name=name, dtype=dtype)
-        check_ints(dim=dim)
-        check_numbers(above=0, temperature=temperature)
-        check_numbers(least=0, below=1, momentum=momentum)
-        check_flags(core=core, softmax=softmax)
-        check_bank(samples, negatives)
         self.encoders, self.samples, self.convert, self.core = list(encoders), samples, convert, core
         self.view_counts = (len(self.encoders), len(self.encoders))
         self.dim, self.negatives, self.temperature = dim, negatives, temperature
@@ -117,7 +123,7 @@ class CMC(Method):
     def check_views(self, views):
         check_counts(self, views)
         for number, (view, encoder) in enumerate(zip(views, self.encoders, strict=True)):
-            check_images(view, encoder, f"View {number}")
+            check_fit(view, encoder, f"View {number}")
 
     def limits(self):
         return {"index": self.samples}

@@ -20,8 +20,7 @@ Leave it when there are hundreds of classes: the correction is next to nothing t
 
 import keras
 
-from keras_ssl import heads
-from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl import checks, heads
 from keras_ssl.losses import debiased
 from keras_ssl.method import Method
 
@@ -52,11 +51,15 @@ class DebiasedContrastive(Method):
     view_counts = (2, None)
     least_batch = 2
 
-    def __init__(self, encoder, augment=None, hidden=512, dim=128, temperature=0.5, tau_plus=0.1, **kwargs):
+    bounds = {
+        "hidden": checks.ints(),
+        "dim": checks.ints(),
+        "temperature": checks.numbers(above=0),
+        "tau_plus": checks.numbers(least=0, below=1),
+    }
+
+    def __init__(self, encoder, augment=None, *, hidden=512, dim=128, temperature=0.5, tau_plus=0.1, **kwargs):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(hidden=hidden, dim=dim)
-        check_numbers(above=0, temperature=temperature)
-        check_numbers(least=0, below=1, tau_plus=tau_plus)
         self.hidden, self.dim, self.temperature, self.tau_plus = hidden, dim, temperature, tau_plus
         features = encoder.output_shape[-1]
         self.projector = heads.mlp(features, hidden, dim, hidden_bias=False, output_bias=True, name="projector")

@@ -20,7 +20,8 @@ Leave it when batches are in the thousands: there it is SimCLR.
 import keras
 from keras import ops
 
-from keras_ssl.checks import check_flags, check_numbers
+from keras_ssl import checks
+from keras_ssl.inputs import together
 from keras_ssl.losses import decoupled
 from keras_ssl.methods.contrastive.simclr import SimCLR
 
@@ -47,13 +48,16 @@ class DecoupledContrastive(SimCLR):
     >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.03, momentum=0.9, weight_decay=1e-4))
     """
 
-    def __init__(self, encoder, augment=None, temperature=0.1, weighted=False, sigma=0.5, **kwargs):
+    bounds = {
+        "weighted": checks.flag(),
+        "sigma": checks.numbers(above=0),
+    }
+
+    def __init__(self, encoder, augment=None, *, temperature=0.1, weighted=False, sigma=0.5, **kwargs):
         super().__init__(encoder, augment, temperature=temperature, **kwargs)
-        check_numbers(above=0, sigma=sigma)
-        check_flags(weighted=weighted)
         self.weighted, self.sigma = weighted, sigma
 
     def objective(self, views):
-        features = self.encoder(ops.concatenate(views), training=True)  # (2 * batch, features)
+        features = self.encoder(together(views), training=True)  # (2 * batch, features)
         first, second = ops.split(self.projector(features, training=True), 2)  # (batch, dim) each
         return decoupled(first, second, self.temperature, self.weighted, self.sigma)

@@ -20,6 +20,7 @@ Leave it when you can take DecoupledContrastive: the gradient is the same.
 import keras
 from keras import ops
 
+from keras_ssl.inputs import together
 from keras_ssl.losses import flat_nce, nt_xent
 from keras_ssl.methods.contrastive.simclr import SimCLR
 
@@ -45,7 +46,7 @@ class FlatNCE(SimCLR):
     """
 
     def objective(self, views):
-        features = self.encoder(ops.concatenate(views), training=True)  # (2 * batch, features)
+        features = self.encoder(together(views), training=True)  # (2 * batch, features)
         first, second = ops.split(self.projector(features, training=True), 2)  # (batch, dim) each
         shown = nt_xent(ops.stop_gradient(first), ops.stop_gradient(second), self.temperature)
         return flat_nce(first, second, self.temperature) - 1.0 + shown

@@ -21,7 +21,7 @@ Leave it when nothing is known of the classes: there are two more numbers to tun
 import keras
 from keras import ops
 
-from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl import checks
 from keras_ssl.losses import hard_negative
 from keras_ssl.methods.contrastive.debiased_contrastive import DebiasedContrastive
 
@@ -46,14 +46,14 @@ class HardNegativeContrastive(DebiasedContrastive):
     >>> model.compile(optimizer=keras_ssl.optimizers.Adam(1e-3, weight_decay=1e-6))
     """
 
-    def __init__(self, encoder, augment=None, beta=1.0, steps=None, **kwargs):
+    bounds = {
+        "beta": checks.numbers(least=0),
+        "steps": checks.ints(optional=True),
+    }
+
+    def __init__(self, encoder, augment=None, *, beta=1.0, steps=None, **kwargs):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(optional=True, steps=steps)
-        check_numbers(least=0, beta=beta)
         self.beta, self.steps = beta, steps
-        self.step = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, autocast=False, name="step"
-        )
 
     def objective(self, views):
         first, second, *extra = [self.embed(view) for view in views]  # (batch, dim) each
@@ -63,6 +63,3 @@ class HardNegativeContrastive(DebiasedContrastive):
         if self.steps is None:
             return self.beta
         return self.beta * ops.maximum(1.0 - ops.cast(self.step, "float32") / self.steps, 0.0)
-
-    def after_step(self, outputs):
-        self.step.assign(self.step + 1)

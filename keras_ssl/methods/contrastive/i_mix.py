@@ -20,10 +20,9 @@ Leave it when small parts of an image carry its meaning: a mixture hides them.
 import keras
 from keras import ops
 
-from keras_ssl import heads
+from keras_ssl import checks, heads
 from keras_ssl.augment.image.mixing import CutMix, InputMix, MixUp, mix_views
 from keras_ssl.augment.rows import local_seeds
-from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import n_pair
 from keras_ssl.method import Method
 
@@ -61,10 +60,20 @@ class IMix(Method):
     view_counts = (2, 2)
     least_batch = 2
 
+    bounds = {
+        "hidden": checks.ints(optional=True),
+        "dim": checks.ints(),
+        "temperature": checks.numbers(above=0),
+        "alpha": checks.numbers(least=0),
+        "cutmix": checks.flag(),
+        "input_mix": checks.ints(0),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hidden=None,
         dim=128,
         temperature=0.2,
@@ -74,12 +83,6 @@ class IMix(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(dim=dim)
-        check_ints(0, input_mix=input_mix)
-        check_ints(optional=True, hidden=hidden)
-        check_numbers(above=0, temperature=temperature)
-        check_numbers(least=0, alpha=alpha)
-        check_flags(cutmix=cutmix)
         self.hidden, self.dim, self.temperature, self.alpha, self.cutmix = hidden, dim, temperature, alpha, cutmix
         self.input_mix = input_mix
         features = encoder.output_shape[-1]

@@ -23,9 +23,9 @@ Leave it when the run is short: queue and mixing both pay off late.
 import keras
 from keras import ops
 
+from keras_ssl import checks
 from keras_ssl.augment.image.mixing import CutMix, InputMix, MixUp, mix_views
 from keras_ssl.augment.rows import local_seeds
-from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import n_pair
 from keras_ssl.methods.contrastive.moco_v1 import MoCoV1
 
@@ -60,13 +60,16 @@ class IMixMoCo(MoCoV1):
 
     least_batch = 2
 
+    bounds = {
+        "alpha": checks.numbers(least=0),
+        "cutmix": checks.flag(),
+        "input_mix": checks.ints(0),
+    }
+
     def __init__(
-        self, encoder, augment=None, alpha=1.0, cutmix=False, hidden=2048, temperature=0.2, input_mix=0, **kwargs
+        self, encoder, augment=None, *, alpha=1.0, cutmix=False, hidden=2048, temperature=0.2, input_mix=0, **kwargs
     ):
         super().__init__(encoder, augment, hidden=hidden, temperature=temperature, **kwargs)
-        check_numbers(least=0, alpha=alpha)
-        check_flags(cutmix=cutmix)
-        check_ints(0, input_mix=input_mix)
         self.alpha, self.cutmix, self.input_mix = alpha, cutmix, input_mix
         self.mixing = (CutMix if cutmix else MixUp)(alpha, dominant=True)
         self.draws = keras.random.SeedGenerator()

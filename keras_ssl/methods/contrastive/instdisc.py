@@ -24,10 +24,10 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl import heads, memory
+from keras_ssl import checks, heads, memory
 from keras_ssl.augment.image.crop import choose
 from keras_ssl.augment.random import fold, uniform
-from keras_ssl.checks import check_flags, check_ints, check_numbers
+
 from keras_ssl.losses import log_normalizer, nce, similarities
 from keras_ssl.losses.contrastive import cross_entropy
 from keras_ssl.losses.vectors import unit
@@ -70,11 +70,22 @@ class InstDisc(Method):
     needs = ("index",)
     view_counts = (1, 1)
 
+    bounds = {
+        "samples": checks.ints(),
+        "negatives": checks.ints(0),
+        "dim": checks.ints(),
+        "temperature": checks.numbers(above=0),
+        "momentum": checks.numbers(least=0, below=1),
+        "proximal": checks.numbers(least=0),
+        "softmax": checks.flag(),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
-        samples=None,
+        *,
+        samples,
         dim=128,
         negatives=4096,
         temperature=0.07,
@@ -84,12 +95,6 @@ class InstDisc(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(dim=dim)
-        check_numbers(above=0, temperature=temperature)
-        check_numbers(least=0, below=1, momentum=momentum)
-        check_numbers(least=0, proximal=proximal)
-        check_flags(softmax=softmax)
-        check_bank(samples, negatives, least=0)
         self.samples, self.dim, self.negatives, self.temperature = samples, dim, negatives, temperature
         self.momentum, self.proximal, self.softmax = momentum, proximal, softmax
         self.head = heads.mlp(encoder.output_shape[-1], 0, dim, depth=1, output_bias=True, name="head")
@@ -123,13 +128,6 @@ class InstDisc(Method):
 
 
 # What the methods with a bank share.
-
-
-def check_bank(samples, negatives, least=1):
-    if samples is None:
-        raise ValueError("samples must be the number of images in the data set. Received: samples=None")
-    check_ints(samples=samples)
-    check_ints(least, negatives=negatives)
 
 
 def normalizers(method, count):

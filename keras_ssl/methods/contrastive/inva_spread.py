@@ -20,8 +20,8 @@ Leave it when the best features are wanted: SimCLR's projector keeps more in the
 import keras
 from keras import ops
 
-from keras_ssl import heads
-from keras_ssl.checks import check_flags, check_ints, check_numbers
+from keras_ssl import checks, heads
+from keras_ssl.inputs import together
 from keras_ssl.losses import invariant_spread
 from keras_ssl.method import Method
 
@@ -51,14 +51,17 @@ class InvaSpread(Method):
     view_counts = (2, 2)
     least_batch = 2
 
+    bounds = {
+        "dim": checks.ints(),
+        "temperature": checks.numbers(above=0),
+        "negative_weight": checks.numbers(least=1),
+        "detach_others": checks.flag(),
+    }
+
     def __init__(
-        self, encoder, augment=None, dim=128, temperature=0.1, negative_weight=1.0, detach_others=True, **kwargs
+        self, encoder, augment=None, *, dim=128, temperature=0.1, negative_weight=1.0, detach_others=True, **kwargs
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(dim=dim)
-        check_numbers(above=0, temperature=temperature)
-        check_numbers(least=1, negative_weight=negative_weight)
-        check_flags(detach_others=detach_others)
         self.dim, self.temperature = dim, temperature
         self.negative_weight, self.detach_others = negative_weight, detach_others
         self.projector = heads.mlp(
@@ -66,6 +69,6 @@ class InvaSpread(Method):
         )
 
     def objective(self, views):
-        features = self.encoder(ops.concatenate(views), training=True)  # (2 * batch, features)
+        features = self.encoder(together(views), training=True)  # (2 * batch, features)
         first, second = ops.split(self.projector(features, training=True), 2)  # (batch, dim) each
         return invariant_spread(first, second, self.temperature, self.negative_weight, self.detach_others)

@@ -23,9 +23,9 @@ Leave it when the run is short: hard negatives are random ones at first.
 import keras
 from keras import ops
 
+from keras_ssl import checks
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import local_seeds
-from keras_ssl.checks import check_ints
 from keras_ssl.losses import info_nce_synthetic
 from keras_ssl.losses.vectors import unit
 from keras_ssl.methods.contrastive.moco_v1 import MoCoV1
@@ -59,10 +59,18 @@ class MoCHi(MoCoV1):
     >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.03, momentum=0.9, weight_decay=1e-4))
     """
 
+    bounds = {
+        "hardest": checks.ints(),
+        "mixtures": checks.ints(0),
+        "query_mixtures": checks.ints(0),
+        "warmup": checks.ints(0),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hardest=1024,
         mixtures=1024,
         query_mixtures=128,
@@ -72,8 +80,6 @@ class MoCHi(MoCoV1):
         **kwargs,
     ):
         super().__init__(encoder, augment, hidden=hidden, temperature=temperature, **kwargs)
-        check_ints(hardest=hardest)
-        check_ints(0, mixtures=mixtures, query_mixtures=query_mixtures, warmup=warmup)
         self.hardest, self.mixtures, self.query_mixtures, self.warmup = hardest, mixtures, query_mixtures, warmup
         if hardest > self.queue_size:
             raise ValueError(
@@ -81,9 +87,6 @@ class MoCHi(MoCoV1):
                 f"Received: hardest={hardest}"
             )
         self.draws = keras.random.SeedGenerator()
-        self.step = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, autocast=False, name="step"
-        )
 
     def contrast(self, query_view, key_view, queue):
         queries = self.query_encoder(query_view, training=True)  # (batch, dim)
@@ -107,7 +110,3 @@ class MoCHi(MoCoV1):
         pairs = a * pick(0, s) + (1.0 - a) * pick(s, s)
         nearer = b * queries[:, None, :] + (1.0 - b) * pick(3 * s, t)
         return unit(ops.concatenate([pairs, nearer], axis=1))
-
-    def after_step(self, outputs):
-        super().after_step(outputs)
-        self.step.assign(self.step + 1)

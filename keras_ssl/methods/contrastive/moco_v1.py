@@ -22,8 +22,8 @@ Leave it when features are what counts: MoCoV2 is the same machinery with a bett
 import keras
 from keras import ops
 
-from keras_ssl import distribute, heads, memory, teacher
-from keras_ssl.checks import check_flags, check_ints, check_numbers
+from keras_ssl import checks, distribute, heads, memory, teacher
+from keras_ssl.inputs import rows as count
 from keras_ssl.losses import info_nce
 from keras_ssl.method import Method
 
@@ -62,10 +62,22 @@ class MoCoV1(Method):
 
     view_counts = (2, 2)
 
+    bounds = {
+        "hidden": checks.ints(0),
+        "dim": checks.ints(),
+        "queue_size": checks.ints(),
+        "temperature": checks.numbers(above=0),
+        "momentum": checks.numbers(least=0, most=1),
+        "shuffle": checks.flag(),
+        "symmetric": checks.flag(),
+        "head_norm": checks.flag(),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hidden=0,
         dim=128,
         queue_size=65536,
@@ -77,11 +89,6 @@ class MoCoV1(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(0, hidden=hidden)
-        check_ints(dim=dim, queue_size=queue_size)
-        check_numbers(above=0, temperature=temperature)
-        check_numbers(least=0, most=1, momentum=momentum)
-        check_flags(shuffle=shuffle, symmetric=symmetric, head_norm=head_norm)
         self.hidden, self.dim, self.queue_size, self.temperature = hidden, dim, queue_size, temperature
         self.momentum, self.shuffle, self.symmetric = momentum, shuffle, symmetric
         self.head_norm = head_norm
@@ -111,10 +118,12 @@ class MoCoV1(Method):
     def keys(self, view):
         if not self.shuffle:
             return self.key_encoder(view, training=True)
-        images = distribute.gather(view, gradient=False)  # all replicas know all images ...
-        rows, total = ops.shape(view)[0], ops.shape(images)[0]
-        order = ops.argsort(keras.random.uniform((total,), seed=self.order))  # ... and draw the same order
-        keys = self.key_encoder(ops.take(images, distribute.local(order, rows), axis=0), training=True)
+        rows = count(view)
+        whole = keras.tree.map_structure(lambda part: distribute.gather(part, gradient=False), view)
+        order = ops.argsort(keras.random.uniform((count(whole),), seed=self.order))  # all replicas draw the same
+        own = distribute.local(order, rows)
+        mixed = keras.tree.map_structure(lambda part: ops.take(part, own, axis=0), whole)
+        keys = self.key_encoder(mixed, training=True)
         keys = distribute.gather(keys, gradient=False)
         return ops.take(keys, distribute.local(ops.argsort(order), rows), axis=0)
 

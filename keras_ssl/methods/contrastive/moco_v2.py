@@ -32,5 +32,5 @@ class MoCoV2(MoCoV1):
     >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.03, momentum=0.9, weight_decay=5e-4))
     """
 
-    def __init__(self, encoder, augment=None, hidden=2048, temperature=0.2, **kwargs):
+    def __init__(self, encoder, augment=None, *, hidden=2048, temperature=0.2, **kwargs):
         super().__init__(encoder, augment, hidden=hidden, temperature=temperature, **kwargs)

@@ -20,8 +20,7 @@ Leave it when batches are small: the negatives are those of the batch, 4096 in t
 
 import keras
 
-from keras_ssl import encoders, heads, teacher
-from keras_ssl.checks import check_flags, check_ints, check_numbers
+from keras_ssl import checks, encoders, heads, teacher
 from keras_ssl.losses import info_nce_in_batch
 from keras_ssl.method import Method
 
@@ -58,10 +57,22 @@ class MoCoV3(Method):
     view_counts = (2, 2)
     least_batch = 2
 
+    bounds = {
+        "hidden": checks.ints(),
+        "dim": checks.ints(),
+        "depth": checks.ints(),
+        "predictor_norm": checks.flag(),
+        "temperature": checks.numbers(above=0),
+        "momentum": checks.numbers(least=0, most=1),
+        "steps": checks.ints(optional=True),
+        "freeze_patches": checks.flag(),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hidden=4096,
         dim=256,
         depth=3,
@@ -73,11 +84,6 @@ class MoCoV3(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(hidden=hidden, dim=dim, depth=depth)
-        check_ints(optional=True, steps=steps)
-        check_numbers(above=0, temperature=temperature)
-        check_numbers(least=0, most=1, momentum=momentum)
-        check_flags(predictor_norm=predictor_norm, freeze_patches=freeze_patches)
         self.hidden, self.dim, self.depth, self.predictor_norm = hidden, dim, depth, predictor_norm
         self.temperature, self.momentum, self.steps = temperature, momentum, steps
         self.freeze_patches = freeze_patches
@@ -95,8 +101,8 @@ class MoCoV3(Method):
 
     def after_step(self, outputs):
         # The paper moves the key encoder before the keys of the next step are made, with the momentum of that step.
-        step = self.optimizer.iterations
-        teacher.follow(self.key_encoder, self.query_encoder, teacher.cosine(self.momentum, 1.0, step, self.steps))
+        momentum = teacher.cosine(self.momentum, 1.0, self.step + 1, self.steps)
+        teacher.follow(self.key_encoder, self.query_encoder, momentum)
 
 
 def head(inputs, hidden, dim, depth, norm, name):

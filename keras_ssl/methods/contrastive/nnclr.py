@@ -21,8 +21,7 @@ Leave it when the run is short: at first the nearest neighbor is a random image.
 import keras
 from keras import ops
 
-from keras_ssl import heads, memory
-from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl import checks, heads, memory
 from keras_ssl.losses import n_pair
 from keras_ssl.losses.vectors import unit
 from keras_ssl.method import Method
@@ -53,10 +52,19 @@ class NNCLR(Method):
     view_counts = (2, 2)
     least_batch = 2
 
+    bounds = {
+        "projector_hidden": checks.ints(),
+        "hidden": checks.ints(),
+        "dim": checks.ints(),
+        "queue_size": checks.ints(),
+        "temperature": checks.numbers(above=0),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         projector_hidden=2048,
         hidden=4096,
         dim=256,
@@ -65,8 +73,6 @@ class NNCLR(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(projector_hidden=projector_hidden, hidden=hidden, dim=dim, queue_size=queue_size)
-        check_numbers(above=0, temperature=temperature)
         self.projector_hidden, self.hidden, self.dim = projector_hidden, hidden, dim
         self.queue_size, self.temperature = queue_size, temperature
         projector = heads.mlp(

@@ -25,10 +25,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ssl import distribute
+from keras_ssl import checks, distribute
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import row_seeds
-from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.clustering import unit_rows
 from keras_ssl.losses import info_nce, proto_nce
 from keras_ssl.methods.contrastive.moco_v1 import MoCoV1
@@ -81,12 +80,20 @@ class PCL(MoCoV1):
     terms = ("instance", "prototype")
     needs = ("index",)
 
+    bounds = {
+        "samples": checks.ints(),
+        "negatives": checks.ints(),
+        "prototype_weight": checks.numbers(least=0),
+        "restarts": checks.ints(),
+        "iterations": checks.ints(0),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
         *,
-        samples=None,
+        samples,
         clusters=(25000, 50000, 100000),
         negatives=16384,
         prototype_weight=1.0,
@@ -100,9 +107,6 @@ class PCL(MoCoV1):
         super().__init__(
             encoder, augment, hidden=hidden, queue_size=queue_size, temperature=temperature, **kwargs
         )
-        check_ints(samples=samples, negatives=negatives, restarts=restarts)
-        check_ints(0, iterations=iterations)
-        check_numbers(least=0, prototype_weight=prototype_weight)
         clusters = tuple(clusters) if isinstance(clusters, (tuple, list)) else clusters
         if not (
             isinstance(clusters, tuple)

@@ -21,12 +21,11 @@ Leave it when minutes are all there is: the bank changes slowly, and our short r
 import keras
 from keras import ops
 
-from keras_ssl import heads, memory
-from keras_ssl.checks import check_flags, check_ints, check_numbers
+from keras_ssl import checks, heads, memory
 from keras_ssl.losses import similarities
 from keras_ssl.losses.vectors import unit
 from keras_ssl.method import Method
-from keras_ssl.methods.contrastive.instdisc import candidates, check_bank, normalizers, tell_apart
+from keras_ssl.methods.contrastive.instdisc import candidates, normalizers, tell_apart
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -72,11 +71,23 @@ class PIRL(Method):
     needs = ("index",)
     view_counts = (2, 2)
 
+    bounds = {
+        "samples": checks.ints(),
+        "negatives": checks.ints(),
+        "patches": checks.ints(),
+        "dim": checks.ints(),
+        "temperature": checks.numbers(above=0),
+        "momentum": checks.numbers(least=0, below=1),
+        "weight": checks.numbers(least=0, most=1),
+        "softmax": checks.flag(),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
-        samples=None,
+        *,
+        samples,
         patches=9,
         dim=128,
         negatives=32000,
@@ -87,12 +98,6 @@ class PIRL(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(patches=patches, dim=dim)
-        check_numbers(above=0, temperature=temperature)
-        check_numbers(least=0, below=1, momentum=momentum)
-        check_numbers(least=0, most=1, weight=weight)
-        check_flags(softmax=softmax)
-        check_bank(samples, negatives)
         self.samples, self.patches, self.dim, self.negatives = samples, patches, dim, negatives
         self.temperature, self.momentum, self.weight, self.softmax = temperature, momentum, weight, softmax
         features = encoder.output_shape[-1]

@@ -21,8 +21,8 @@ Leave it when batches must be small (MoCoV2, DecoupledContrastive), or many pair
 import keras
 from keras import ops
 
-from keras_ssl import heads
-from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl import checks, heads
+from keras_ssl.inputs import together
 from keras_ssl.losses import nt_xent
 from keras_ssl.method import Method
 
@@ -51,11 +51,14 @@ class SimCLR(Method):
     view_counts = (2, 2)
     least_batch = 2
 
-    def __init__(self, encoder, augment=None, hidden=None, dim=128, temperature=0.1, **kwargs):
+    bounds = {
+        "hidden": checks.ints(optional=True),
+        "dim": checks.ints(),
+        "temperature": checks.numbers(above=0),
+    }
+
+    def __init__(self, encoder, augment=None, *, hidden=None, dim=128, temperature=0.1, **kwargs):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(dim=dim)
-        check_ints(optional=True, hidden=hidden)
-        check_numbers(above=0, temperature=temperature)
         self.hidden, self.dim, self.temperature = hidden, dim, temperature
         features = encoder.output_shape[-1]
         self.projector = heads.mlp(
@@ -63,6 +66,6 @@ class SimCLR(Method):
         )
 
     def objective(self, views):
-        features = self.encoder(ops.concatenate(views), training=True)  # (2 * batch, features)
+        features = self.encoder(together(views), training=True)  # (2 * batch, features)
         first, second = ops.split(self.projector(features, training=True), 2)  # (batch, dim) each
         return nt_xent(first, second, self.temperature)

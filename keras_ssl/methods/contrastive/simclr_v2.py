@@ -25,8 +25,9 @@ Leave it when frozen features are all that is needed: SimCLR is simpler and was 
 import keras
 from keras import ops
 
-from keras_ssl import heads, memory
-from keras_ssl.checks import check_ints, check_numbers, is_number
+from keras_ssl import checks, heads, memory
+from keras_ssl.checks import is_number
+from keras_ssl.inputs import together
 from keras_ssl.losses import nt_xent, softmax_cross_entropy
 from keras_ssl.losses.vectors import precise, unit
 from keras_ssl.method import Method
@@ -65,10 +66,20 @@ class SimCLRv2(Method):
     view_counts = (2, 2)
     least_batch = 2
 
+    bounds = {
+        "hidden": checks.ints(optional=True),
+        "dim": checks.ints(),
+        "depth": checks.ints(),
+        "temperature": checks.numbers(above=0),
+        "queue_size": checks.ints(0),
+        "momentum": checks.numbers(least=0, most=1),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hidden=None,
         dim=128,
         depth=3,
@@ -78,11 +89,6 @@ class SimCLRv2(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(dim=dim, depth=depth)
-        check_ints(optional=True, hidden=hidden)
-        check_ints(0, queue_size=queue_size)
-        check_numbers(above=0, temperature=temperature)
-        check_numbers(least=0, most=1, momentum=momentum)
         self.hidden, self.dim, self.depth, self.temperature = hidden, dim, depth, temperature
         self.queue_size, self.momentum = queue_size, momentum
         features = encoder.output_shape[-1]
@@ -102,7 +108,7 @@ class SimCLRv2(Method):
             self.memory_network = copy(self.projected)
 
     def objective(self, views):
-        images = ops.concatenate(views)  # (2 * batch, height, width, channels)
+        images = together(views)  # (2 * batch, height, width, channels)
         first, second = ops.split(self.projected(images, training=True), 2)  # (batch, dim) each
         if self.memory is None:
             return nt_xent(first, second, self.temperature)
@@ -186,19 +192,22 @@ class SimCLRv2Distiller(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.LARS(1.0, weight_decay=1e-4))
     """
 
-    def __init__(self, encoder, augment=None, teacher=None, temperature=1.0, alpha=1.0, **kwargs):
+    bounds = {
+        "temperature": checks.numbers(above=0),
+    }
+
+    def __init__(self, encoder, augment=None, *, teacher, temperature=1.0, alpha=1.0, **kwargs):
         super().__init__(encoder, augment, **kwargs)
-        check_numbers(above=0, temperature=temperature)
         if not is_number(alpha) or not 0 <= alpha <= 1:
             raise ValueError(f"alpha must be from 0 to 1. Received: alpha={alpha}")
         self.temperature, self.alpha = temperature, alpha
         self.teacher = copy(check_teacher(teacher, encoder))
         if alpha < 1:
             self.needs = ("label",)
-            self.logged = {term: keras.metrics.Mean(name=term) for term in ("supervised", "distillation")}
+            self.track("supervised", "distillation")
 
     def objective(self, views, labels=None):
-        images = ops.concatenate(views)  # (views * batch, height, width, channels)
+        images = together(views)  # (views * batch, height, width, channels)
         logits = precise(self.encoder(images, training=True))  # (views * batch, classes)
         answers = ops.stop_gradient(precise(self.teacher(images, training=False)))
         distillation = softmax_cross_entropy(logits / self.temperature, answers / self.temperature)

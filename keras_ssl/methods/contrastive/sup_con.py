@@ -21,8 +21,8 @@ Leave it when there are no labels, or only a class is wanted: train a classifier
 import keras
 from keras import ops
 
-from keras_ssl import heads
-from keras_ssl.checks import check_flags, check_ints, check_numbers
+from keras_ssl import checks, heads
+from keras_ssl.inputs import together
 from keras_ssl.losses import sup_con
 from keras_ssl.method import Method
 
@@ -66,10 +66,21 @@ class SupCon(Method):
     view_counts = (2, None)
     least_batch = 2
 
+    bounds = {
+        "hidden": checks.ints(optional=True),
+        "dim": checks.ints(),
+        "temperature": checks.numbers(above=0),
+        "base_temperature": checks.numbers(above=0, optional=True),
+        "inside": checks.flag(),
+        "classes": checks.ints(optional=True),
+        "weight": checks.numbers(least=0),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hidden=None,
         dim=128,
         temperature=0.1,
@@ -80,12 +91,6 @@ class SupCon(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(dim=dim)
-        check_ints(optional=True, hidden=hidden, classes=classes)
-        check_numbers(above=0, temperature=temperature)
-        check_numbers(above=0, optional=True, base_temperature=base_temperature)
-        check_numbers(least=0, weight=weight)
-        check_flags(inside=inside)
         self.hidden, self.dim, self.temperature, self.base_temperature = hidden, dim, temperature, base_temperature
         self.inside, self.classes, self.weight = inside, classes, weight
         features = encoder.output_shape[-1]
@@ -95,13 +100,13 @@ class SupCon(Method):
         self.classifier = None
         if classes is not None:
             self.classifier = heads.mlp(features, None, classes, depth=1, output_bias=True, name="classifier")
-            self.logged = {term: keras.metrics.Mean(name=term) for term in ("contrastive", "cross_entropy")}
+            self.track("contrastive", "cross_entropy")
 
     def limits(self):
         return {} if self.classes is None else {"label": self.classes}
 
     def objective(self, views, labels):
-        features = self.encoder(ops.concatenate(views), training=True)  # (views * batch, features)
+        features = self.encoder(together(views), training=True)  # (views * batch, features)
         embeddings = ops.split(self.projector(features, training=True), len(views))  # (batch, dim) each
         contrastive = sup_con(embeddings, labels, self.temperature, self.base_temperature, self.inside)
         if self.classifier is None:

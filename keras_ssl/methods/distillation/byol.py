@@ -22,8 +22,7 @@ Leave it when minutes are all there is: it starts slowly. Watch CollapseMonitor 
 import keras
 import numpy as np
 
-from keras_ssl import heads, teacher
-from keras_ssl.checks import check_flags, check_ints, check_numbers
+from keras_ssl import checks, heads, teacher
 from keras_ssl.losses import cosine_regression
 from keras_ssl.method import Method
 
@@ -56,10 +55,19 @@ class BYOL(Method):
     view_counts = (2, 2)
     least_batch = 2
 
+    bounds = {
+        "hidden": checks.ints(),
+        "dim": checks.ints(),
+        "momentum": checks.numbers(least=0, most=1),
+        "steps": checks.ints(optional=True),
+        "random_target": checks.flag(),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hidden=4096,
         dim=256,
         momentum=0.996,
@@ -68,16 +76,12 @@ class BYOL(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(hidden=hidden, dim=dim)
-        check_ints(optional=True, steps=steps)
-        check_numbers(least=0, most=1, momentum=momentum)
-        check_flags(random_target=random_target)
         self.hidden, self.dim, self.momentum, self.steps = hidden, dim, momentum, steps
         self.random_target = random_target
         projector = heads.mlp(encoder.output_shape[-1], hidden, dim, name="projector")
-        self.online = heads.attach(encoder, projector)
+        self.online = heads.attach(encoder, projector, name="online")
         self.predictor = heads.mlp(dim, hidden, dim, name="predictor")
-        self.target = teacher.copy(another(self.online) if random_target else self.online)
+        self.target = teacher.copy(another(self.online, encoder.name) if random_target else self.online, name="target")
 
     def objective(self, views):
         first, second = views
@@ -90,18 +94,17 @@ class BYOL(Method):
     def after_step(self, outputs):
         if self.random_target:
             return
-        step = self.optimizer.iterations - 1  # the number of the step that was just made, from 0
-        teacher.follow(self.target, self.online, teacher.cosine(self.momentum, 1.0, step, self.steps))
+        teacher.follow(self.target, self.online, teacher.cosine(self.momentum, 1.0, self.step, self.steps))
 
 
-def another(online):
+def another(online, name):
     """A network of the same layers and of other random weights."""
     drawn = type(online).from_config(online.get_config())
-    encoders = online.layers[1], drawn.layers[1]
+    encoders = online.get_layer(name), drawn.get_layer(name)
     kernels = [pair for pair in zip(*(model.get_weights() for model in encoders), strict=True) if pair[0].ndim > 1]
     if kernels and all(np.array_equal(*pair) for pair in kernels):
         raise ValueError(
             "random_target needs a second encoder of other weights, and the one made of the config of "
-            f"'{encoders[0].name}' has the same: build it with initializers that have no seed."
+            f"'{name}' has the same: build it with initializers that have no seed."
         )
     return drawn

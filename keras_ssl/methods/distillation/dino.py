@@ -22,8 +22,7 @@ Leave it when the run is short or on a small ResNet: SimCLR is ahead by far then
 import keras
 from keras import ops
 
-from keras_ssl import distribute, heads, teacher
-from keras_ssl.checks import check_flags, check_ints, check_numbers
+from keras_ssl import checks, distribute, heads, teacher
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.losses import swapped_prediction
 from keras_ssl.method import Method
@@ -71,10 +70,27 @@ class DINO(Method):
 
     view_counts = (2, None)
 
+    bounds = {
+        "hidden": checks.ints(),
+        "bottleneck": checks.ints(),
+        "dim": checks.ints(),
+        "batch_norm": checks.flag(),
+        "temperature": checks.numbers(above=0),
+        "teacher_temperature": checks.numbers(above=0),
+        "warmup_temperature": checks.numbers(above=0),
+        "warmup": checks.ints(0),
+        "center_momentum": checks.numbers(least=0, most=1),
+        "momentum": checks.numbers(least=0, most=1),
+        "steps": checks.ints(optional=True),
+        "freeze_steps": checks.ints(0),
+        "global_views": checks.ints(),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hidden=2048,
         bottleneck=256,
         dim=65536,
@@ -91,13 +107,6 @@ class DINO(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(hidden=hidden, bottleneck=bottleneck, dim=dim, global_views=global_views)
-        check_ints(0, warmup=warmup, freeze_steps=freeze_steps)
-        check_ints(optional=True, steps=steps)
-        check_numbers(above=0, temperature=temperature, teacher_temperature=teacher_temperature)
-        check_numbers(above=0, warmup_temperature=warmup_temperature)
-        check_numbers(least=0, most=1, center_momentum=center_momentum, momentum=momentum)
-        check_flags(batch_norm=batch_norm)
         self.hidden, self.bottleneck, self.dim, self.batch_norm = hidden, bottleneck, dim, batch_norm
         self.temperature, self.teacher_temperature = temperature, teacher_temperature
         self.warmup_temperature, self.warmup, self.center_momentum = warmup_temperature, warmup, center_momentum
@@ -109,11 +118,10 @@ class DINO(Method):
         self.teacher = without_dropout(teacher.copy(self.student))
         self.teacher_prototypes = teacher.copy(self.prototypes)
         self.center = self.add_weight((dim,), "zeros", "float32", trainable=False, autocast=False, name="center")
-        self.step = self.add_weight((), "zeros", "int32", trainable=False, autocast=False, name="step")
 
     @property
     def evaluated_encoder(self):
-        return self.teacher.layers[1]  # between its input and its head
+        return self.teacher.get_layer(self.encoder.name)
 
     def objective(self, views):
         logits = self.teach(views[: self.global_views])  # (global views * batch, dim)
@@ -144,7 +152,6 @@ class DINO(Method):
         rows = distribute.total(ops.cast(ops.shape(logits)[0], "float32"))
         mean = distribute.total(ops.sum(logits, axis=0)) / rows  # (dim,), over the global batch
         self.center.assign(self.center_momentum * self.center + (1.0 - self.center_momentum) * mean)
-        self.step.assign(self.step + 1)
 
 
 def without_dropout(model):

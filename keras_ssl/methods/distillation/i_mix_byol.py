@@ -21,10 +21,9 @@ Leave it when BYOL alone has not been tried: it has fewer parts.
 import keras
 from keras import ops
 
-from keras_ssl import distribute
+from keras_ssl import checks, distribute
 from keras_ssl.augment.image.mixing import CutMix, InputMix, MixUp, mix_views
 from keras_ssl.augment.rows import local_seeds
-from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import mixed_cosine_regression
 from keras_ssl.methods.distillation.byol import BYOL
 
@@ -53,11 +52,14 @@ class IMixBYOL(BYOL):
     >>> model.compile(optimizer=keras_ssl.optimizers.LARS(1.0, weight_decay=1e-5))
     """
 
-    def __init__(self, encoder, augment=None, alpha=1.0, cutmix=False, input_mix=0, **kwargs):
+    bounds = {
+        "alpha": checks.numbers(least=0),
+        "cutmix": checks.flag(),
+        "input_mix": checks.ints(0),
+    }
+
+    def __init__(self, encoder, augment=None, *, alpha=1.0, cutmix=False, input_mix=0, **kwargs):
         super().__init__(encoder, augment, **kwargs)
-        check_numbers(least=0, alpha=alpha)
-        check_flags(cutmix=cutmix)
-        check_ints(0, input_mix=input_mix)
         self.alpha, self.cutmix, self.input_mix = alpha, cutmix, input_mix
         self.mixing = (CutMix if cutmix else MixUp)(alpha, dominant=True)
         self.draws = keras.random.SeedGenerator()

@@ -22,10 +22,9 @@ Leave it when the encoder has no patches, or training must be short.
 import keras
 from keras import ops
 
-from keras_ssl import distribute
+from keras_ssl import checks, distribute
 from keras_ssl.augment.image.masks import BlockMask, RandomMask, masked_indices, select
 from keras_ssl.augment.rows import local_seeds
-from keras_ssl.checks import check_flags, check_numbers
 from keras_ssl.encoders import class_token_stages, vit_stages
 from keras_ssl.encoders.decoder import MaskToken
 from keras_ssl.encoders.multi_crop import multi_crop
@@ -75,10 +74,17 @@ class IBOT(DINO):
 
     terms = ("view_loss", "patch_loss")
 
+    bounds = {
+        "masked_views": checks.numbers(least=0, most=1),
+        "blocks": checks.flag(),
+        "patch_weight": checks.numbers(least=0),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         dim=8192,
         grid=None,
         ratio=(0.1, 0.5),
@@ -88,9 +94,6 @@ class IBOT(DINO):
         **kwargs,
     ):
         super().__init__(encoder, augment, dim=dim, **kwargs)
-        check_numbers(least=0, patch_weight=patch_weight)
-        check_numbers(least=0, most=1, masked_views=masked_views)
-        check_flags(blocks=blocks)
         self.grid, self.masked_views, self.blocks, self.patch_weight = grid, masked_views, blocks, patch_weight
         self.ratio = tuple(ratio) if isinstance(ratio, list) else ratio
         self.stages = class_token_stages(encoder)

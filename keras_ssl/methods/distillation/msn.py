@@ -23,11 +23,11 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl import heads, teacher
+from keras_ssl import checks, heads, teacher
 from keras_ssl.augment.image.masks import select
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import local_seeds
-from keras_ssl.checks import check_ints, check_numbers, is_number
+from keras_ssl.checks import is_number
 from keras_ssl.encoders import class_token_stages
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.losses import mean_entropy_gap, sinkhorn, soft_cross_entropy
@@ -76,10 +76,23 @@ class MSN(Method):
     terms = ("cross_entropy", "entropy_gap")
     view_counts = (2, None)
 
+    bounds = {
+        "hidden": checks.ints(),
+        "dim": checks.ints(),
+        "prototype_count": checks.ints(),
+        "temperature": checks.numbers(above=0),
+        "sharpening": checks.numbers(above=0, most=1),
+        "entropy_weight": checks.numbers(least=0),
+        "iterations": checks.ints(0),
+        "momentum": checks.numbers(least=0, most=1),
+        "steps": checks.ints(optional=True),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hidden=2048,
         dim=256,
         prototype_count=1024,
@@ -93,13 +106,6 @@ class MSN(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(hidden=hidden, dim=dim, prototype_count=prototype_count)
-        check_ints(0, iterations=iterations)
-        check_ints(optional=True, steps=steps)
-        check_numbers(above=0, temperature=temperature)
-        check_numbers(above=0, most=1, sharpening=sharpening)
-        check_numbers(least=0, entropy_weight=entropy_weight)
-        check_numbers(least=0, most=1, momentum=momentum)
         if not is_number(drop) or not 0 <= drop < 1:
             raise ValueError(
                 f"drop must be in [0, 1), the part of the patches that is left out. Received: drop={drop!r}"
@@ -118,7 +124,7 @@ class MSN(Method):
 
     @property
     def evaluated_encoder(self):
-        return self.target.layers[1]  # between its input and its head
+        return self.target.get_layer(self.encoder.name)
 
     def objective(self, views):
         targets = self.assign(views[0])  # (batch, prototypes)
@@ -156,6 +162,6 @@ class MSN(Method):
     def after_step(self, outputs):
         momentum = self.momentum
         if self.steps is not None:
-            step = ops.cast(self.optimizer.iterations - 1, "float32")  # of the step that was just made, from 0
+            step = ops.cast(self.step, "float32")
             momentum += (1.0 - momentum) * ops.minimum(step / self.steps, 1.0)
         teacher.follow(self.target, self.anchor, momentum)

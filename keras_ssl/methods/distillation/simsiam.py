@@ -19,8 +19,7 @@ Leave it when minutes are all there is, or nobody watches: without predictor or 
 import keras
 from keras import ops
 
-from keras_ssl import heads
-from keras_ssl.checks import check_flags, check_ints
+from keras_ssl import checks, heads
 from keras_ssl.losses import negative_cosine, softmax_cross_entropy
 from keras_ssl.method import Method
 
@@ -62,10 +61,24 @@ class SimSiam(Method):
     view_counts = (2, 2)
     least_batch = 2
 
+    bounds = {
+        "hidden": checks.ints(),
+        "dim": checks.ints(),
+        "depth": checks.ints(),
+        "predictor_hidden": checks.ints(optional=True),
+        "predictor_trainable": checks.flag(),
+        "stop_gradient": checks.flag(),
+        "symmetric": checks.flag(),
+        "hidden_norm": checks.flag(),
+        "projection_norm": checks.flag(),
+        "prediction_norm": checks.flag(),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hidden=2048,
         dim=2048,
         depth=3,
@@ -80,10 +93,6 @@ class SimSiam(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(hidden=hidden, dim=dim, depth=depth)
-        check_ints(optional=True, predictor_hidden=predictor_hidden)
-        check_flags(predictor_trainable=predictor_trainable, stop_gradient=stop_gradient, symmetric=symmetric)
-        check_flags(hidden_norm=hidden_norm, projection_norm=projection_norm, prediction_norm=prediction_norm)
         if not isinstance(similarity, str) or similarity not in SIMILARITIES:
             raise ValueError(f"similarity must be 'cosine' or 'cross_entropy'. Received: similarity={similarity!r}")
         self.hidden, self.dim, self.depth = hidden, dim, depth

@@ -73,7 +73,7 @@ class BEiT(Method):
     terms = ("accuracy", "commonest", "perplexity")
     view_counts = (1, 2)
 
-    def __init__(self, encoder, augment=None, tokenizer=None, ratio=75 / 196, **kwargs):
+    def __init__(self, encoder, augment=None, *, tokenizer, ratio=75 / 196, **kwargs):
         super().__init__(encoder, augment, **kwargs)
         self.ratio = ratio
         self.stages = vit_stages(encoder)

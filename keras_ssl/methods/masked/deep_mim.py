@@ -21,8 +21,8 @@ import math
 import keras
 from keras import ops
 
+from keras_ssl import checks
 from keras_ssl.augment.image.masks import flat, partition
-from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.encoders import patch_grid, vit_stages
 from keras_ssl.losses import masked_cosine, masked_error, patch_pixels, standard_pixels
 from keras_ssl.method import Method
@@ -72,10 +72,18 @@ class DeepMIM(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(1e-3, weight_decay=0.05, beta_2=0.95))
     """
 
+    bounds = {
+        "width": checks.ints(),
+        "depth": checks.ints(0),
+        "heads": checks.ints(),
+        "normalise": checks.flag(),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         taps=None,
         ratio=0.75,
         width=512,
@@ -86,9 +94,6 @@ class DeepMIM(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(width=width, heads=heads)
-        check_ints(0, depth=depth)
-        check_flags(normalise=normalise)
         self.taps, self.ratio, self.normalise = taps, ratio, normalise
         self.width, self.depth, self.heads = width, depth, heads
         self.stages = vit_stages(encoder)
@@ -102,7 +107,7 @@ class DeepMIM(Method):
         size = blocks.output_shape[-1], self.grid, width, depth, heads, outputs, has_class_token(self.stages)
         self.decoders = [MaskedDecoder(*size) for _ in taps]
         self.terms = tuple(f"block{tap}" for tap in taps)
-        self.logged = {term: keras.metrics.Mean(name=term) for term in self.terms}
+        self.track(*self.terms)
         self.draws = keras.random.SeedGenerator()
 
     def objective(self, views):

@@ -6,9 +6,9 @@ BEiT (https://arxiv.org/abs/2106.08254) takes its tokens from DALL-E's; this one
 import keras
 from keras import ops
 
+from keras_ssl import checks
 from keras_ssl.augment.random import split, uniform
 from keras_ssl.augment.rows import local_seeds
-from keras_ssl.checks import check_flags, check_ints, check_numbers
 from keras_ssl.losses import kl_from_uniform
 from keras_ssl.losses.vectors import precise
 from keras_ssl.methods.masked.tokenizer import Tokenizer
@@ -56,9 +56,18 @@ class DiscreteVAE(Tokenizer):
 
     terms = ("error", "perplexity", "divergence")
 
+    bounds = {
+        "temperature": checks.numbers(above=0),
+        "end_temperature": checks.numbers(above=0, optional=True),
+        "steps": checks.ints(optional=True),
+        "hard": checks.flag(),
+        "beta": checks.numbers(least=0),
+    }
+
     def __init__(
         self,
         augment=None,
+        *,
         channels=3,
         stride=8,
         vocabulary=8192,
@@ -75,11 +84,6 @@ class DiscreteVAE(Tokenizer):
         dtype=None,
     ):
         super().__init__(augment, channels, stride, vocabulary, dim, width, blocks, smooth, name=name, dtype=dtype)
-        check_numbers(above=0, temperature=temperature)
-        check_numbers(above=0, optional=True, end_temperature=end_temperature)
-        check_numbers(least=0, beta=beta)
-        check_ints(optional=True, steps=steps)
-        check_flags(hard=hard)
         self.temperature, self.end_temperature, self.steps = temperature, end_temperature, steps
         self.hard, self.beta = hard, beta
         self.logits = keras.layers.Conv2D(vocabulary, 1, name="logits")

@@ -21,8 +21,9 @@ import math
 import keras
 from keras import ops
 
+from keras_ssl import checks
 from keras_ssl.augment.image.masks import enlarge, flat, partition
-from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl.checks import check_numbers
 from keras_ssl.encoders import patch_grid, vit_stages
 from keras_ssl.losses import masked_error, patch_pixels, standard_pixels
 from keras_ssl.method import Method
@@ -76,10 +77,18 @@ class LocalMIM(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(1e-3, weight_decay=0.05, beta_2=0.95))
     """
 
+    bounds = {
+        "bins": checks.ints(optional=True),
+        "width": checks.ints(),
+        "depth": checks.ints(0),
+        "heads": checks.ints(),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         taps=None,
         scales=(4, 2, 1, 0.5),
         bins=9,
@@ -90,9 +99,6 @@ class LocalMIM(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(optional=True, bins=bins)
-        check_ints(width=width, heads=heads)
-        check_ints(0, depth=depth)
         self.taps, self.scales, self.bins, self.ratio = taps, scales, bins, ratio
         self.width, self.depth, self.heads = width, depth, heads
         self.stages = vit_stages(encoder)
@@ -114,7 +120,7 @@ class LocalMIM(Method):
             for scale, cell in zip(scales, self.cells)
         ]
         self.terms = tuple(f"block{tap}" for tap in taps)
-        self.logged = {term: keras.metrics.Mean(name=term) for term in self.terms}
+        self.track(*self.terms)
         self.draws = keras.random.SeedGenerator()
 
     def objective(self, views):

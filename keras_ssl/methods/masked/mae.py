@@ -21,10 +21,10 @@ import math
 import keras
 from keras import ops
 
+from keras_ssl import checks
 from keras_ssl.augment.image.masks import RandomMask, enlarge, flat, partition, select
 from keras_ssl.augment.image.patches import unpatchify
 from keras_ssl.augment.rows import local_seeds
-from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.encoders import MaskToken, patch_grid, token_decoder, vit_stages
 from keras_ssl.losses import masked_error, patch_pixels, plain_pixels, standard_pixels
 from keras_ssl.losses.reconstruction import patch_statistics
@@ -62,13 +62,17 @@ class MAE(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(rate, weight_decay=0.05, beta_2=0.95))
     """
 
+    bounds = {
+        "width": checks.ints(),
+        "depth": checks.ints(0),
+        "heads": checks.ints(),
+        "normalise": checks.flag(),
+    }
+
     def __init__(
-        self, encoder, augment=None, ratio=0.75, width=512, depth=8, heads=16, normalise=True, **kwargs
+        self, encoder, augment=None, *, ratio=0.75, width=512, depth=8, heads=16, normalise=True, **kwargs
     ):  # fmt: skip
         super().__init__(encoder, augment, **kwargs)
-        check_ints(width=width, heads=heads)
-        check_ints(0, depth=depth)
-        check_flags(normalise=normalise)
         self.ratio, self.width, self.depth, self.heads, self.normalise = ratio, width, depth, heads, normalise
         self.stages = self.stages_of(encoder)
         self.grid, self.patch = patch_grid(encoder)

@@ -60,7 +60,7 @@ class MP3(Method):
     terms = ("accuracy",)
     view_counts = (1, 1)
 
-    def __init__(self, encoder, augment=None, ratio=0.75, **kwargs):
+    def __init__(self, encoder, augment=None, *, ratio=0.75, **kwargs):
         super().__init__(encoder, augment, **kwargs)
         if not is_number(ratio) or not 0 <= ratio < 1:
             raise ValueError(f"ratio must be in [0, 1), the part outside of the context. Received: ratio={ratio!r}")

@@ -19,11 +19,11 @@ Leave it when the content of one quarter says little about the others.
 import keras
 from keras import ops
 
+from keras_ssl import checks
 from keras_ssl.augment.image.masks import enlarge, flat, select
 from keras_ssl.augment.image.patches import unpatchify
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import local_seeds
-from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.encoders import patch_grid, token_decoder, vit_stages
 from keras_ssl.encoders.multi_crop import check_size
 from keras_ssl.losses import masked_error, patch_pixels, plain_pixels, standard_pixels
@@ -68,13 +68,17 @@ class QBHeat(Method):
     >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(1e-3, weight_decay=0.05))
     """
 
+    bounds = {
+        "width": checks.ints(),
+        "depth": checks.ints(0),
+        "heads": checks.ints(),
+        "normalise": checks.flag(),
+    }
+
     def __init__(
-        self, encoder, augment=None, size=None, width=256, depth=4, heads=8, normalise=False, **kwargs
+        self, encoder, augment=None, *, size=None, width=256, depth=4, heads=8, normalise=False, **kwargs
     ):  # fmt: skip
         super().__init__(encoder, augment, **kwargs)
-        check_ints(width=width, heads=heads)
-        check_ints(0, depth=depth)
-        check_flags(normalise=normalise)
         self.size = tuple(size) if isinstance(size, list) else size
         self.width, self.depth, self.heads, self.normalise = width, depth, heads, normalise
         is_vit = {"patches", "positions", "blocks"} <= {layer.name for layer in encoder.layers}

@@ -57,7 +57,7 @@ class SimMIM(Method):
 
     view_counts = (1, 1)
 
-    def __init__(self, encoder, augment=None, ratio=0.6, unit=32, **kwargs):
+    def __init__(self, encoder, augment=None, *, ratio=0.6, unit=32, **kwargs):
         super().__init__(encoder, augment, **kwargs)
         self.ratio, self.unit = ratio, unit
         self.stages = vit_stages(encoder)

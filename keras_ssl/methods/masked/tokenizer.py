@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from keras_ssl.checks import check_flags, check_ints
+from keras_ssl import checks
 from keras_ssl.encoders import pool
 from keras_ssl.losses import perplexity, token_share
 from keras_ssl.losses.vectors import precise
@@ -39,12 +39,18 @@ class Tokenizer(Method):
 
     terms = ("error", "perplexity")
 
+    bounds = {
+        "channels": checks.ints(),
+        "vocabulary": checks.ints(),
+        "dim": checks.ints(),
+        "width": checks.ints(),
+        "blocks": checks.ints(0),
+        "smooth": checks.flag(),
+    }
+
     def __init__(
         self, augment, channels, stride, vocabulary, dim, width, blocks, smooth, name=None, dtype=None
     ):  # fmt: skip
-        check_ints(channels=channels, vocabulary=vocabulary, dim=dim, width=width)
-        check_ints(0, blocks=blocks)
-        check_flags(smooth=smooth)
         if not isinstance(stride, int) or stride < 2 or stride & (stride - 1):
             raise ValueError(f"stride must be a power of 2, from 2. Received: stride={stride}")
         trunk = encoder_of(channels, stride, width, blocks)
@@ -54,7 +60,6 @@ class Tokenizer(Method):
         self.trunk = trunk
         self.decoder = decoder_of(channels, stride, dim, width, blocks)
         self.usage = self.add_weight((vocabulary,), "zeros", "float32", trainable=False, autocast=False, name="usage")
-        self.step = self.add_weight((), "zeros", "int32", trainable=False, autocast=False, name="step")
 
     def tokens(self, images):
         """The tokens of images, each a function of the pixels around its place.
@@ -112,7 +117,6 @@ class Tokenizer(Method):
 
     def after_step(self, outputs):
         self.usage.assign(outputs["usage"])
-        self.step.assign(self.step + 1)
 
 
 def encoder_of(channels, stride, width, blocks):

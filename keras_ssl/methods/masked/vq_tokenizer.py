@@ -7,8 +7,7 @@ https://arxiv.org/abs/1711.00937
 import keras
 from keras import ops
 
-from keras_ssl import distribute
-from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl import checks, distribute
 from keras_ssl.clustering import follow, kmeans_in_step, nearest
 from keras_ssl.losses.vectors import unit
 from keras_ssl.methods.masked.tokenizer import Tokenizer
@@ -53,9 +52,16 @@ class VQTokenizer(Tokenizer):
     TensorShape([2, 8, 8])
     """
 
+    bounds = {
+        "commitment": checks.numbers(least=0),
+        "decay": checks.numbers(least=0, most=1),
+        "iterations": checks.ints(0),
+    }
+
     def __init__(
         self,
         augment=None,
+        *,
         channels=3,
         stride=16,
         vocabulary=8192,
@@ -70,9 +76,6 @@ class VQTokenizer(Tokenizer):
         dtype=None,
     ):
         super().__init__(augment, channels, stride, vocabulary, dim, width, blocks, smooth, name=name, dtype=dtype)
-        check_numbers(least=0, commitment=commitment)
-        check_numbers(least=0, most=1, decay=decay)
-        check_ints(0, iterations=iterations)
         self.commitment, self.decay, self.iterations = commitment, decay, iterations
         self.embed = keras.layers.Conv2D(dim, 1, name="embed")
         self.embed.build((None, None, None, width))

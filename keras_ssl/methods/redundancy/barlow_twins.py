@@ -18,8 +18,7 @@ Leave it when the batch is below about 128: the cross-correlation is an estimate
 
 import keras
 
-from keras_ssl import heads
-from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl import checks, heads
 from keras_ssl.losses import barlow_twins
 from keras_ssl.method import Method
 
@@ -47,10 +46,15 @@ class BarlowTwins(Method):
     view_counts = (2, 2)
     least_batch = 2
 
-    def __init__(self, encoder, augment=None, hidden=8192, dim=8192, depth=3, redundancy_weight=0.0051, **kwargs):
+    bounds = {
+        "hidden": checks.ints(),
+        "dim": checks.ints(),
+        "depth": checks.ints(),
+        "redundancy_weight": checks.numbers(least=0),
+    }
+
+    def __init__(self, encoder, augment=None, *, hidden=8192, dim=8192, depth=3, redundancy_weight=0.0051, **kwargs):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(hidden=hidden, dim=dim, depth=depth)
-        check_numbers(least=0, redundancy_weight=redundancy_weight)
         self.hidden, self.dim, self.depth, self.redundancy_weight = hidden, dim, depth, redundancy_weight
         self.projector = heads.mlp(
             encoder.output_shape[-1], hidden, dim, depth=depth, hidden_bias=False, name="projector"

@@ -20,8 +20,7 @@ Leave it when the batch is tiny, or three weights are two too many.
 
 import keras
 
-from keras_ssl import heads
-from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl import checks, heads
 from keras_ssl.losses import invariance, variance_covariance
 from keras_ssl.method import Method
 
@@ -55,10 +54,20 @@ class VICReg(Method):
     view_counts = (2, 2)
     least_batch = 2
 
+    bounds = {
+        "hidden": checks.ints(),
+        "dim": checks.ints(),
+        "depth": checks.ints(),
+        "invariance_weight": checks.numbers(least=0),
+        "variance_weight": checks.numbers(least=0),
+        "covariance_weight": checks.numbers(least=0),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hidden=8192,
         dim=8192,
         depth=3,
@@ -69,9 +78,6 @@ class VICReg(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(hidden=hidden, dim=dim, depth=depth)
-        check_numbers(least=0, invariance_weight=invariance_weight, variance_weight=variance_weight)
-        check_numbers(least=0, covariance_weight=covariance_weight)
         if other_encoder is not None and not isinstance(other_encoder, keras.Model):
             raise ValueError(f"other_encoder must be a keras.Model or None. Received: other_encoder={other_encoder!r}")
         self.hidden, self.dim, self.depth = hidden, dim, depth

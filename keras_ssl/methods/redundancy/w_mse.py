@@ -20,8 +20,7 @@ Leave it when the batch is smaller than twice the embedding: whitening needs mor
 import keras
 from keras import ops
 
-from keras_ssl import heads
-from keras_ssl.checks import check_flags, check_ints, check_numbers
+from keras_ssl import checks, heads
 from keras_ssl.losses import w_mse
 from keras_ssl.method import Method
 
@@ -61,10 +60,20 @@ class WMSE(Method):
     view_counts = (2, None)
     least_batch = 2
 
+    bounds = {
+        "hidden": checks.ints(),
+        "dim": checks.ints(),
+        "sub_batch": checks.ints(),
+        "repeats": checks.ints(),
+        "shuffle": checks.flag(),
+        "epsilon": checks.numbers(least=0, below=1),
+    }
+
     def __init__(
         self,
         encoder,
         augment=None,
+        *,
         hidden=1024,
         dim=64,
         sub_batch=128,
@@ -74,9 +83,6 @@ class WMSE(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        check_ints(hidden=hidden, dim=dim, sub_batch=sub_batch, repeats=repeats)
-        check_numbers(least=0, below=1, epsilon=epsilon)
-        check_flags(shuffle=shuffle)
         if sub_batch <= dim and not epsilon:
             raise ValueError(
                 "sub_batch must be greater than dim, best twice as large: fewer rows have a singular covariance. "

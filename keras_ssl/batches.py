@@ -1,0 +1,199 @@
+"""Batches: what `fit` and `predict` look at before they train, and on the host while they do.
+
+Everything here is one sentence in the place of a run that is broken: pixels of 0..1, numbers out of range, batches too
+small to compare, arguments of Keras that a method has no use for.
+"""
+
+import inspect
+import warnings
+
+import keras
+import numpy as np
+
+from keras_ssl import distribute, inputs
+
+NO_VALIDATION = (
+    "The loss of a self-supervised method depends on random views and the other samples of the batch, and says little "
+    "about the features. So there is no evaluate() and no validation_data: evaluate the features with keras_ssl.eval "
+    "(KNN, LinearProbe, CollapseMonitor), as callbacks of `fit` or as functions on `model.evaluated_encoder`."
+)
+
+
+# Arguments
+
+
+def check_compile(method, **options):
+    """Raises where an argument of Keras's `compile` is given that would be ignored."""
+    for name in ("loss", "metrics", "weighted_metrics", "loss_weights"):
+        if options.get(name) is not None:
+            raise ValueError(
+                f"{type(method).__name__} computes its own loss, so `compile` takes no {name}=. Received: "
+                f"{name}={options[name]!r}. Compile it with an optimizer only, and pass callbacks of keras_ssl.eval to "
+                "`fit` to see how good the features are."
+            )
+
+
+def check_fit_arguments(method, x, y, args, kwargs):
+    """Raises where an argument of Keras's `fit` is given that would be ignored, or that fails after an epoch."""
+    if method.optimizer is None:
+        raise ValueError(f"{type(method).__name__} has no optimizer yet: call model.compile(optimizer=...) before fit.")
+    names = list(inspect.signature(keras.Model.fit).parameters)[3:]  # after self, x and y
+    given = dict(zip(names, args)) | kwargs
+    if given.get("validation_data") is not None or given.get("validation_split"):
+        raise ValueError(NO_VALIDATION)
+    for name in ("sample_weight", "class_weight"):
+        if given.get(name) is not None:
+            refuse_weights(method, name)
+    rows = number_of_rows(x)
+    if rows is not None:
+        size = given.get("batch_size") or 32
+        last = rows % size or size
+        if last < smallest(method):
+            raise ValueError(too_few(method, last))
+
+
+def refuse_weights(method, name):
+    raise ValueError(
+        f"{type(method).__name__} has no use for {name}: its loss compares samples, which have no weight each. Leave "
+        "out the samples that should not count."
+    )
+
+
+def given_steps(x, kwargs):
+    """`steps_per_epoch` of `fit`, where it is not a whole pass over the data; else None."""
+    steps = kwargs.get("steps_per_epoch")
+    try:
+        whole = len(x)
+    except TypeError:
+        whole = None
+    return None if steps == whole else steps
+
+
+def fingerprint(x):
+    """What the data is, in the words of its pipeline, or None."""
+    found = getattr(x, "fingerprint", None)  # a plain tf.data.Dataset has a method of this name
+    return found if isinstance(found, str) else None
+
+
+def smallest(method):
+    """The smallest batch that a step can take: what the loss compares, and a sample for each replica."""
+    strategy = getattr(method, "distribute_strategy", None)
+    if distribute.is_multi_worker(strategy):  # a worker may see its own rows only
+        return 1
+    return max(method.least_batch, getattr(strategy, "num_replicas_in_sync", 1))
+
+
+def too_few(method, rows):
+    kind = inputs.kind_of_encoder(method.encoder) or inputs.IMAGE
+    least = smallest(method)
+    why = ", to compare them with each other" if method.least_batch > 1 else ""
+    why = ", one for each replica" if least > method.least_batch else why
+    return (
+        f"{type(method).__name__} needs at least {least} {kind.words} in a batch{why}. Received: a batch of {rows}. "
+        "Is it the last of an epoch? Drop it with drop_remainder=True, or change batch_size."
+    )
+
+
+# Data
+
+
+def number_of_rows(x):
+    """The number of samples in arrays, or None."""
+    parts = [part for part in keras.tree.flatten(x) if hasattr(part, "shape")] if x is not None else []
+    if hasattr(x, "element_spec") or not parts or not len(parts[0].shape):
+        return None
+    return parts[0].shape[0]
+
+
+def inspected(data, method):
+    """The data of `fit`, with checks on the host, beside the training step.
+
+    A `tf.data` pipeline ends with an error where a batch has too few samples, an index, label or token is out of the
+    method's range, or the first pixels of an epoch are not finite; and warns where these look like 0..1 instead of
+    0..255. Without it, an index out of range is an error inside of TensorFlow on a CPU, and is not seen on a GPU.
+    """
+    pixels = (inputs.kind_of_encoder(method.encoder) or inputs.IMAGE).pixels
+    told = []
+    if not hasattr(data, "element_spec"):
+        array = pixels_of(data, method)
+        if pixels and isinstance(array, np.ndarray) and array.dtype.kind == "f":
+            check_pixels(array[:256], told)
+        return data
+    import tensorflow as tf
+
+    if not isinstance(data, tf.data.Dataset):
+        return data
+    spec, least = data.element_spec, smallest(method)
+    columns = spec if isinstance(spec, dict) else {}
+    dense = {name for name, one in columns.items() if isinstance(one, tf.TensorSpec)}
+    dense = {name for name in dense if columns[name].dtype.is_integer}
+    limits = {name: limit for name, limit in method.limits().items() if name in dense}
+    image = pixels_of(spec, method)
+    floats = pixels and isinstance(image, tf.TensorSpec) and image.dtype.is_floating
+    static = tf.nest.flatten(spec)[0].shape
+    sized = static.rank and (static[0] is None or static[0] < least)
+
+    def check(number, batch):
+        if sized:
+            rows = tf.shape(tf.nest.flatten(batch)[0])[0]
+            tf.cond(rows >= least, lambda: True, lambda: tf.numpy_function(refuse_rows, [rows], tf.bool))
+        for name, limit in limits.items():
+            column = tf.cast(batch[name], tf.int64)
+            fine = tf.reduce_all((column >= 0) & (column < limit))
+            tf.cond(fine, lambda: True, lambda: tf.numpy_function(refuse, [name, column, limit], tf.bool))
+        if floats:
+            found = pixels_of(batch, method)
+            tf.cond(number > 0, lambda: True, lambda: tf.numpy_function(look, [found], tf.bool))
+        return batch
+
+    def refuse_rows(rows):
+        raise ValueError(too_few(method, rows))
+
+    def refuse(name, column, limit):
+        first = column[(column < 0) | (column >= limit)][0]
+        raise ValueError(
+            f"The column '{name.decode()}' of the data must be from 0 to {limit - 1}, as {type(method).__name__} was "
+            f"made. Received: {first}"
+        )
+
+    def look(images):
+        check_pixels(images, told)
+        return True
+
+    return data.enumerate().map(check) if limits or floats or sized else data
+
+
+def check_predicted(data, method):
+    """Raises where `predict` would return other rows than the samples in their order; warns about pixels of 0..1."""
+    if getattr(data, "ordered", True) is False:
+        raise ValueError(
+            "This pipeline shuffles its samples or leaves some out, so the rows of predict() would be of other samples "
+            "than you think. Pass `data.in_order()`, or make the pipeline with shuffle=False and drop_remainder=False."
+        )
+    array = None if hasattr(data, "element_spec") else pixels_of(data, method)
+    if (inputs.kind_of_encoder(method.encoder) or inputs.IMAGE).pixels and isinstance(array, np.ndarray):
+        if array.dtype.kind == "f":
+            check_pixels(array[:256], [])
+
+
+def pixels_of(batch, method):
+    """The tensor of a batch that holds its pixels, as far as it can be told."""
+    kind = inputs.kind_of_encoder(method.encoder) or inputs.IMAGE
+    if isinstance(batch, (tuple, list)) and batch:
+        batch = batch[0]
+    return batch.get(kind.column) if isinstance(batch, dict) else batch
+
+
+def check_pixels(images, told):
+    """Raises where an image of a batch is not finite; warns once, by the list `told`, where pixels look like 0..1."""
+    broken = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
+    if broken.size:
+        raise ValueError(f"Image {broken[0]} of the first batch holds NaN or infinite pixels. They must be 0..255.")
+    low, high = images.min(initial=0), images.max(initial=0)
+    if not told and 0 < high <= 1 and low >= -1:
+        told.append(True)
+        warnings.warn(
+            f"The images of the first batch go from {low:.3g} to {high:.3g}. Pixels are expected in 0..255, by "
+            "augmentations and encoders alike: multiply them.",
+            stacklevel=2,
+        )
