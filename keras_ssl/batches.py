@@ -35,7 +35,7 @@ def check_compile(method, **options):
 
 def check_fit_arguments(method, x, y, args, kwargs):
     """Raises where an argument of Keras's `fit` is given that would be ignored, or that fails after an epoch."""
-    if method.optimizer is None:
+    if getattr(method, "optimizer", None) is None:
         raise ValueError(f"{type(method).__name__} has no optimizer yet: call model.compile(optimizer=...) before fit.")
     names = list(inspect.signature(keras.Model.fit).parameters)[3:]  # after self, x and y
     given = dict(zip(names, args)) | kwargs

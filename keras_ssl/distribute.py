@@ -48,6 +48,21 @@ def check_strategy():
         )
 
 
+def check_scope(encoder):
+    """Raises where the encoder was not made in the scope of the strategy in which the method is made."""
+    if keras.backend.backend() != "tensorflow" or not encoder.weights:
+        return
+    import tensorflow as tf
+
+    shared = isinstance(encoder.weights[0].value, tf.distribute.DistributedValues)
+    if shared != (strategy() is not None):
+        raise ValueError(
+            f"The encoder '{encoder.name}' was made {'inside' if shared else 'outside'} of the scope of the "
+            f"tf.distribute strategy, and the method {'outside' if shared else 'inside'}. Make the encoder, the method "
+            "and the optimizer, and compile, in one `with strategy.scope():`."
+        )
+
+
 def is_multi_worker(strategy):
     """Whether several processes, mostly on several hosts, train together under this strategy, which may be None."""
     if strategy is None:

@@ -79,6 +79,7 @@ class Method(keras.Model):
         distribute.check_strategy()
         super().__init__(name=name, dtype=dtype, autocast=False)  # the encoder casts; the views stay as they are
         self.encoder = check_encoder(encoder)
+        distribute.check_scope(encoder)
         self.augment = check_augment(augment)
         self.step = self.add_weight((), "zeros", "int32", trainable=False, autocast=False, name="step")
         self.logged = {}
@@ -221,8 +222,8 @@ class Method(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        check_accumulation(self)
         batches.check_fit_arguments(self, x, y, args, kwargs)
+        check_accumulation(self)
         if hasattr(x, "element_spec"):  # a tf.data pipeline shuffles itself; Keras warns unless told
             kwargs.setdefault("shuffle", False)
         self.given_steps, self.given_data = batches.given_steps(x, kwargs), batches.fingerprint(x)
@@ -388,8 +389,6 @@ def check_groups(method, groups):
 
 def check_accumulation(model):
     """Not in `compile`: the strategy may be another there."""
-    if model.optimizer is None:
-        return
     replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
     steps = {optimizer.gradient_accumulation_steps for optimizer in step.optimizers_of(model)}
     if len(steps) > 1:

@@ -1,10 +1,12 @@
 """Two replicas see the rows of each other, forward and backward, and compute what one computes on the whole batch."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
 
+import keras_ssl
 from keras_ssl import distribute, losses
 
 
@@ -121,3 +123,18 @@ def test_nt_xent_of_two_replicas_is_that_of_the_whole_batch(two_replicas, batch,
     assert one != two and one + two == pytest.approx(float(loss), rel=1e-6)
     for expected, *halves in zip(slopes, one_slopes, two_slopes):
         np.testing.assert_allclose(np.concatenate(halves), expected, atol=1e-6)
+
+
+def test_encoder_and_method_are_made_in_one_scope(two_replicas):
+    def encoder():
+        images = keras.Input((6, 6, 3))
+        return keras.Model(images, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(images)))
+
+    outside = encoder()
+    with two_replicas.scope():
+        inside = encoder()
+        keras_ssl.SimCLR(inside, dim=4)
+        with pytest.raises(ValueError, match="made outside of the scope"):
+            keras_ssl.SimCLR(outside, dim=4)
+    with pytest.raises(ValueError, match="made inside of the scope"):
+        keras_ssl.SimCLR(inside, dim=4)

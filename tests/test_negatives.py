@@ -420,3 +420,12 @@ def test_a_rotation_changes_neither():
     rotation, _ = np.linalg.qr(vectors(4, 4, seed=9))
     assert float(losses.alignment(a @ rotation, b @ rotation)) == pytest.approx(float(losses.alignment(a, b)), rel=1e-5)
     assert float(losses.uniformity(a @ rotation)) == pytest.approx(float(losses.uniformity(a)), rel=1e-5)
+
+
+def test_images_without_a_label_are_no_class():
+    """As if each had a class of its own."""
+    first, second = np.random.default_rng(0).normal(size=(2, 6, 4))
+    unlabelled = losses.sup_con([first, second], np.array([0, 1, 0, -1, -1, -1]))
+    alone = losses.sup_con([first, second], np.array([0, 1, 0, 7, 8, 9]))
+    np.testing.assert_allclose(unlabelled, alone, rtol=1e-6)
+    assert abs(float(alone - losses.sup_con([first, second], np.array([0, 1, 0, 7, 7, 7])))) > 0.01

@@ -23,7 +23,8 @@ def sup_con(views, labels, temperature=0.1, base_temperature=0.07, inside=False)
 
     Args:
         views: list of `(batch, dim)`, the embeddings of each view; any length, they are normalised here, in float32.
-        labels: integers `(batch,)`.
+        labels: integers `(batch,)`; a negative one means that the image has no label: then only its own other views
+            are its positives.
         temperature: float > 0 (tau, 0.1).
         base_temperature: float > 0 (0.07), or None for no factor.
         inside: whether the mean over the positives stands inside the logarithm (L_in); the paper prefers L_out.
@@ -42,9 +43,12 @@ def sup_con(views, labels, temperature=0.1, base_temperature=0.07, inside=False)
 
     row = distribute.first_row(images) + ops.arange(images, dtype="int32")
     itself = ops.concatenate([row + number * total for number in range(len(views))])
-    other = itself[:, None] != ops.arange(len(views) * total, dtype="int32")[None, :]
-    same = ops.tile(labels, [len(views)])[:, None] == ops.tile(all_labels, [len(views)])[None, :]
-    positive = ops.logical_and(other, same)
+    everything = ops.arange(len(views) * total, dtype="int32")
+    other = itself[:, None] != everything[None, :]
+    own, all_own = ops.tile(labels, [len(views)])[:, None], ops.tile(all_labels, [len(views)])[None, :]
+    of_class = ops.logical_and(own == all_own, own >= 0)
+    of_image = (itself % total)[:, None] == (everything % total)[None, :]
+    positive = ops.logical_and(other, ops.logical_or(of_class, of_image))
 
     log_share = logits - log_sum_exp(logits, other)[:, None]
     found = ops.sum(ops.cast(positive, logits.dtype), axis=-1)

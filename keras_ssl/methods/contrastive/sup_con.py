@@ -40,6 +40,9 @@ class SupCon(Method):
     `keras.Sequential([model.encoder, model.classifier]).predict(images)`, which returns logits `(batch, classes)`;
     `model.predict` returns features, as for every method. The terms `contrastive` and `cross_entropy` are logged.
 
+    An image with the label -1 has no class, and its other views are its only positives; not with `classes`, which needs
+    the labels of all.
+
     The views of the batch are compared with each other only: the authors' later variant with a queue of keys and their
     labels, as in MoCo, is not built.
 
