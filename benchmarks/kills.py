@@ -7,7 +7,7 @@ A small run of each method is trained once to its end. Then the same run is kill
 it ends, and another one, until there were `--kills`: after a random number of steps, while a checkpoint is written, or
 at a random time, which is mostly while Keras traces. All bits of its weights, teacher, queue, bank, optimizer and
 random state, and the mean loss of its last epoch, must be those of the first run, or the script fails. The runs are
-those of `tests/test_every_method.py`, so it needs `pip install -e ".[tests]"`. Processes are forked from this one,
+those of `tests/methods`, so it needs `pip install -e ".[tests]"`. Processes are forked from this one,
 which has imported TensorFlow but not used it; with `--fresh` they import it themselves.
 
 Got on a CPU core, in 24 minutes (`--kills 5 --seed 11`): 195 kills of 39 methods, 22 before a first step, 68 between
@@ -35,10 +35,10 @@ import keras  # noqa: E402
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import keras_ssl  # noqa: E402
-from tests import test_every_method as every  # noqa: E402
+from tests import cases  # noqa: E402
 
 EPOCHS, EVERY = 10, 3  # of 4 steps; checkpoints inside epochs and at their ends
-METHODS = tuple(every.METHODS)
+METHODS = tuple(keras_ssl.METHODS)
 FLOAT16 = ("MoCoV2", "VICReg")  # with a loss scale
 
 
@@ -165,13 +165,14 @@ def train(name, folder):
     keras.utils.set_random_seed(0)
     if name in FLOAT16:
         keras.config.set_dtype_policy("mixed_float16")
-    model = getattr(keras_ssl, name)(encoder(name), every.views(name), **every.options(name))
-    rate = keras.optimizers.schedules.CosineDecay(0.05, every.STEPS * EPOCHS)
-    adam = name == "VICReg" or name in every.ENCODERS  # transformers, most of them
+    case = cases.case_of(name)
+    model = getattr(keras_ssl, name)(encoder(case), augment=case.views(), **cases.options(name))
+    rate = keras.optimizers.schedules.CosineDecay(0.05, cases.STEPS * EPOCHS)
+    adam = name == "VICReg" or case.encoder is not cases.small_encoder  # transformers, most of them
     model.compile(optimizer=keras.optimizers.AdamW(rate) if adam else keras.optimizers.SGD(rate, 0.9))
     checkpoint = keras_ssl.Checkpoint(folder / "checkpoints", every=EVERY, keep=2, best="loss")
     epoch, first = checkpoint.restore(model)
-    data = every.pipeline(epoch=epoch, start=first)
+    data = cases.pipeline(name, epoch=epoch, start=first)
     callbacks = [Steps(folder / "steps"), *clusters(name), checkpoint]
     history = model.fit(data, epochs=EPOCHS, initial_epoch=epoch, callbacks=callbacks, verbose=0).history
     metrics = {id(variable) for variable in model.metrics_variables}
@@ -203,18 +204,18 @@ class Steps(keras.callbacks.Callback):
         os.replace(part, self.path.with_name("loss.json"))
 
 
-def encoder(name):
+def encoder(case):
     """With dropout, which draws from the random state that a checkpoint holds, where the method takes any encoder."""
-    if name in every.ENCODERS:
-        return every.ENCODERS[name]()
-    made = every.small_encoder()
+    made = case.encoder()
+    if case.encoder is not cases.small_encoder:
+        return made
     return keras.Model(made.inputs, keras.layers.Dropout(0.1)(made.output))
 
 
 def clusters(name):
     if name != "PCL":
         return []
-    return [keras_ssl.Recluster(every.images(), warmup=1)]
+    return [keras_ssl.Recluster(cases.images(), warmup=1)]
 
 
 if __name__ == "__main__":

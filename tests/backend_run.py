@@ -2,11 +2,17 @@
 
     KERAS_BACKEND=jax python -m tests.backend_run START OUT
 
-START (.npz) holds the variables the methods start from. The folder OUT gets `run.npz`, what `train` found, and
-`faults.json`, the traceback of each check that failed. One process tries all: to start one takes long.
+START (.pkl) holds the variables that the methods start from and the batches that they see. The folder OUT gets
+`run.npz`, what `train` found, and `faults.json`, the traceback of each check that failed. One process tries all: to
+start one takes long.
+
+On JAX all methods train on two devices, as `keras.distribution.DataParallel` does it: then one compilation shows that
+JAX equals TensorFlow and that two devices equal one. A few train on one device too.
 """
 
 import json
+import os
+import pickle
 import sys
 import traceback
 from pathlib import Path
@@ -15,26 +21,18 @@ import keras
 import numpy as np
 
 import keras_ssl
-from tests.test_every_method import (
-    BATCH,
-    METHODS,
-    SIZE,
-    images,
-    moving,
-    new,
-    pipeline,
-    state,
-)
+from tests import cases
+from tests.cases import BATCH, SIZE, images, make, moving, pipeline, state
 
 # All can be compared: what a step draws is a hash, the same on every backend. (But for W-MSE's order, which changes
-# nothing in a batch of one sub-batch.)
-COMPARED = tuple(METHODS)
+# nothing in a batch of one sub-batch.) `KERAS_SSL_METHODS="MAE BYOL"` compares these alone.
+COMPARED = tuple(os.environ.get("KERAS_SSL_METHODS", "").split()) or tuple(keras_ssl.METHODS)
 # The checks take one method with a queue and one with a schedule; SimCLR has no hook, MoCoV1 the code of MoCoV2.
 CHECKED = ("MoCoV2", "BYOL")
 
 
 def main(start, out):
-    start, out = np.load(start), Path(out)
+    start, out = pickle.loads(Path(start).read_bytes()), Path(out)
     run, faults = {}, {}
 
     def attempt(key, function, *args):
@@ -45,28 +43,31 @@ def main(start, out):
             faults[key] = traceback.format_exc()
 
     run["views"] = attempt("views", byol_views)
-    for name in COMPARED:
-        variables = [start[key] for key in start.files if key.startswith(f"{name}/")]
-        run[name] = attempt(f"{name}/train", train, name, variables)
-        if name not in CHECKED:
-            continue
-        run[f"{name}/bfloat16"] = attempt(f"{name}/bfloat16", train, name, variables, "mixed_bfloat16")
+    for name in CHECKED:
+        run[f"{name}/one"] = attempt(f"{name}/train", train, name, *start[name])
+        run[f"{name}/bfloat16"] = attempt(f"{name}/bfloat16", train, name, *start[name], "mixed_bfloat16")
         for check in CHECKS:
             attempt(f"{name}/{check.__name__}", check, name, out)
+    if keras.backend.backend() == "jax":
+        devices = keras.distribution.list_devices()
+        assert len(devices) == 2, devices
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
+    for name in COMPARED:
+        run[name] = attempt(f"{name}/train", train, name, *start[name])
     np.savez(out / "run.npz", **flat(run))
     (out / "faults.json").write_text(json.dumps(faults))
 
 
 def byol_views():
     """What a compiled model makes of the pipeline's pixels and seeds, with every augmentation layer there is."""
-    batch = batches()[0]
+    batch = batches("BYOL")[0]
     columns = [(key, batch[key]) for key in ("image", "seed")]
     inputs = {key: keras.Input(x.shape[1:], dtype=str(x.dtype), name=key) for key, x in columns}
     model = keras.Model(inputs, keras_ssl.augment.byol(SIZE, blur_p=(1.0, 0.5), solarize_p=(0.5, 0.5))(inputs))
     return np.stack(model.predict({key: batch[key] for key in inputs}, verbose=0))
 
 
-def train(name, variables, policy="float32", **compile):
+def train(name, variables, batches, policy="float32", **compile):
     """Losses and state of a run from the values `variables`; what is drawn comes from the pipeline's seeds alone."""
     keras.config.set_dtype_policy(policy)
     model = make(name, **compile)
@@ -76,16 +77,18 @@ def train(name, variables, policy="float32", **compile):
         if not variable.path.endswith("seed_generator_state"):
             variable.assign(value)
     losses = []
-    model.fit(pipeline(), callbacks=[Losses(losses)], verbose=0)
+    model.fit(cases.dataset(batches), callbacks=[Losses(losses)], verbose=0)
+    check_devices(model)
     found = {key: value for key, value in snapshot(model).items() if not key.endswith("seed_generator_state")}
     return found | {"losses": np.array(losses)}
 
 
-def make(name, optimizer=None, **compile):
-    keras.utils.set_random_seed(0)
-    model = new(name)
-    model.compile(optimizer=optimizer or keras.optimizers.SGD(0.05, momentum=0.9), **compile)
-    return model
+def check_devices(model):
+    """On JAX every device has all weights."""
+    distribution = keras.distribution.distribution()
+    if distribution is not None:
+        spread = {len(v.value.sharding.device_set) for v in model.variables}
+        assert spread == {2}, spread
 
 
 def flat(run):
@@ -119,7 +122,7 @@ def compiles_by_default(name, out):
 def predict_is_the_encoder(name, out):
     model = make(name)
     expected = model.encoder.predict(images(), verbose=0)
-    np.testing.assert_allclose(model.predict(pipeline(shuffle=False), verbose=0), expected, atol=1e-5)
+    np.testing.assert_allclose(model.predict(pipeline(name, shuffle=False), verbose=0), expected, atol=1e-5)
 
 
 def a_saved_run_goes_on(name, out):
@@ -145,12 +148,12 @@ def an_overflow_moves_nothing(name, out):
     model = make(name, optimizer)
     watched = [*model.trainable_variables, *moving(model)]
     before = [host(v) for v in watched]
-    model.fit(pipeline().take(1), verbose=0)
+    model.fit(pipeline(name).take(1), verbose=0)
     assert int(optimizer.iterations) == 0 and float(optimizer.dynamic_scale) == 2.0**39
     for variable, value in zip(watched, before):
         np.testing.assert_array_equal(host(variable), value, err_msg=variable.path)
     optimizer.dynamic_scale.assign(1.0)
-    model.fit(pipeline().take(1), verbose=0)
+    model.fit(pipeline(name).take(1), verbose=0)
     assert int(optimizer.iterations) == 1
     still = [v.path for v, value in zip(watched, before) if np.array_equal(host(v), value)]
     assert not still, still
@@ -160,7 +163,7 @@ def accumulation_moves_the_teacher_once_an_update(name, out):
     model = make(name, keras.optimizers.SGD(0.05, gradient_accumulation_steps=2))
     watched = [*model.trainable_variables, *moving(model)]
     before = [host(v) for v in watched]
-    data = batches()
+    data = batches(name)
     model.train_on_batch(data[0])
     for variable, value in zip(watched, before):
         np.testing.assert_array_equal(host(variable), value, err_msg=variable.path)
@@ -179,8 +182,8 @@ CHECKS = [
 ]
 
 
-def batches():
-    return [{key: value.numpy() for key, value in batch.items()} for batch in pipeline()]
+def batches(name):
+    return [{key: value.numpy() for key, value in batch.items()} for batch in pipeline(name)]
 
 
 def host(x):

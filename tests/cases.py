@@ -145,7 +145,7 @@ def case_of(name):
 
 
 def further():
-    """Cases that are no method of the package."""
+    """Cases that are no method of the package, by a name of their own."""
     return {}
 
 
@@ -159,13 +159,21 @@ def options(name):
     return {key: value() if inspect.isfunction(value) else value for key, value in made.items()}
 
 
-def new(name, views=True, **changes):
-    """The method, with other values of some of its arguments, or without its augmentation."""
-    case = case_of(name)
-    method = case.method or getattr(keras_ssl, name)
-    model = method(case.encoder(), augment=case.views() if views else None, **options(name) | changes)
-    if case.prepare:
-        case.prepare(model)
+def method_of(name):
+    return case_of(name).method or getattr(keras_ssl, name)
+
+
+def parts(name):
+    """All arguments of a method, with new parts: its encoder (by whatever name), its augmentation, the others."""
+    encoder = next(iter(inspect.signature(method_of(name)).parameters))
+    return {encoder: case_of(name).encoder(), "augment": case_of(name).views(), **options(name)}
+
+
+def new(name, **changes):
+    """The method, with other values of some of its arguments."""
+    model = method_of(name)(**parts(name) | changes)
+    if case_of(name).prepare:
+        case_of(name).prepare(model)
     return model
 
 
@@ -182,18 +190,10 @@ def columns(name, count):
 
 def pipeline(name, count=COUNT, batch=BATCH, **options):
     """The data of a method as the package's pipeline gives it: shuffled, with the seeds of each sample."""
-    import tensorflow as tf
-
     data = columns(name, count)
-    labels, rest = data.pop("label"), {key: value for key, value in data.items() if key not in ("image", "index")}
-    pixels = data.get("image", np.zeros((count, 1, 1, 1), "uint8"))
-    made = keras_ssl.data.arrays(pixels, batch, seed=1, labels=labels, index=True, **options)
-
-    def add(row):
-        kept = {key: value for key, value in row.items() if key in data or key in ("label", "index", "seed")}
-        return {**kept, **{key: tf.gather(value, row["index"]) for key, value in rest.items()}}
-
-    return made.map(add)
+    labels = data.pop("label")
+    del data["index"]
+    return keras_ssl.data.arrays(data, batch, seed=1, labels=labels, index=True, **options)
 
 
 def fixed(name):
@@ -229,3 +229,43 @@ def dataset(batches):
     import tensorflow as tf
 
     return tf.data.Dataset.from_tensor_slices(keras.tree.map_structure(lambda *x: np.stack(x), *batches))
+
+
+def rows(batches, count=None):
+    """The first rows of all of these batches, in batches whose size is not known when a step is compiled."""
+    import tensorflow as tf
+
+    joined = keras.tree.map_structure(lambda *x: np.concatenate(x)[:count], *batches)
+    return tf.data.Dataset.from_tensor_slices(joined).batch(BATCH)
+
+
+def make(name, optimizer=None, seed=0, **compile):
+    """The method, compiled."""
+    keras.utils.set_random_seed(seed)
+    model = new(name)
+    model.compile(optimizer=optimizer or case_of(name).optimizer(), **compile)
+    return model
+
+
+def state(model):
+    """Everything a run is made of, by a name that another instance shares: weights, optimizer, random state."""
+    values = {f"model/{i}/{v.path.split('/')[-1]}": v.numpy() for i, v in enumerate(model.variables)}
+    return values | {f"optimizer/{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
+
+
+def moving(model):
+    """The state that only `after_step` may move: what is frozen, but for batch normalization's and random state."""
+    own = ("moving_mean", "moving_variance", "seed_generator_state")
+    kept = [v for v in model.non_trainable_variables if not v.path.endswith(own)]
+    others = {id(v) for v in [*model.metrics_variables, model.step]}  # the base moves its own counter
+    return [v for v in kept if id(v) not in others]
+
+
+def assert_same(first, second, **tolerance):
+    """Two states are equal, bit by bit or within the tolerance."""
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        if tolerance:
+            np.testing.assert_allclose(value, second[name], err_msg=name, **tolerance)
+        else:
+            np.testing.assert_array_equal(value, second[name], err_msg=name)

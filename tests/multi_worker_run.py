@@ -24,11 +24,11 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import keras_ssl  # noqa: E402
-from tests import test_every_method as every  # noqa: E402
+from tests import cases  # noqa: E402
 
 COUNT, BATCH, EPOCHS = 60, 12, 3  # batches that two, three and four replicas can share
 # Other methods on request, as "MAE BEiT"; "all" are all of them, half an hour.
-ASKED = tuple(every.METHODS if (asked := os.environ.get("KERAS_SSL_METHODS")) == "all" else (asked or "").split())
+ASKED = tuple(keras_ssl.METHODS if (asked := os.environ.get("KERAS_SSL_METHODS")) == "all" else (asked or "").split())
 TWO = ASKED or ("MoCoV2", "InstDisc")
 THREE = ("BYOL",)
 FOUR = ASKED or ("MoCoV2", "InstDisc", "SwAV", "DINO", "VICReg", "MAE")
@@ -151,7 +151,7 @@ def resume(strategy, folder, number=0, last=None):
     history = model.fit(
         pipeline(epoch=epoch, start=start), epochs=EPOCHS, initial_epoch=epoch, callbacks=[die, checkpoint], verbose=0
     ).history
-    return every.state(model) | {"loss": np.array(history["loss"]), "position": np.array(position)}
+    return cases.state(model) | {"loss": np.array(history["loss"]), "position": np.array(position)}
 
 
 def refused(strategy, folder, number):
@@ -174,7 +174,7 @@ def train(name, strategy, steps=None, seed=0):
     """Loss and state after an epoch, and the features of all images; or after some steps, not compiled."""
     model = make(name, strategy, seed, run_eagerly=steps is not None)
     loss = model.fit(pipeline() if steps is None else pipeline().take(steps), verbose=0).history["loss"]
-    found = every.state(model) | {"loss": np.array(loss)}
+    found = cases.state(model) | {"loss": np.array(loss)}
     if steps is None:
         found["features"] = model.encoder.predict(images(), batch_size=BATCH, verbose=0)  # as `eval` does
     return found
@@ -188,23 +188,23 @@ def train_on_one(name, steps=None):
 
 def make(name, strategy, seed=0, **compile):
     sizes = {"samples": COUNT, "queue_size": 30}
-    sizes = {key: value for key, value in sizes.items() if key in every.METHODS[name]}
+    sizes = {key: value for key, value in sizes.items() if key in cases.case_of(name).arguments}
     with strategy.scope():
         keras.utils.set_random_seed(seed)
-        model = every.new(name, **sizes)
+        model = cases.new(name, **sizes)
         model.compile(optimizer=keras.optimizers.SGD(0.05, momentum=0.9), **compile)
     return model
 
 
 def pipeline(**options):
-    labels, texts = np.arange(COUNT) % 3, every.texts(COUNT)
+    labels, texts = np.arange(COUNT) % 3, cases.columns("CLIP", COUNT)["text"]
     made = keras_ssl.data.arrays(images(), BATCH, seed=1, labels=labels, index=True, **options)
     return made.map(lambda batch: {**batch, "text": tf.gather(texts, batch["index"])})
 
 
 def images():
     coarse = np.random.default_rng(0).integers(0, 256, (COUNT, 4, 4, 3), "uint8")
-    return coarse.repeat(every.SIZE // 4, axis=1).repeat(every.SIZE // 4, axis=2)
+    return coarse.repeat(cases.SIZE // 4, axis=1).repeat(cases.SIZE // 4, axis=2)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ import keras_ssl
 from keras_ssl import augment, data
 from keras_ssl.batches import inspected
 from keras_ssl.inputs import check_column, check_fit
-from tests.test_every_method import BATCH, METHODS, SIZE, columns, make, small_encoder, views
+from tests import cases
+from tests.cases import BATCH, SIZE, make, small_encoder
 
 READERS = ("files", "image_folder", "image_folder_views")
 
@@ -277,6 +278,11 @@ def test_shapes_that_are_known_at_run_time_only_are_no_error():
     assert check(tf.zeros((2, 3))) == 0
 
 
+def columns(count):
+    """All columns that a method may need."""
+    return cases.columns("CLIP", count)
+
+
 def pipeline(**changed):
     """A pipeline as a user makes it."""
     return tf.data.Dataset.from_tensor_slices({**columns(2 * BATCH), **changed}).batch(BATCH, drop_remainder=True)
@@ -326,7 +332,7 @@ NEEDS = {"index": ("InstDisc", "PIRL", "CMC", "PCL"), "label": ("SupCon",), "tex
 
 @pytest.mark.parametrize("column,name", [(column, name) for column, names in NEEDS.items() for name in names])
 def test_a_column_that_lacks_or_has_another_kind(column, name):
-    model, batch = make(name), columns(BATCH)
+    model, batch = make(name), cases.columns(name, BATCH)
     with pytest.raises(ValueError, match=f"needs the column '{column}'"):
         model({key: value for key, value in batch.items() if key != column}, training=True)
     words = np.array(["a"] * BATCH)
@@ -337,14 +343,14 @@ def test_a_column_that_lacks_or_has_another_kind(column, name):
 
 def test_every_method_with_a_column_is_tested():
     tested = {name for names in NEEDS.values() for name in names}
-    assert {name for name in METHODS if getattr(keras_ssl, name).needs} == tested
+    assert {name for name in keras_ssl.METHODS if getattr(keras_ssl, name).needs} == tested
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", keras_ssl.METHODS)
 def test_the_views_and_the_batch_must_fit(name):
     """Nothing is traced: the errors come before the first operation."""
     cls = getattr(keras_ssl, name)
-    model, batch = make(name), columns(BATCH)
+    model, batch = make(name), cases.columns(name, BATCH)
     least, most = model.view_counts
     augment = model.augment
     made = model.views(batch)
@@ -376,7 +382,7 @@ def test_predict_names_what_it_needs():
             model(images)
     with pytest.raises(ValueError, match="The data needs the column 'image'"):
         model({"label": np.zeros(2)})
-    grey = keras_ssl.SimCLR(small_encoder(channels=1), views("SimCLR"), dim=8)
+    grey = keras_ssl.SimCLR(small_encoder(channels=1), augment=cases.pair(), dim=8)
     assert grey(noise(2, SIZE, SIZE)).shape == (2, 16)  # Keras adds the axis
 
 
@@ -387,8 +393,7 @@ def test_an_augmentation_of_one_view_need_not_be_a_list():
 
 def test_a_queue_smaller_than_the_batch():
     for name in ("MoCoV2", "NNCLR", "SwAV"):
-        small = {**METHODS[name], "queue_size": 3}
-        model = getattr(keras_ssl, name)(make(name).encoder, views(name), **small)
+        model = cases.new(name, queue_size=3)
         model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
         with pytest.raises(ValueError, match=rf"size=3 cannot take a batch of {BATCH} keys"):
             model.fit(pipeline(), verbose=0)

@@ -8,16 +8,18 @@ import math
 import os
 import traceback
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 import keras_ssl
-from keras_ssl import augment, data, encoders, heads, memory, optimizers
+from keras_ssl import METHODS, augment, data, encoders, heads, inputs, memory, optimizers
 from keras_ssl.augment.image import recipes
 from keras_ssl.method import arguments as arguments_of
-from tests.test_every_method import BATCH, ENCODERS, METHODS, columns, options, small_encoder, views
+from tests import cases
+from tests.cases import BATCH
 
 hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
@@ -47,6 +49,14 @@ def nonsense(value):
     return value is not None
 
 
+PACKAGE = Path(keras_ssl.__file__).resolve().parent
+
+
+def ours(place):
+    """Whether a line of a traceback is the package's: told by its own folder, not by a name that others may have."""
+    return Path(place.filename).resolve().is_relative_to(PACKAGE)
+
+
 def attempt(make, known, name, value, accepts=()):
     """Makes it with one argument that may be wrong.
 
@@ -62,7 +72,7 @@ def attempt(make, known, name, value, accepts=()):
             make(**{**known, name: value})
     except (ValueError, TypeError, FileNotFoundError) as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        assert f"{os.sep}keras_ssl{os.sep}" in place.filename, f"{name}={value!r}: {place.filename}: {error!r}"
+        assert ours(place), f"{name}={value!r}: {place.filename}: {error!r}"
         named = name in str(error) and ("Received" in str(error) or f"{name}={value}" in str(error))
         assert named or isinstance(error, FileNotFoundError), f"{name}={value!r}: {error!r}"
     else:
@@ -78,15 +88,19 @@ def test_what_is_nonsense():
         attempt(lambda size: int(size), {}, "size", "x")
 
 
+@pytest.mark.parametrize("folder", ["/home/me/keras_ssl/tests", "/home/me/keras_ssl/.venv/keras", "/keras_ssl other"])
+def test_a_folder_of_the_same_name_is_not_the_package(folder):
+    assert not ours(traceback.FrameSummary(f"{folder}/x.py", 1, "x"))
+    assert ours(traceback.FrameSummary(keras_ssl.__file__, 1, "x"))
+
+
 SHARED = {}
 
 
 def shared(name):
     """The encoder, views and other arguments of a method, made once."""
     if name not in SHARED:
-        SHARED[name] = {"encoder": ENCODERS.get(name, small_encoder)(), "augment": views(name), **options(name)}
-        if name == "CMC":
-            SHARED[name]["encoders"] = SHARED[name].pop("encoder")
+        SHARED[name] = cases.parts(name)
     return SHARED[name]
 
 
@@ -147,8 +161,7 @@ def test_recipes(name, data):
         made(**{**known, argument: value})
     except (ValueError, TypeError) as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        ours = f"{os.sep}keras_ssl{os.sep}" in place.filename and "Received" in str(error)
-        assert ours, f"{argument}={value!r}: {place.filename}: {error!r}"
+        assert ours(place) and "Received" in str(error), f"{argument}={value!r}: {place.filename}: {error!r}"
     else:
         fine = argument in ("seed", "fill", "policy", "convert") or not nonsense(value)
         assert fine, f"{argument}={value!r} is accepted"
@@ -235,43 +248,48 @@ def test_pipelines(folder, name, draws):
     attempt(made, known, argument, value, accepts=negative if not isinstance(value, (str, bytes, float)) else ())
 
 
-# What a batch may be. A method is called on it, in eager mode, so that nothing is traced.
+# What a batch may be: functions of a batch and of the name of its samples' column. A method is called on it in eager
+# mode, so that nothing is traced.
 CHANGES = {
-    "nothing": lambda batch: batch,
-    "no image": lambda batch: {k: v for k, v in batch.items() if k != "image"},
-    "no index": lambda batch: {k: v for k, v in batch.items() if k != "index"},
-    "no label": lambda batch: {k: v for k, v in batch.items() if k != "label"},
-    "no text": lambda batch: {k: v for k, v in batch.items() if k != "text"},
-    "one channel": lambda batch: {**batch, "image": batch["image"][..., :1]},
-    "five channels": lambda batch: {**batch, "image": batch["image"][..., [0, 1, 2, 0, 1]]},
-    "channels first": lambda batch: {**batch, "image": np.moveaxis(batch["image"], -1, 1)},
-    "one image": lambda batch: {**batch, "image": batch["image"][0]},
-    "videos": lambda batch: {**batch, "image": batch["image"][None]},
-    "no rows": lambda batch: {k: v[:0] for k, v in batch.items()},
-    "text for images": lambda batch: {**batch, "image": np.array(["a", "b"])},
-    "complex images": lambda batch: {**batch, "image": batch["image"].astype("complex64")},
-    "objects": lambda batch: {**batch, "image": None},
-    "labels in one-hot": lambda batch: {**batch, "label": np.eye(3)[batch["label"]]},
-    "floats for numbers": lambda batch: {**batch, **{k: batch[k] * 1.0 for k in ("label", "index", "text")}},
-    "an array": lambda batch: batch["image"],
-    "pairs": lambda batch: (batch["image"], batch["image"]),
+    "nothing": lambda batch, x: batch,
+    "no samples": lambda batch, x: {k: v for k, v in batch.items() if k != x},
+    "no index": lambda batch, x: {k: v for k, v in batch.items() if k != "index"},
+    "no label": lambda batch, x: {k: v for k, v in batch.items() if k != "label"},
+    "no text": lambda batch, x: {k: v for k, v in batch.items() if k != "text"},
+    "one sample": lambda batch, x: {**batch, x: batch[x][0]},
+    "an axis more": lambda batch, x: {**batch, x: batch[x][None]},
+    "no rows": lambda batch, x: {k: v[:0] for k, v in batch.items()},
+    "words for samples": lambda batch, x: {**batch, x: np.array(["a", "b"])},
+    "complex samples": lambda batch, x: {**batch, x: batch[x].astype("complex64")},
+    "objects": lambda batch, x: {**batch, x: None},
+    "labels in one-hot": lambda batch, x: {**batch, "label": np.eye(3)[batch["label"]]},
+    "floats for numbers": lambda batch, x: {**batch, **{k: v * 1.0 for k, v in batch.items() if k in NUMBERS}},
+    "pairs": lambda batch, x: (batch[x], batch[x]),
+}
+NUMBERS = ("label", "index", "text")
+OF_IMAGES = {
+    "one channel": lambda batch, x: {**batch, x: batch[x][..., :1]},
+    "five channels": lambda batch, x: {**batch, x: batch[x][..., [0, 1, 2, 0, 1]]},
+    "channels first": lambda batch, x: {**batch, x: np.moveaxis(batch[x], -1, 1)},
+    "an array": lambda batch, x: batch[x],
 }
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", cases.names())
 @fuzz(4)
 @hypothesis.given(st.data())
 def test_inputs(name, data):
+    kind = cases.case_of(name).kind
     if name not in MODELS:
-        known = dict(shared(name))
         MODELS.clear()
-        MODELS[name] = getattr(keras_ssl, name)(known.pop("encoders", None) or known.pop("encoder"), **known)
-    change = data.draw(st.sampled_from(sorted(CHANGES)))
+        MODELS[name] = cases.method_of(name)(**shared(name))
+    changes = CHANGES | (OF_IMAGES if kind is inputs.IMAGE else {})
+    change = data.draw(st.sampled_from(sorted(changes)))
     try:
-        outputs = MODELS[name](CHANGES[change](columns(BATCH)), training=True)
+        outputs = MODELS[name](changes[change](cases.columns(name, BATCH), kind.column), training=True)
     except (ValueError, TypeError) as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        assert f"{os.sep}keras_ssl{os.sep}" in place.filename, f"{change}: {place.filename}: {error!r}"
+        assert ours(place), f"{change}: {place.filename}: {error!r}"
         assert change != "nothing" and "Received" in str(error), f"{change}: {error!r}"
     else:
         assert np.isfinite(outputs["loss"]), change

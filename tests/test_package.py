@@ -84,13 +84,13 @@ def run(code):
 
 def test_the_import_is_quick_and_quiet():
     code = """
-import sys, time
-start = time.perf_counter()
+import sys
+before = set(sys.modules)
 import keras_ssl
-seconds = time.perf_counter() - start
+new = set(sys.modules) - before
 heavy = {"keras", "tensorflow", "numpy", "keras_cv", "tensorflow_datasets", "matplotlib", "sklearn"} & set(sys.modules)
 assert not heavy, heavy
-assert seconds < 0.5, seconds
+assert len(new) < 10, sorted(new)
 assert {"SimCLR", "augment"} <= set(dir(keras_ssl))
 """
     done = run(code)

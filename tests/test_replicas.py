@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_ssl
+from tests import cases
 from tests import multi_worker_run as run
 from tests.test_multi_worker import assert_like_one_process, launch
 
@@ -37,7 +38,7 @@ def test_replicas_draw_other_views(two_replicas):
 
 def test_replicas_cannot_accumulate_gradients(two_replicas):
     with two_replicas.scope():
-        model = keras_ssl.SimCLR(run.every.small_encoder(), hidden=8, dim=4)
+        model = keras_ssl.SimCLR(cases.small_encoder(), hidden=8, dim=4)
         for wrap in (lambda x: x, keras.optimizers.LossScaleOptimizer):
             model.compile(optimizer=wrap(keras.optimizers.SGD(0.1, gradient_accumulation_steps=4)))
             with pytest.raises(ValueError, match="cannot accumulate .*gradient_accumulation_steps=4 under 2 replicas"):

@@ -9,9 +9,8 @@ import tensorflow as tf
 from keras import ops
 
 import keras_ssl
-from keras_ssl import losses
-from keras_ssl import clustering
-from tests import test_every_method as every
+from keras_ssl import clustering, losses
+from tests import cases
 from tests.reference import masked as reference
 
 STRIDE, VOCABULARY, DIM = 4, 12, 6
@@ -133,13 +132,13 @@ def test_wrong_arguments_are_refused(name, options, message):
 
 
 def data(**options):
-    return every.pipeline(**options).map(lambda batch: {"views": (batch["image"],)})
+    return cases.pipeline("SimCLR", **options).map(lambda batch: {"views": (batch["image"],)})
 
 
 @every_tokenizer
 def test_every_trainable_weight_gets_a_gradient_and_no_other(name):
     model = make(name)
-    frozen = [v.value for v in every.moving(model) if "float" in v.dtype]
+    frozen = [v.value for v in cases.moving(model) if "float" in v.dtype]
     with tf.GradientTape() as tape:
         tape.watch(frozen)
         loss = model(next(iter(data())), training=True)["loss"]
@@ -154,12 +153,12 @@ def test_every_trainable_weight_gets_a_gradient_and_no_other(name):
 def test_a_skipped_step_moves_nothing(name):
     model = make(name, keras.optimizers.SGD(0.05, gradient_accumulation_steps=2), run_eagerly=True)
     batches = iter(data())
-    before = [v.numpy() for v in every.moving(model)]
+    before = [v.numpy() for v in cases.moving(model)]
     model.train_on_batch(next(batches))
-    for variable, value in zip(every.moving(model), before):
+    for variable, value in zip(cases.moving(model), before):
         np.testing.assert_array_equal(variable, value)
     model.train_on_batch(next(batches))
-    for variable, value in zip(every.moving(model), before):
+    for variable, value in zip(cases.moving(model), before):
         assert not np.array_equal(variable, value), variable.path
 
 
@@ -169,10 +168,10 @@ def test_eager_equals_graph_equals_xla(name):
     for mode in ({"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}):
         model = make(name, **mode)
         losses = [model.train_on_batch(batch) for batch in data()]
-        kept = {key: value for key, value in every.state(model).items() if "seed_generator" not in key}
+        kept = {key: value for key, value in cases.state(model).items() if "seed_generator" not in key}
         found.append(kept | {"losses": np.array(losses)})
-    every.assert_same(found[0], found[1], rtol=2e-3, atol=2e-4)
-    every.assert_same(found[0], found[2], rtol=2e-3, atol=2e-4)
+    cases.assert_same(found[0], found[1], rtol=2e-3, atol=2e-4)
+    cases.assert_same(found[0], found[2], rtol=2e-3, atol=2e-4)
 
 
 @every_tokenizer
@@ -184,7 +183,7 @@ def test_a_resumed_run_equals_the_uninterrupted(name, tmp_path):
     second = keras_ssl.load(tmp_path / "run.keras")
     assert second.get_config() == first.get_config()
     second.fit(data(epoch=1), epochs=1, verbose=0)
-    every.assert_same(every.state(straight), every.state(second))
+    cases.assert_same(cases.state(straight), cases.state(second))
 
 
 @every_tokenizer
@@ -194,8 +193,8 @@ def test_one_replica_equals_two(name, two_replicas):
         with scope:
             model = make(name)
         history = model.fit(data(), epochs=2, verbose=0).history
-        found.append(every.state(model) | {key: np.array(values) for key, values in history.items()})
-    every.assert_same(*found, rtol=1e-3, atol=1e-4)
+        found.append(cases.state(model) | {key: np.array(values) for key, values in history.items()})
+    cases.assert_same(*found, rtol=1e-3, atol=1e-4)
 
 
 @every_tokenizer

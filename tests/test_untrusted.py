@@ -12,7 +12,8 @@ import pytest
 
 import keras_ssl
 from keras_ssl import checkpoint
-from tests.test_every_method import make, pipeline, small_encoder
+from tests import cases
+from tests.cases import make, small_encoder
 
 ROOT = Path(__file__).parents[1]
 
@@ -176,7 +177,7 @@ def test_a_checkpoint_is_numbers_only(tmp_path, marker):
     model = make("SimCLR")
     run = keras_ssl.Checkpoint(tmp_path / "run")
     run.restore(model)
-    model.fit(pipeline().take(2), verbose=0, callbacks=[run])
+    model.fit(cases.pipeline("SimCLR").take(2), verbose=0, callbacks=[run])
     (file,) = run.files()
     model_with(touching(marker)).save(tmp_path / "evil.keras")
     config = zipfile.ZipFile(tmp_path / "evil.keras").read("config.json")

@@ -11,6 +11,7 @@ from keras_ssl.encoders.batch_norm import (
 from keras_ssl.encoders.conv_vit import conv_vit, conv_vit_stages
 from keras_ssl.encoders.decoder import MaskToken, patch_grid, token_decoder
 from keras_ssl.encoders.drop_path import with_drop_path
+from keras_ssl.encoders.layout import layout
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.encoders.pooling import pool
 from keras_ssl.encoders.positions import with_positions
@@ -39,6 +40,7 @@ __all__ = [
     "conv_vit",
     "conv_vit_stages",
     "freeze_patches",
+    "layout",
     "multi_crop",
     "patch_grid",
     "pool",
