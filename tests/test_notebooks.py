@@ -1,9 +1,12 @@
 """The notebooks are those of the scripts, and hold nothing else."""
 
 import ast
+import contextlib
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,7 +40,7 @@ def test_a_notebook_is_clean(script):
 @every_script
 def test_a_notebook_holds_all_of_its_script_and_compiles(script):
     cells = ["".join(cell["source"]) for cell in cells_of(script) if cell["cell_type"] == "code"]
-    assert cells[0].startswith("%pip") and sum("%pip" in cell for cell in cells) == 1
+    assert cells[0] == make.INSTALLING and not any("%pip" in cell for cell in cells)
     python = "\n\n".join(cell for cell in cells if not cell.startswith(("%", "!")))
     ast.parse(python)
     if not any(cell.startswith("%%writefile") for cell in cells):
@@ -45,6 +48,35 @@ def test_a_notebook_holds_all_of_its_script_and_compiles(script):
             line = line.strip().removesuffix("  # noqa: E402")
             changed = line.startswith(("def main", "main()", "if __name__", "from labelled_images", "options ="))
             assert changed or line.removeprefix("# ") in "\n".join(cells) + json.dumps(cells_of(script)), line
+
+
+@pytest.mark.parametrize("place, taken", [
+    ("clone", ["-e", "CLONE[plots]"]), ("wheel", ["WHEEL[plots]"]), ("index", ["keras_ssl[plots]"]),
+])  # fmt: skip
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_first_cell_takes_the_clone_or_the_wheel_or_the_index(tmp_path, monkeypatch, place, taken, code):
+    notebooks, asked = tmp_path / "examples" / "notebooks", []
+    notebooks.mkdir(parents=True)
+    wheel = notebooks / "keras_ssl-0.1.0-py3-none-any.whl"
+    if place == "clone":
+        (tmp_path / "keras_ssl").mkdir()
+        (tmp_path / "keras_ssl" / "__init__.py").touch()
+    if place != "index":
+        wheel.touch()  # the clone goes before it
+
+    def pip(command, **options):
+        asked.append(command)
+        return subprocess.CompletedProcess(command, code, "", "no such thing")
+
+    monkeypatch.chdir(notebooks)
+    monkeypatch.setattr(subprocess, "run", pip)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    names = {"CLONE[plots]": f"{tmp_path}[plots]", "WHEEL[plots]": f"{wheel}[plots]"}
+    said = "upload the file keras_ssl-.*whl" if place == "index" else "pip could not install .*: no such thing"
+    with pytest.raises(ImportError, match=said) if code else contextlib.nullcontext():
+        exec(make.INSTALLING, {})
+    assert asked == [[sys.executable, "-m", "pip", "install", "-q", *(names.get(part, part) for part in taken)]]
+    assert (sys.path[0] == str(tmp_path)) == (place == "clone")
 
 
 @pytest.fixture

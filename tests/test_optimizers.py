@@ -315,6 +315,21 @@ def test_cosine_goes_up_and_down(first, last):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
+def test_unclipped_variables_are_no_part_of_the_norm():
+    """One step of AdamW's first moment: the gradients that it got."""
+    a, b = keras.Variable([0.0, 0.0], name="weights"), keras.Variable([0.0], name="prototypes")
+    gradients = [keras.ops.convert_to_tensor(x) for x in ([3.0, 4.0], [12.0])]
+    for options, expected in (({}, ([3 / 13, 4 / 13], [12 / 13])), ({"unclipped": "prototypes"}, ([0.6, 0.8], [12.0]))):
+        optimizer = optimizers.AdamW(0.1, weight_decay=0.0, global_clipnorm=1.0, beta_1=0.0, **options)
+        assert type(optimizer).from_config(optimizer.get_config()).unclipped == options.get("unclipped")
+        optimizer.build([a, b])
+        optimizer.apply(gradients)
+        for moment, value in zip((v for v in optimizer.variables if "momentum" in v.path), expected, strict=True):
+            np.testing.assert_allclose(moment, value, rtol=1e-5)
+    with pytest.raises(ValueError, match="unclipped must be a str or a list of str"):
+        optimizers.AdamW(0.1, unclipped=3)
+
+
 def test_scale():
     assert optimizers.scale(0.3, 4096) == pytest.approx(4.8)
     assert optimizers.scale(1.2, 1024, rule="sqrt") == pytest.approx(0.075 * 32)
@@ -322,6 +337,7 @@ def test_scale():
 
 
 @pytest.mark.parametrize("call,message", [
+    (lambda: optimizers.warmup_cosine(0.1, 10, warmup=0.1), "number of steps, .*warmup=0.1, "),
     (lambda: optimizers.LARS(0.1, momentum=-1), "momentum=-1"),
     (lambda: optimizers.LARS(0.1, trust="x"), "trust=x"),
     (lambda: optimizers.LARS(0.1, exclude=3), "exclude=3"),

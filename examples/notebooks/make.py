@@ -30,7 +30,33 @@ Colab *Runtime > Change runtime type*.
 **To open it.** In Colab *File > Upload notebook*, or drop the file into Jupyter or VS Code. It needs no other file."""
 INSTALL = """## Install
 
-From a clone of the repository it is `%pip install -q -e ".[plots]"`, in the clone's folder."""
+It takes the clone of the repository that this notebook lies in, a wheel that was uploaded beside it, or the package
+index, in this order."""
+INSTALLING = '''import subprocess
+import sys
+from pathlib import Path
+
+
+def install():
+    here = Path.cwd()
+    clones = [path for path in (here, *here.parents) if (path / "keras_ssl" / "__init__.py").is_file()]
+    wheels = sorted(here.glob("keras_ssl-*.whl"))
+    if clones:
+        sys.path.insert(0, str(clones[0]))  # this kernel does not see what is installed in place
+        source = ["-e", f"{clones[0]}[plots]"]
+    else:
+        source = [f"{wheels[-1]}[plots]" if wheels else "keras_ssl[plots]"]
+    done = subprocess.run([sys.executable, "-m", "pip", "install", "-q", *source], capture_output=True, text=True)
+    if done.returncode and not clones and not wheels:
+        raise ImportError(
+            "No keras_ssl was found: run `pip wheel --no-deps .` in a clone of the repository, upload the file "
+            "keras_ssl-*.whl that it makes beside this notebook, and run this cell again."
+        )
+    if done.returncode:
+        raise ImportError(f"pip could not install {source[-1]}: {done.stderr[-2000:]}")
+
+
+install()'''
 CHOOSE = """## What to run
 
 What the script would get on the command line; its parser, below, says what there is. For your own images add
@@ -131,7 +157,7 @@ def notebook(script, arguments=None):
     cells = [
         markdown(f"{words}\n\n{NEEDS.format(command=command, note=note)}"),
         markdown(INSTALL),
-        code('%pip install -q "keras_ssl[plots]"', tags='["install"]'),
+        code(INSTALLING, tags='["install"]'),
         markdown(f"{CHOOSE} {TFDS}" if ".tfds" in content or "add_arguments" in content else CHOOSE),
         code(f'ARGUMENTS = "{arguments}"  # @param {{type:"string"}}'),
     ]

@@ -5,7 +5,7 @@ from keras import ops
 from keras.optimizers import schedules
 
 from keras_ssl.checks import check_flags
-from keras_ssl.optimizers.exclusion import Exclusion, check_not_negative, check_share, fixed
+from keras_ssl.optimizers.exclusion import Exclusion, check_not_negative, check_share, fixed, pattern
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -27,6 +27,8 @@ class AdamW(Exclusion, keras.optimizers.AdamW):
             `"class_token"` or `"position"`.
         exclude_vectors: whether variables of rank 0 and 1 (biases, scales and offsets of normalisation) have no
             weight decay either. True as in these papers' code.
+        unclipped: str or list of str, as `exclude`: variables whose gradients `clipnorm`, `global_clipnorm` and
+            `clipvalue` leave alone, and which are no part of the global norm. MSN's code leaves out the prototypes.
         rates: list of floats >= 0, one for each trainable variable of the model in their order, by which its learning
             rate is multiplied, or None; see `layer_decay`.
         **kwargs: arguments of every `keras.optimizers.Optimizer`.
@@ -42,7 +44,7 @@ class AdamW(Exclusion, keras.optimizers.AdamW):
     """
 
     def __init__(self, learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False,
-                 exclude=None, exclude_vectors=True, rates=None, name="adamw", **kwargs):
+                 exclude=None, exclude_vectors=True, unclipped=None, rates=None, name="adamw", **kwargs):
         if not isinstance(weight_decay, schedules.LearningRateSchedule):
             check_not_negative(weight_decay=weight_decay)
         check_not_negative(epsilon=epsilon, **fixed(learning_rate))
@@ -53,6 +55,7 @@ class AdamW(Exclusion, keras.optimizers.AdamW):
             name=name, **kwargs
         )
         self._set_exclusion(exclude, exclude_vectors)
+        self.unclipped, self._free = unclipped, pattern("unclipped", unclipped)
         if rates is not None:
             if not isinstance(rates, (list, tuple)):
                 raise ValueError(f"rates must be a list of floats, one a variable, or None. Received: rates={rates!r}")
@@ -67,6 +70,21 @@ class AdamW(Exclusion, keras.optimizers.AdamW):
             )
         super().build(variables)
 
+    def _clip_gradients(self, gradients):
+        if self._free is None:
+            return super()._clip_gradients(gradients)
+        variables = self._trainable_variables
+        if len(gradients) != len(variables):
+            raise ValueError(
+                "unclipped needs a gradient of every trainable variable. Received: "
+                f"{len(gradients)} gradients of {len(variables)} variables"
+            )
+        found = list(gradients)
+        bound = [i for i, variable in enumerate(variables) if not self._free.search(variable.path)]
+        for i, gradient in zip(bound, super()._clip_gradients([gradients[i] for i in bound])):
+            found[i] = gradient
+        return found
+
     def update_step(self, gradient, variable, learning_rate):
         if self.rates is not None:
             learning_rate = learning_rate * self.rates[self._get_variable_index(variable)]
@@ -77,6 +95,7 @@ class AdamW(Exclusion, keras.optimizers.AdamW):
 
     def get_config(self):
         config = {**super().get_config(), "rates": None if self.rates is None else [float(x) for x in self.rates]}
+        config["unclipped"] = self.unclipped if isinstance(self.unclipped, (str, type(None))) else list(self.unclipped)
         if isinstance(self.weight_decay, schedules.LearningRateSchedule):
             config["weight_decay"] = schedules.serialize(self.weight_decay)
         return config

@@ -35,16 +35,11 @@ class Exclusion:
         return {**super().get_config(), "exclude": exclude, "exclude_vectors": self.exclude_vectors}
 
     def _set_exclusion(self, exclude, exclude_vectors):
-        patterns = [exclude] if isinstance(exclude, str) else [] if exclude is None else exclude
-        if not isinstance(patterns, (list, tuple)) or not all(isinstance(p, str) and p for p in patterns):
-            raise ValueError(
-                "exclude must be a str or a list of str, each a part or a regular expression of the path of a "
-                f"variable. Received: exclude={exclude}"
-            )
+        found = pattern("exclude", exclude)
         check_flags(exclude_vectors=exclude_vectors)
         self.exclude = exclude
         self.exclude_vectors = exclude_vectors
-        self._pattern = re.compile("|".join(f"(?:{p})" for p in patterns)) if patterns else None
+        self._pattern = found
 
     def _is_excluded(self, variable):
         if self.exclude_vectors and len(variable.shape) <= 1:
@@ -63,6 +58,17 @@ class Exclusion:
 
     def _apply_weight_decay(self, variables):
         pass
+
+
+def pattern(name, value):
+    """The regular expression that finds the parts of paths of an argument, or None where there are none."""
+    parts = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) and part for part in parts):
+        raise ValueError(
+            f"{name} must be a str or a list of str, each a part or a regular expression of the path of a variable. "
+            f"Received: {name}={value}"
+        )
+    return re.compile("|".join(f"(?:{part})" for part in parts)) if parts else None
 
 
 def check_not_negative(**arguments):

@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from keras_ssl.checks import is_number
+from keras_ssl.checks import is_int, is_number
 from keras_ssl.optimizers.exclusion import check_not_negative
 
 
@@ -37,8 +37,11 @@ def warmup_cosine(peak, steps, warmup=0, final=0.0, start=0.0):
     check_not_negative(final=final, start=start)
     if start > peak:
         raise ValueError(f"start must be at most peak. Received: start={start}, peak={peak}")
-    if not is_number(warmup) or not 0 <= warmup < steps:
-        raise ValueError(f"warmup must be in [0, steps). Received: warmup={warmup}, steps={steps}")
+    if not is_int(warmup, 0) or warmup >= steps:
+        raise ValueError(
+            f"warmup must be a number of steps, an int in [0, steps). Received: warmup={warmup}, steps={steps}. For a "
+            "share of the run pass int(share * steps)."
+        )
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=float(start),
         decay_steps=steps - warmup,

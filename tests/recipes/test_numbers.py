@@ -17,7 +17,7 @@ import keras_ssl
 from keras_ssl import augment, encoders, optimizers, recipes
 from keras_ssl.optimizers import LARS, SGD, Adam, AdamW
 from keras_ssl.recipes.contrastive import pirl
-from tests.recipes.row import CIFAR, IMAGENET, Epochs
+from tests.recipes.row import CIFAR, Epochs
 
 KINDS = {kind.__name__: kind for kind in (LARS, SGD, Adam, AdamW)}
 
@@ -115,7 +115,8 @@ def test_recipes_have_the_numbers_of_the_paper(name, row, make):
         assert schedule.initial_learning_rate == pytest.approx(start)
         assert schedule.alpha * row.rate == pytest.approx(final)
     for key in row.plain.keys() - usual.keys():
-        assert optimizer.get_config()[key] == pytest.approx(row.plain[key]), key
+        expected = row.plain[key] if isinstance(row.plain[key], str) else pytest.approx(row.plain[key])
+        assert optimizer.get_config()[key] == expected, key
 
     for key, value in row.settings.items():
         expected = pytest.approx(steps(value), abs=1) if isinstance(value, Epochs) else value
@@ -172,11 +173,6 @@ def test_minutes_are_those_that_were_measured(make, name):
 def test_queues_of_short_runs_hold_a_part_of_the_images(make):
     for count, expected in ((10_000, 4096), (1_297, 648), (140, 128)):
         assert make("MoCoV2", "resnet18", (32, count), 128, 15, quick=True)[1]["queue_size"] == expected
-
-
-def test_the_largest_images_of_minutes(make):
-    _, given, _ = make("PIRL", "resnet18", IMAGENET, 256, 1, quick=True)
-    assert given["negatives"] == 1024 and given["softmax"]
 
 
 def test_patterns_of_recipes_find_their_variables():

@@ -18,7 +18,7 @@ def paper(run):
     encoder = run.encoder(any_size=True, vit={"positions": "learned", "initializer": "truncated_normal"})
     optimizer = run.adamw(
         2.5e-4, optimizers.cosine(0.04, 0.4, steps), warmup=min(15 / run.epochs, 0.1), start=5e-5, final=1e-6,
-        steps=steps, exclude="prototypes", global_clipnorm=3.0,
+        steps=steps, exclude="prototypes", global_clipnorm=3.0, unclipped="prototypes",
     )  # fmt: skip
     return keras_ssl.MSN(encoder, views(run), steps=steps, **sizes), optimizer
 
@@ -27,4 +27,5 @@ def minutes(run):
     # Few prototypes: me-max has to use them all within a batch.
     sizes = {"hidden": 512, "dim": 128, "prototype_count": 128, "drop": 0.25, "momentum": 0.99, "steps": run.steps}
     model = keras_ssl.MSN(run.encoder(any_size=True, vit={"positions": "learned"}), views(run), **sizes)
-    return model, run.short_adamw(optimizers.cosine(0.04, 0.4, run.steps), exclude="prototypes", global_clipnorm=3.0)
+    clipping = {"global_clipnorm": 3.0, "unclipped": "prototypes"}
+    return model, run.short_adamw(optimizers.cosine(0.04, 0.4, run.steps), exclude="prototypes", **clipping)

@@ -6,7 +6,8 @@ NUMBERS = [
     Row(
         IMAGENET, batch=1024, epochs=800, encoder="vit_small", optimizer="AdamW", rate=1e-3, decay=(0.04, 0.4, 1000),
         warmup=15,
-        plain={"start": 2e-4, "final": 1e-6, "epochs": 1000, "global_clipnorm": 3.0, "exclude_vectors": True},
+        plain={"start": 2e-4, "final": 1e-6, "epochs": 1000, "global_clipnorm": 3.0, "unclipped": "prototypes",
+               "exclude": "prototypes", "exclude_vectors": True},
         settings={"steps": Epochs(1000), "momentum": 0.996, "drop": 0.15, "prototype_count": 1024},
     ),
 ]  # fmt: skip
