@@ -6,8 +6,9 @@ trains well and wrong. On JAX under `keras.distribution` the step is compiled fo
 is nothing to gather.
 
 On several hosts (`tf.distribute.MultiWorkerMirroredStrategy`) every host runs the same script. The pipelines of
-`keras_ssl.data` are written as on one host, with the global batch size: each host takes its rows of each global batch,
-with the seeds and indices that they have there.
+`keras_ssl.data` are written as on one host, with the global batch size: each host reads, decodes and augments its rows
+of each global batch only, with the seeds and indices that they have there. The same holds on JAX for several processes
+under `keras.distribution`.
 """
 
 import keras
@@ -158,6 +159,62 @@ def wait_for_workers(strategy):
         of_all_workers(strategy, 0)
     except tf.errors.UnavailableError:  # the others were here, and have left before they could say so
         pass
+
+
+def own_rows(dataset, strategy=None):
+    """What `fit` trains on, on one of several hosts: of a pipeline of `keras_ssl.data`, the rows of this host alone.
+
+    Other data sets, and those on one host, are returned as they are: Keras shares them out after they were read.
+
+    Args:
+        dataset: what `fit` was called with.
+        strategy: the strategy of the model, or None.
+
+    Raises:
+        ValueError: the batch size is no multiple of the number of replicas.
+    """
+    if not hasattr(dataset, "share"):
+        return dataset
+    if is_multi_worker(strategy):
+
+        def own(context):
+            hosts, replicas = context.num_input_pipelines, context.num_replicas_in_sync
+            dataset.order.of_host(0, replicas)  # raises where the replicas cannot have equally many rows
+            return for_replicas(dataset.share(context.input_pipeline_id, hosts), replicas // hosts)
+
+        return strategy.distribute_datasets_from_function(own)
+    if keras.backend.backend() == "jax" and keras.distribution.distribution() is not None:
+        import jax
+        from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
+
+        hosts, copies = jax.process_count(), getattr(keras.distribution.distribution(), "num_model_replicas", 1)
+        if hosts > 1 and copies % hosts == 0:  # an adapter, or Keras would share out this host's rows once more
+            return TFDatasetAdapter(dataset.share(jax.process_index(), hosts))
+    return dataset
+
+
+def for_replicas(dataset, replicas):
+    """The batches of a host, part after part, for each of its replicas."""
+    if replicas == 1:
+        return dataset
+    import tensorflow as tf
+
+    def parts(batch):
+        rows = tf.nest.flatten(batch)[0].shape[0]
+        if rows is None:  # the last one may be smaller: the first replicas get a row more
+
+            def part(number):
+                found = tf.shape(tf.nest.flatten(batch)[0])[0]
+                each, more = found // replicas, found % replicas
+                begin = number * each + tf.minimum(number, more)
+                end = begin + each + tf.cast(number < more, tf.int32)
+                return tf.nest.map_structure(lambda x: x[begin:end], batch)
+
+            return tf.data.Dataset.range(replicas, output_type=tf.int32).map(part)
+        shaped = tf.nest.map_structure(lambda x: tf.reshape(x, (replicas, rows // replicas, *x.shape[1:])), batch)
+        return tf.data.Dataset.from_tensor_slices(shaped)
+
+    return tf.data.Dataset.flat_map(dataset, parts)
 
 
 def replicas():

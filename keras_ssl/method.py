@@ -227,7 +227,8 @@ class Method(keras.Model):
         if hasattr(x, "element_spec"):  # a tf.data pipeline shuffles itself; Keras warns unless told
             kwargs.setdefault("shuffle", False)
         self.given_steps, self.given_data = batches.given_steps(x, kwargs), batches.fingerprint(x)
-        return super().fit(batches.inspected(x, self), y, *args, **kwargs)
+        own = distribute.own_rows(batches.inspected(x, self), getattr(self, "distribute_strategy", None))
+        return super().fit(own, y, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         batches.check_predicted(x, self)

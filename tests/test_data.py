@@ -2,6 +2,8 @@
 
 import io
 import os
+import resource
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,7 +15,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ssl import data
+from keras_ssl import augment, data, distribute
+from keras_ssl.data.decode import readable
 from keras_ssl.data.order import Order
 
 SHARED = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
@@ -214,25 +217,139 @@ def test_flat_folder_without_labels(tmp_path):
         data.image_folder(tmp_path, 8, 3, labels=True)
 
 
-def test_every_format_and_conversion(tmp_path):
+# Every format, as Pillow reads it
+
+NOISE = np.random.default_rng(1).integers(0, 256, (6, 5, 3), "uint8")
+
+
+def formats():
+    """Pictures by the name of their file, with what they are saved with."""
     from PIL import Image
 
-    colour = np.zeros((8, 8, 3), "uint8") + np.array([200, 100, 50], "uint8")
-    picture = Image.fromarray(colour)
-    paths = []
-    for name in ("a.jpg", "b.JPEG", "c.png", "d.gif", "e.bmp", "f.webp"):
-        paths.append(str(tmp_path / name))
-        picture.save(paths[-1])
-    picture.convert("RGBA").save(tmp_path / "g.png")
-    picture.convert("CMYK").save(tmp_path / "h.jpg")
-    paths += [str(tmp_path / "g.png"), str(tmp_path / "h.jpg")]
-    for path, image in zip(paths, every(data.files(paths, 8, len(paths), shuffle=False))[0]["image"]):
-        np.testing.assert_allclose(image.astype(int), colour, atol=4, err_msg=path)
-    picture.convert("L").save(tmp_path / "grey.png")
-    grey = every(data.files([tmp_path / "grey.png"], 8, 1))[0]["image"][0]
-    assert (grey == grey[..., :1]).all() and 100 < grey.mean() < 140
-    one = every(data.files(paths[:3], 8, 3, channels=1))[0]["image"]
-    assert one.shape == (3, 8, 8, 1) and 100 < one.mean() < 140
+    picture = Image.fromarray(NOISE).resize((20, 24), Image.Resampling.BICUBIC)
+    grey, alpha = picture.convert("L"), Image.linear_gradient("L").resize((20, 24))
+    clear = picture.copy()
+    clear.putalpha(alpha)
+    inverted = Image.fromarray(255 - np.asarray(grey))
+    inverted.putpalette([255 - level for level in range(256) for _ in range(3)])
+    palette = picture.quantize(200)
+    one_clear = clear.quantize(16)
+    return {
+        "plain.jpg": (picture, {}),
+        "420.jpe": (picture, {"subsampling": 2, "format": "JPEG"}),
+        "progressive.jfif": (picture, {"progressive": True, "format": "JPEG"}),
+        "grey.jpg": (grey, {}),
+        "cmyk.jpg": (picture.convert("CMYK"), {}),
+        "plain.png": (picture, {}),
+        "grey.PNG": (grey, {}),
+        "alpha.png": (clear, {}),
+        "grey alpha.png": (clear.convert("LA"), {}),
+        "palette.png": (palette, {}),
+        "clear palette.png": (one_clear, {}),
+        "one bit.png": (grey.convert("1"), {}),
+        "four bits.png": (picture.quantize(16), {"bits": 4}),
+        "plain.gif": (palette, {}),
+        "clear.gif": (one_clear, {}),
+        "plain.bmp": (picture, {}),
+        "16 colours.bmp": (picture.quantize(16), {}),
+        "200 colours.bmp": (palette, {}),
+        "inverted.bmp": (inverted, {}),
+        "one bit.bmp": (grey.convert("1"), {}),
+        "grey.bmp": (grey, {}),
+        "alpha.bmp": (clear, {}),
+        "lossy.webp": (picture, {}),
+        "lossless.webp": (picture, {"lossless": True}),
+        "clear.webp": (clear, {"lossless": True}),
+        "moving.webp": (picture, {"save_all": True, "append_images": [picture.rotate(180)]}),
+        "plain.tif": (picture, {}),
+        "packed.tiff": (picture, {"compression": "tiff_deflate"}),
+        "cmyk.tif": (picture.convert("CMYK"), {}),
+    }
+
+
+@pytest.fixture(scope="module")
+def every_format(tmp_path_factory):
+    root = tmp_path_factory.mktemp("formats")
+    for name, (picture, options) in formats().items():
+        picture.save(root / name, **options)
+    return root
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_every_format_is_read_as_by_pillow(every_format, channels):
+    from PIL import Image
+
+    dataset = data.image_folder(every_format, (24, 20), 1, shuffle=False, channels=channels)
+    assert len(dataset.file_paths) == len(formats()) and data.check(every_format, channels=channels)[1] == {}
+    for path, batch in zip(dataset.file_paths, every(dataset), strict=True):
+        with Image.open(path) as picture:
+            if channels == 1:
+                picture.draft("L", picture.size)  # of a JPEG file, its luminance
+            clear = channels == 4 or picture.mode == "P" and "transparency" in picture.info
+            picture = picture.convert("RGBA") if clear else picture
+            wanted = np.asarray(picture.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])).astype(int)
+        found = batch["image"][0].astype(int).reshape(wanted.shape)
+        np.testing.assert_allclose(found, wanted, atol=1 if "webp" in path else 0, err_msg=path)
+
+
+def test_photographs_are_turned_upright(tmp_path):
+    from PIL import Image, ImageOps
+
+    picture = Image.fromarray(NOISE).resize((20, 24), Image.Resampling.BICUBIC)
+    for number in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = number
+        for kind in ("jpg", "png", "webp", "tif"):
+            picture.save(tmp_path / f"{number}.{kind}", exif=exif, **({"lossless": True} if kind == "webp" else {}))
+    for size, numbers in {(24, 20): "1234", (20, 24): "5678"}.items():
+        paths = sorted(path for path in tmp_path.iterdir() if path.name[0] in numbers)
+        (batch,) = every(data.files(paths, size, len(paths), shuffle=False))
+        for path, found in zip(paths, batch["image"].astype(int), strict=True):
+            with Image.open(path) as stored:
+                np.testing.assert_allclose(found, ImageOps.exif_transpose(stored).convert("RGB"), atol=1, err_msg=path)
+    paths = sorted(tmp_path.glob("*.jpg"))
+    (batch,) = every(data.files(paths, (24, 20), 8, shuffle=False, orient=False))
+    assert (batch["image"] == batch["image"][:1]).all()
+
+
+def test_images_that_are_left_out_are_counted(tmp_path):
+    write(tmp_path / "a.png", 1)
+    for name in ("b.heic", "c.HEIC", "d.jxl", "notes.txt"):
+        (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic")
+    if ".heic" in readable():
+        pytest.skip("pillow-heif is installed")
+    with pytest.warns(UserWarning, match=r"2 x \.heic, 1 x \.jxl\. .*pillow-heif") as caught:
+        dataset = data.image_folder(tmp_path, 8, 1)
+    assert caught[0].filename == __file__
+    assert dataset.left_out == {".heic": 2, ".jxl": 1, ".txt": 1} and len(dataset.file_paths) == 1
+    bad = data.check(tmp_path)[1]
+    assert [os.path.basename(path) for path in bad] == ["b.heic", "c.HEIC", "d.jxl"]
+    assert "pip install pillow-heif" in list(bad.values())[0]
+
+
+def test_a_thin_image_is_cut_before_it_is_enlarged():
+    from keras_ssl.data.decode import fit
+
+    thin = np.broadcast_to(np.arange(2**16) // 256, (1, 2**16)).astype("uint8")[..., None]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    made = fit(tf.constant(thin), (224, 224), upscale=True).numpy()  # the enlarged image had 3.3e9 pixels
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
+    assert set(np.unique(made)) == {127, 128} and (np.diff(made.astype(int), axis=1) >= 0).all()
+
+
+def test_an_image_may_not_be_huge(tmp_path):
+    from PIL import Image
+
+    for name in ("large.png", "large.jpg"):
+        Image.new("L", (20_000, 7_000)).save(tmp_path / name)
+    bad = data.check(tmp_path)[1]
+    assert len(bad) == 2 and all("more than 134217728 pixels" in reason for reason in bad.values()), bad
+
+
+def test_a_folder_of_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "photos" / "a.png", 1)
+    assert data.image_folder("~/photos", 8, 1).file_paths == [str(tmp_path / "photos" / "a.png")]
 
 
 def test_resize_keeps_the_centre(tmp_path):
@@ -507,6 +624,121 @@ def test_arrays_are_held_once_and_not_in_the_graph():
     assert len(sizes) >= 2 and max(sizes) < 200_000
 
 
+# What a pipeline knows
+
+
+def test_a_pipeline_knows_whether_it_is_ordered(make):
+    assert not make().ordered and make().shuffled and make().drops
+    assert not make(drop_remainder=False).ordered and not make(drop_remainder=False).drops
+    assert make(shuffle=False).ordered and not make(shuffle=False, start=1).ordered
+    assert not make(shuffle=False, drop_remainder=True).ordered
+    mapped = make(start=2, epoch=3).map(lambda batch: {**batch, "more": batch["index"] + 1}).repeat().take(3)
+    ordered = mapped.in_order()
+    assert not mapped.ordered and ordered.ordered
+    for _ in range(2):
+        batches = every(ordered)
+        assert [int(i) for batch in batches for i in batch["index"]] == list(range(23))
+        np.testing.assert_array_equal(batches[5]["more"], batches[5]["index"] + 1)
+    assert int(mapped.epoch) == 3 and len(list(mapped)) == 3
+    assert len(make(start=2)) == 5 and len(make(drop_remainder=False)) == 6 and len(make().take(2)) == 2
+
+
+def test_fingerprints(folder, images, tmp_path):
+    found = data.image_folder(folder, 8, 4)
+    assert found.fingerprint == data.image_folder(folder, 6, 3, shuffle=False).map(lambda batch: batch).fingerprint
+    assert found.fingerprint.startswith("23 samples, ")
+    shutil.copytree(folder, tmp_path / "moved")
+    assert data.image_folder(tmp_path / "moved", 8, 4).fingerprint == found.fingerprint
+    os.rename(tmp_path / "moved" / "b" / "11.png", tmp_path / "moved" / "b" / "11b.png")
+    other = images.copy()
+    other[-1, 0, 0, 0] += 1
+    different = [
+        found,
+        data.image_folder(tmp_path / "moved", 8, 4),
+        data.image_folder(folder, 8, 4, labels=True),
+        data.arrays(images, 4),
+        data.arrays(images[:-1], 4),
+        data.arrays(other, 4),
+        data.arrays(images, 4, labels=[0] * 23),
+        data.arrays(images, 4, labels=[1] * 23),
+        data.arrays(images.astype(float), 4),
+    ]
+    assert len({dataset.fingerprint for dataset in different}) == len(different)
+
+
+# Hosts share the work
+
+
+def together(shares):
+    """The rows of all hosts as the batches that they are of."""
+    assert len({len(share) for share in shares}) == 1
+    return [tf.nest.map_structure(lambda *rows: np.concatenate(rows), *batches) for batches in zip(*shares)]
+
+
+@pytest.mark.parametrize("hosts", [2, 4])
+@pytest.mark.parametrize("drop_remainder", [True, False])
+def test_the_shares_of_the_hosts_are_the_batch(make, hosts, drop_remainder):
+    options = {"batch_size": 8, "seed": 4, "drop_remainder": drop_remainder}
+    whole = make(**options)
+    passes = [every(whole), every(whole)]
+    shares = [make(**options).share(host, hosts) for host in range(hosts)]
+    assert shares[0].element_spec["image"].shape[0] == (8 // hosts if drop_remainder else None)
+    for one in passes:
+        parts = [every(share) for share in shares]
+        assert [len(part[-1]["index"]) for part in parts] == (
+            [8 // hosts] * hosts if drop_remainder else {2: [4, 3], 4: [2, 2, 2, 1]}[hosts]
+        )
+        same(together(parts), one)
+    # Two hosts go on inside the second pass where others stopped.
+    later = [make(**options, epoch=1, start=1).map(lambda batch: batch).share(host, 2) for host in range(2)]
+    same(together([every(share) for share in later]), passes[1][1:])
+    assert int(shares[0].epoch) == 2
+
+
+def test_a_host_without_rows_in_the_last_batch():
+    images = np.zeros((9, 2, 2, 1), "uint8")
+    parts = [
+        [batch["index"].tolist() for batch in every(data.arrays(images, 8, index=True, shuffle=False).share(host, 4))]
+        for host in range(4)
+    ]
+    assert parts == [[[0, 1], [8]], [[2, 3]], [[4, 5]], [[6, 7]]]
+    with pytest.raises(ValueError, match="multiple of the number of hosts, 3"):
+        data.arrays(images, 8).share(0, 3)
+    with pytest.raises(ValueError, match="host must be below hosts"):
+        data.arrays(images, 8).share(2, 2)
+
+
+def test_a_host_reads_no_other_rows(tmp_path):
+    """The files of the other host do not exist here, and what is not decoded cannot fail."""
+    paths = [write(tmp_path / f"{number}.png", number) for number in range(8)]
+    seen = [int(i) for batch in every(data.files(paths, 8, 4, index=True).share(0, 2)) for i in batch["index"]]
+    gone = sorted(set(range(8)) - set(seen))
+    for number in gone:
+        os.remove(paths[number])
+    share = data.files(paths, 8, 4, index=True).share(0, 2)
+    assert flat(share) == seen and len(gone) == 4
+    named = [os.path.basename(paths[number]) for number in gone]
+    assert any(name in message(data.files(paths, 8, 4).share(1, 2)) for name in named)
+
+
+def test_shares_of_views(images):
+    layer = augment.Views(augment.RandomResizedCrop(6), 2)
+    for jit_compile in (True, False):
+        whole = data.views(data.arrays(images, 8, index=True), layer, jit_compile=jit_compile)
+        shares = [data.views(data.arrays(images, 8, index=True), layer, jit_compile=jit_compile) for _ in range(2)]
+        parts = together([every(share.share(host, 2)) for host, share in enumerate(shares)])
+        for one, other in zip(every(whole), parts, strict=True):
+            tf.nest.map_structure(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), one, other)
+
+
+@pytest.mark.parametrize("sizes", [(12, 12), (12, None)])
+def test_rows_of_a_host_for_its_replicas(sizes):
+    images = np.zeros((20, 2, 2, 1), "uint8")
+    dataset = data.arrays(images, 12, index=True, shuffle=False, drop_remainder=sizes[1] is not None)
+    parts = [batch["index"].tolist() for batch in every(distribute.for_replicas(dataset.share(1, 2), 3))]
+    assert parts[:3] == [[6, 7], [8, 9], [10, 11]] and parts[3:] == ([] if sizes[1] else [[16, 17], [18], [19]])
+
+
 def test_views_are_dicts_in_order(images):
     dataset = data.arrays(images, 4, index=True, labels=[0] * 23)
 
@@ -549,7 +781,7 @@ def test_fit_under_two_replicas(tmp_path):
     program = textwrap.dedent(
         """
         import keras, numpy as np, tensorflow as tf
-        from keras_ssl import data
+        from keras_ssl import augment, data, distribute
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -647,6 +879,8 @@ def test_tfds(prepared, file_format):
     keras.utils.set_random_seed(3)
     same(every(make(epoch=1, parallel_calls=3)), passes[1])
     same(every(make(epoch=1, start=2)), passes[1][2:])
+    shares = [make(epoch=1, start=2).share(host, 2) for host in range(2)]
+    same(together([every(share) for share in shares]), passes[1][2:])
     assert flat(make(split="test", shuffle=False)) == list(range(7))
     assert len(flat(make(split="train[:50%]", drop_remainder=False))) == 10
     text = message(data.tfds("kssl_tiny", 9, 4, data_dir=prepared / file_format, split="test"))

@@ -13,6 +13,7 @@ from PIL import Image
 import keras_ssl
 from keras_ssl import augment, data
 from keras_ssl.data.crops import cut
+from keras_ssl.data.decode import decode
 from keras_ssl.data.order import Order
 
 SHARED = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
@@ -66,7 +67,7 @@ def crops(*sizes, **kwargs):
 
 
 def whole(path, channels=3):
-    return tf.io.decode_image(tf.io.read_file(path), channels=channels, expand_animations=False)
+    return decode(tf.io.read_file(path), channels, orient=True)
 
 
 def expected(paths, layer, epoch=0, seed=0, channels=3):
@@ -180,13 +181,12 @@ def test_what_lies_below_the_crops_is_not_decoded():
 
 
 def test_channels(paths, tmp_path):
-    for channels, files in ((1, paths[:6]), (4, [paths[list(KINDS).index("png.png")]])):
+    for channels, files in ((1, paths[:6]), (4, paths)):
         layer = crops(16, 8)
         (batch,) = every(data.files_views(files, layer, len(files), shuffle=False, channels=channels))
         for view, other in zip(batch["views"], expected(files, layer, channels=channels)):
             assert view.shape[-1] == channels
             np.testing.assert_allclose(view, other, atol=1e-2)
-    assert "does not support 4 channels" in message(data.files_views(paths[:1], crops(8), 1, channels=4))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (17, 2), (5, 3)])
@@ -242,6 +242,10 @@ def test_same_batches_for_any_parallel_calls_and_on_resuming(photographs):
     later = make(drop_remainder=False, epoch=1, start=2)
     same(passes[1][2:], every(later))
     same(passes[2], every(later))
+    shares = [every(make(drop_remainder=False).share(host, 3)) for host in range(3)]
+    rows = [np.concatenate([batch["views"][1] for batch in batches]) for batches in zip(*shares)]
+    for batch, views in zip(passes[0], rows):
+        np.testing.assert_allclose(batch["views"][1], views, atol=1e-3)
     dataset.epoch.assign(0)
     same(passes[0], every(dataset))
 
@@ -265,6 +269,21 @@ def test_a_bad_file_is_named_and_can_be_skipped(photographs, tmp_path, kind):
         dataset = data.files_views(paths, layer, 2, labels=range(5), on_error="skip")
     assert caught[0].filename == __file__
     assert sorted(int(label) for batch in every(dataset) for label in batch["label"]) == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize("scaled_decode", [False, True])
+def test_turned_photographs(tmp_path, scaled_decode):
+    """Of every orientation only a part is decoded, and the views are those of the upright image."""
+    paths = []
+    for number in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = number
+        paths.append(save(tmp_path / f"{number}.jpg", picture(61, 93, number), exif=exif))
+    layer = augment.Views(augment.RandomResizedCrop((9, 7), flip=0.5), 2)
+    (batch,) = every(data.files_views(paths, layer, 8, shuffle=False, scaled_decode=scaled_decode))
+    for view, other in zip(batch["views"], expected(paths, layer)):
+        np.testing.assert_allclose(view[1:], other[1:], atol=1e-2)
+        assert view.std() > 10
 
 
 @pytest.mark.parametrize("side,ratio", [(12, 8), (24, 8), (48, 4), (96, 2), (128, 1)])

@@ -72,10 +72,7 @@ FAULTS = {
     "truncated gif": (encoded("GIF")[:100], "broken"),
     "truncated webp": (encoded("WEBP")[:80], "broken"),
     "truncated bmp": (encoded("BMP")[:300], "broken"),
-    "animated webp": (
-        encoded("WEBP", save_all=True, append_images=[picture(seed=1)], duration=50), "animated: save its first frame"
-    ),
-    "tiff": (encoded("TIFF"), "none of JPEG, PNG"),
+    "truncated tiff": (encoded("TIFF")[:200], "none of JPEG, PNG"),
     "zero bytes": (b"", "0 bytes"),
     "one byte": (b"\xff", "broken"),
     "text": (b"<html>404 not found</html>\n", "none of JPEG, PNG"),
@@ -209,7 +206,9 @@ def test_every_kind_of_pixel_is_converted(tmp_path):
         "grey and alpha.png": encoded("PNG", image.convert("LA")),
         "palette.png": encoded("PNG", image.quantize(256)),
         "animated.gif": encoded("GIF", image, save_all=True, append_images=[picture(seed=4)], duration=50),
+        "animated.webp": encoded("WEBP", image, save_all=True, append_images=[picture(seed=4)], duration=50),
         "alpha.webp": encoded("WEBP", image.convert("RGBA"), lossless=True),
+        "plain.tif": encoded("TIFF", image),
         "alpha.bmp": encoded("BMP", image.convert("RGBA")),
         "interlaced.png": encoded("PNG", image, interlace=True),
     }

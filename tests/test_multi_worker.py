@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,50 @@ def test_workers_that_see_other_folders_are_refused(found):
         error = str(worker["error"])
         assert error.startswith("The workers do not go on from the same checkpoint: their steps are [5, 0]"), error
         assert f"run{number}" in error
+
+
+# Several processes of JAX
+
+
+@pytest.fixture(scope="module")
+def on_jax(tmp_path_factory):
+    """What one process of JAX found, and what each of two did; with the folder of images."""
+    pytest.importorskip("jax")
+    out, photos = tmp_path_factory.mktemp("jax"), tmp_path_factory.mktemp("photos")
+    noise = np.random.default_rng(3).integers(0, 256, (6, 6, 6, 3), "uint8")
+    for number, coarse in enumerate(noise):
+        keras.utils.save_img(photos / f"{number}.{('jpg', 'png')[number % 2]}", coarse.repeat(7, 0).repeat(9, 1))
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{port.getsockname()[1]}"
+    for hosts in (2, 1):
+        command = [sys.executable, "-m", "tests.jax_hosts_run", str(out), str(photos)]
+        started = [
+            subprocess.Popen([*command, str(number), str(hosts), address], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+            for number in range(hosts)
+        ]
+        errors = [process.communicate()[1] for process in started]
+        assert not any(process.returncode for process in started), errors[0][-3000:]
+    return [dict(np.load(out / f"{name}.npz")) for name in ("1-0", "2-0", "2-1")] + [photos]
+
+
+def test_processes_of_jax_read_their_rows_and_equal_one(on_jax):
+    alone, first, second, _ = on_jax
+    np.testing.assert_array_equal(np.concatenate([first["seen"], second["seen"]], axis=1), alone["seen"])
+    for worker in (first, second):
+        np.testing.assert_allclose(worker["losses"], alone["losses"], rtol=1e-5)
+        np.testing.assert_allclose(worker["weights"], alone["weights"], rtol=1e-4, atol=1e-5)
+
+
+def test_host_views_on_jax_are_those_of_tensorflow(on_jax):
+    from tests import jax_hosts_run as jax_run
+
+    alone, *_, photos = on_jax
+    for name, views in {"arrays": jax_run.views_of_arrays(), "photos": jax_run.views_of_photos(photos)}.items():
+        assert len(views) == 2
+        for place, view in enumerate(views):
+            assert view.std() > 10
+            np.testing.assert_allclose(alone[f"{name}{place}"], view, atol=0.1, err_msg=name)
 
 
 # The example

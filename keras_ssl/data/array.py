@@ -9,6 +9,7 @@ from keras_ssl import inputs
 from keras_ssl.data.decode import fit, pair
 from keras_ssl.data.folder import hold, label_array
 from keras_ssl.data.order import Order, calls, columns, flag
+from keras_ssl.data.pipeline import Pipeline
 from keras_ssl.data.progress import Progress
 
 OWN = ("seed", "label", "index", "views")  # columns that the pipelines make themselves
@@ -70,8 +71,10 @@ def arrays(
     flag("upscale", upscale)
     arrays, kind = checked(samples)
     count = len(arrays[kind.column])
+    told = None
     if labels is not None:
-        labels = hold(label_array(labels, count, "images" if kind is inputs.IMAGE else "samples"))
+        told = label_array(labels, count, "images" if kind is inputs.IMAGE else "samples")
+        labels = hold(told)
     if size is not None:
         size = size_for(kind, arrays[kind.column], size, upscale)
     order = Order(
@@ -85,14 +88,20 @@ def arrays(
     )
     readers = {name: reader(array, kind.pixels and name == kind.column) for name, array in arrays.items()}
 
-    def take(epoch, position, number):
+    def take(order, epoch, place, number):
         sample = {name: read(number) for name, read in readers.items()}
         sample[kind.column] = fit(sample[kind.column], size, upscale)
         label = None if labels is None else tf.gather(labels, number)
         return columns(order, epoch[0], sample, number, label, index)
 
-    dataset = order.samples().batch(order.batch_size, drop_remainder=order.drop_remainder)
-    return order.finish(dataset.map(take, num_parallel_calls=calls(parallel_calls)))
+    calls(parallel_calls)
+
+    def make(order):
+        batches = order.samples().batch(order.rows, drop_remainder=order.drop_remainder)
+        return batches.map(lambda *batch: take(order, *batch), num_parallel_calls=parallel_calls)
+
+    content = [part for name in sorted(arrays) for part in (name, arrays[name])]
+    return Pipeline(make, order, content=[*content, told])
 
 
 def reader(array, pixels):

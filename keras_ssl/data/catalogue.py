@@ -3,9 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_ssl.data.decode import colours, decode, fit, pair, problem
+from keras_ssl.data.decode import colors, decode, fit, pair, problem
 from keras_ssl.data.guard import guarded
 from keras_ssl.data.order import Order, whole
+from keras_ssl.data.pipeline import Pipeline
 
 
 def tfds(
@@ -35,7 +36,7 @@ def tfds(
     files. TFRecords, the default of tensorflow-datasets, can only be read one after the other: they pass in file order
     through a buffer of encoded images that is shuffled anew from (`seed`, epoch). Since tensorflow-datasets shuffles a
     set when it writes it, this mixes well also where the buffer is smaller than the set; but with `start`, the images
-    before are read (not decoded) once more.
+    before are read (not decoded) once more, and each of several hosts reads the records of all, and decodes its own.
 
     Args:
         name: of the data set, `"cifar10"` or `"imagenet2012:5.1.0"`. It is downloaded and prepared where it is absent.
@@ -63,7 +64,7 @@ def tfds(
     import tensorflow_datasets  # takes seconds to import, and only this function needs it
 
     size = pair(size)
-    channels = colours(channels)
+    channels = colors(channels)
     whole("shuffle_buffer", shuffle_buffer, 1)
     try:
         builder = tensorflow_datasets.builder(name, data_dir=data_dir)
@@ -92,41 +93,42 @@ def tfds(
     encoded = {image_key: tensorflow_datasets.decode.SkipDecoding()}
     if builder.info.file_format == tensorflow_datasets.core.FileFormat.ARRAY_RECORD:
         source = builder.as_data_source(split=split, decoders=encoded)
-        samples, read = at_random(order, source, image_key, label_key if labels else None)
+        samples, read = at_random(source, image_key, label_key if labels else None)
     else:
         wanted = {image_key: True, label_key: True} if labels else {image_key: True}
         decoders = tensorflow_datasets.decode.PartialDecoding(wanted, decoders=encoded)
         reading = tensorflow_datasets.ReadConfig(try_autocache=False, skip_prefetch=True)
         source = builder.as_dataset(split=split, decoders=decoders, read_config=reading, shuffle_files=False)
-        samples, read = in_sequence(order, source, image_key, label_key if labels else None, shuffle_buffer)
+        samples, read = in_sequence(source, image_key, label_key if labels else None, shuffle_buffer)
 
     def load(number, *record):
         data, label = read(number, *record)
         return fit(decode(data, channels), size, upscale), label
 
-    def describe(epoch, position):
-        _, _, number, *record = next(iter(samples(epoch).skip(position - order.skipped(epoch))))
-        which = f"Example {int(number)} of {name}, split {split!r},"
-        data, _ = read(number, *record)
-        return problem(which, data.numpy(), channels, size, upscale) or f"{which} could not be read."
+    def make(order):
+        def describe(epoch, place):
+            _, _, number, *record = next(iter(samples(order, epoch).skip(place - order.skipped(epoch))))
+            which = f"Example {int(number)} of {name}, split {split!r},"
+            data, _ = read(number, *record)
+            return problem(which, data.numpy(), channels, size, upscale) or f"{which} could not be read."
 
-    dataset = guarded(
-        order,
-        order.passes().flat_map(samples),
-        load,
-        describe,
-        spec=tf.TensorSpec((*size, channels), tf.uint8),
-        labels=labels,
-        index=index,
-        parallel_calls=parallel_calls,
-    )
-    if not labels:
-        return order.finish(dataset)
-    return order.finish(dataset, class_names=features[label_key].names)
+        return guarded(
+            order,
+            order.passes().flat_map(lambda epoch: samples(order, epoch)),
+            load,
+            describe,
+            spec=tf.TensorSpec((*size, channels), tf.uint8),
+            labels=labels,
+            index=index,
+            parallel_calls=parallel_calls,
+        )
+
+    names = {"class_names": features[label_key].names} if labels else {}
+    return Pipeline(make, order, content=[builder.info.full_name, split], **names)
 
 
-def at_random(order, source, image_key, label_key):
-    """`samples(epoch)`, a dataset of numbers, and `read(number)` -> data, label, from a source read at any place."""
+def at_random(source, image_key, label_key):
+    """`samples(order, epoch)`, a dataset of numbers, and `read(number)` -> data, label, from a source read anywhere."""
 
     def fetch(number):
         example = source[int(number)]
@@ -136,22 +138,23 @@ def at_random(order, source, image_key, label_key):
         data, label = tf.numpy_function(fetch, [number], (tf.string, tf.int64))
         return tf.ensure_shape(data, ()), tf.ensure_shape(label, ())
 
-    return lambda epoch: order.one_pass(epoch, extra=1), read
+    return lambda order, epoch: order.one_pass(epoch, extra=1), read
 
 
-def in_sequence(order, source, image_key, label_key, shuffle_buffer):
-    """`samples(epoch)`, a dataset with the records in it, and `read`, which returns them, from a source in order."""
+def in_sequence(source, image_key, label_key, shuffle_buffer):
+    """`samples(order, epoch)`, a dataset with the records in it, and `read`, which returns them."""
 
     def record(example):
         return example[image_key], tf.cast(example[label_key] if label_key else 0, tf.int64)
 
-    def samples(epoch):
+    def samples(order, epoch):
         examples = source.map(record).enumerate()
         if order.shuffle:
             examples = shuffled(examples, shuffle_buffer, order.key(epoch))
-        examples = examples.enumerate().take(order.used).skip(order.skipped(epoch))
-        examples = examples.map(lambda position, example: (epoch, position, example[0], *example[1]))
-        end = (epoch, tf.constant(order.used, tf.int64), tf.constant(0, tf.int64), b"", tf.constant(0, tf.int64))
+        examples = examples.enumerate().take(order.used).filter(lambda position, example: order.is_own(position))
+        examples = examples.map(lambda position, example: example).enumerate().skip(order.skipped(epoch))
+        examples = examples.map(lambda place, example: (epoch, place, example[0], *example[1]))
+        end = (epoch, tf.constant(order.places, tf.int64), tf.constant(0, tf.int64), b"", tf.constant(0, tf.int64))
         return examples.concatenate(tf.data.Dataset.from_tensors(end))
 
     return samples, lambda number, data, label: (data, label)

@@ -6,9 +6,10 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from keras_ssl.data.decode import EXTENSIONS, colours, decode, fit, pair, problem
+from keras_ssl.data.decode import MORE, colors, decode, extension, fit, pair, problem, readable, unread
 from keras_ssl.data.guard import guarded
 from keras_ssl.data.order import Order, flag
+from keras_ssl.data.pipeline import Pipeline, shortened
 from keras_ssl.data.progress import Progress
 
 
@@ -23,6 +24,7 @@ def image_folder(
     index=False,
     drop_remainder=None,
     channels=3,
+    orient=True,
     upscale=False,
     on_error="raise",
     epoch=0,
@@ -31,8 +33,9 @@ def image_folder(
 ):
     """All images below a folder, as a shuffled, deterministic, resumable pipeline of batches.
 
-    JPEG, PNG, GIF (first frame), BMP and WebP files are found in all sub-folders, whatever the case of their
-    extension; hidden files and folders are ignored. The orientation tag of cameras (EXIF) is ignored too.
+    JPEG, PNG, GIF (first frame), BMP, WebP and TIFF files are found in all sub-folders, whatever the case of their
+    extension, and HEIC, AVIF and others where Pillow or a plug-in of it (pillow-heif) reads them here: otherwise a
+    warning counts them. Hidden files and folders are ignored.
 
     Args:
         path: the folder.
@@ -45,6 +48,7 @@ def image_folder(
         index: whether to add `"index"`, the number of the file in sorted order.
         drop_remainder: whether a last, smaller batch is left out. None: left out when shuffled.
         channels: 1 (grey), 3 (RGB) or 4 (RGBA), into which every file is converted.
+        orient: whether images are turned upright, as the orientation tag of cameras (EXIF) says.
         upscale: whether images smaller than `size` are enlarged; otherwise they are errors.
         on_error: "raise": the first file that cannot be used stops the pipeline with an error that names it. "skip":
             all files are decoded once beforehand, and the bad ones are left out, with one warning; folders that cannot
@@ -55,7 +59,8 @@ def image_folder(
 
     Returns:
         `tf.data.Dataset` of dicts: `"image"` uint8 `(batch, height, width, channels)`, `"seed"` int32 `(batch, 2)`,
-        `"label"`, `"index"` int32 `(batch,)`. Attributes: `epoch`, `file_paths`, `class_names` (with labels).
+        `"label"`, `"index"` int32 `(batch,)`. Attributes: `epoch`, `file_paths`, `class_names` (with labels),
+        `left_out` (a dict from the extensions of all other files to their numbers), and those of `Pipeline`.
 
     Raises:
         FileNotFoundError: if the folder does not exist.
@@ -70,8 +75,8 @@ def image_folder(
     """
     path = one_path(path)
     flag("labels", labels)
-    paths = find(path, on_error)
-    numbers, names = classes(path, paths) if labels else (None, None)
+    paths, left_out = find(path, on_error)
+    numbers, class_names = classes(path, paths) if labels else (None, None)
     dataset = files(
         paths,
         size,
@@ -82,15 +87,14 @@ def image_folder(
         index=index,
         drop_remainder=drop_remainder,
         channels=channels,
+        orient=orient,
         upscale=upscale,
         on_error=on_error,
         epoch=epoch,
         start=start,
         parallel_calls=parallel_calls,
     )
-    if labels:
-        dataset.class_names = names
-    return dataset
+    return dataset.named(left_out=left_out, **({"class_names": class_names} if labels else {}))
 
 
 def files(
@@ -104,6 +108,7 @@ def files(
     index=False,
     drop_remainder=None,
     channels=3,
+    orient=True,
     upscale=False,
     on_error="raise",
     epoch=0,
@@ -130,9 +135,10 @@ def files(
         ```
     """
     size = pair(size)
-    channels = colours(channels)
+    channels = colors(channels)
     flag("upscale", upscale)
-    paths, labels = usable(paths, labels, on_error, size, channels, upscale)
+    flag("orient", orient)
+    paths, labels = usable(paths, labels, on_error, size, channels, upscale, orient)
     order = Order(
         len(paths),
         batch_size,
@@ -144,29 +150,28 @@ def files(
     )
 
     def pixels(data):
-        return fit(decode(data, channels), size, upscale)
+        return fit(decode(data, channels, orient), size, upscale)
 
-    dataset = loaded(
-        order,
-        order.samples(extra=1),
+    load = loader(
         paths,
         labels,
         pixels,
-        lambda path: problem_of_file(path, channels, size, upscale),
+        lambda path: problem_of_file(path, channels, size, upscale, orient),
         spec=tf.TensorSpec((*size, channels), tf.uint8),
         index=index,
         parallel_calls=parallel_calls,
     )
-    return order.finish(dataset, file_paths=paths)
+    content = [*shortened(paths), labels]
+    return Pipeline(lambda order: load(order, order.samples(extra=1)), order, content=content, file_paths=paths)
 
 
-def check(paths, size=None, *, channels=3, upscale=False):
+def check(paths, size=None, *, channels=3, orient=True, upscale=False):
     """Decode all files once, in parallel, and tell the good ones from the bad ones.
 
     Args:
         paths: the files, or one folder.
         size: None, or what the pipeline will be given: then images that are smaller are bad.
-        channels, upscale: see `image_folder`.
+        channels, orient, upscale: see `image_folder`.
 
     Returns:
         `(good, bad)`: the list of usable paths, and a dict from each other path to what is wrong with it.
@@ -178,14 +183,15 @@ def check(paths, size=None, *, channels=3, upscale=False):
         ```
     """
     if isinstance(paths, (str, os.PathLike)):
-        paths = find(os.fspath(paths))  # a folder that cannot be listed hides files, and is an error here
+        # A folder that cannot be listed hides files, and is an error here.
+        paths = find(one_path(paths), wanted=(*readable(), *MORE))[0]
     paths = listed(paths)
-    bad = failures(paths, None if size is None else pair(size), colours(channels), upscale)
+    bad = failures(paths, None if size is None else pair(size), colors(channels), upscale, orient)
     good = [path for number, path in enumerate(paths) if number not in bad]
     return good, {paths[number]: text for number, text in bad.items()}
 
 
-def usable(paths, labels, on_error, size, channels, upscale):
+def usable(paths, labels, on_error, size, channels, upscale, orient):
     """The arguments of a pipeline of files, checked, without the bad files where those are to be skipped."""
     paths = listed(paths)
     if not paths:
@@ -196,7 +202,7 @@ def usable(paths, labels, on_error, size, channels, upscale):
         raise ValueError(f'on_error must be "raise" or "skip". Received: on_error={on_error!r}')
     if on_error == "raise":
         return paths, labels
-    bad = failures(paths, size, channels, upscale)
+    bad = failures(paths, size, channels, upscale, orient)
     if len(bad) == len(paths):
         raise ValueError(f"None of the {len(paths)} files can be used. The first one: {next(iter(bad.values()))}")
     if bad:
@@ -206,44 +212,47 @@ def usable(paths, labels, on_error, size, channels, upscale):
     return [paths[number] for number in good], None if labels is None else labels[good]
 
 
-def loaded(order, samples, paths, labels, pixels, problem, *, spec, index, parallel_calls):
-    """The batches of `guarded` from files.
+def loader(paths, labels, pixels, problem, *, spec, index, parallel_calls):
+    """`load(order, samples)`, which makes the batches of `guarded` from files.
 
     Args:
-        order, samples, spec, index, parallel_calls: see `guarded`.
         paths, labels: what `usable` returned.
         pixels: `pixels(data, *anything)`, from the bytes of a file to what `spec` says.
         problem: `problem(path)` -> what is wrong with a file, or None.
+        spec, index, parallel_calls: see `guarded`.
     """
     held = hold_paths(paths)
     held_labels = None if labels is None else hold(labels)
 
-    def load(number, *anything):
+    def one(number, *anything):
         image = pixels(tf.io.read_file(held[number]), *anything)
         return image, 0 if labels is None else held_labels[number]
 
-    def describe(epoch, position):
-        path = paths[int(order.index(epoch, position))]
-        return problem(path) or f"The image file {path!r} could not be read, but can be now. Is the disk reliable?"
+    def load(order, samples):
+        def describe(epoch, place):
+            path = paths[int(order.index(epoch, order.position(place)))]
+            return problem(path) or f"The image file {path!r} could not be read, but can be now. Is the disk reliable?"
 
-    return guarded(
-        order,
-        samples,
-        load,
-        describe,
-        spec=spec,
-        labels=labels is not None,
-        index=index,
-        parallel_calls=parallel_calls,
-    )
+        return guarded(
+            order,
+            samples,
+            one,
+            describe,
+            spec=spec,
+            labels=labels is not None,
+            index=index,
+            parallel_calls=parallel_calls,
+        )
+
+    return load
 
 
-def failures(paths, size, channels, upscale):
+def failures(paths, size, channels, upscale, orient):
     """The numbers of the files that cannot be used, in order, each with the reason: a dict."""
     held = hold_paths(paths)
 
     def load(number):
-        image = fit(decode(tf.io.read_file(held[number]), channels), size, upscale)
+        image = fit(decode(tf.io.read_file(held[number]), channels, orient), size, upscale)
         # A result must depend on the pixels, or the decoder would be optimised away.
         return number, tf.reduce_max(image)
 
@@ -254,20 +263,37 @@ def failures(paths, size, channels, upscale):
         good[number] = True
         progress.update(int(number) + 1)
     progress.close()
-    reasons = {int(n): problem_of_file(paths[n], channels, size, upscale) for n in np.flatnonzero(~good)}
+    reasons = {int(n): problem_of_file(paths[n], channels, size, upscale, orient) for n in np.flatnonzero(~good)}
     return {number: reason for number, reason in reasons.items() if reason is not None}
 
 
-def problem_of_file(path, channels, size, upscale):
+def problem_of_file(path, channels, size, upscale, orient):
     try:
         data = tf.io.read_file(os.fsencode(path)).numpy()
     except tf.errors.OpError as error:
         data = error
-    return problem(f"The image file {path!r}", data, channels, size, upscale)
+    return problem(f"The image file {path!r}", data, channels, size, upscale, orient)
 
 
-def find(path, on_error="raise"):
-    """All image files below a folder, sorted by their parts; an error where a folder cannot be listed, or a warning."""
+def find(path, on_error="raise", wanted=None):
+    """All image files below a folder, in order, and how many others there are, by their extensions: `walk`, and a
+    warning where images are left out."""
+    found, others = walk(path, wanted or readable(), on_error)
+    missing = unread(others)
+    if missing:
+        warnings.warn(f"Images in {path!r} are left out: {missing}", stacklevel=3)
+    if not found:
+        kinds = ", ".join(f"{number} x {kind or 'no extension'}" for kind, number in sorted(others.items())[:10])
+        raise ValueError(
+            f"The folder {path!r} holds no images. Found: {kinds or 'no files'}. "
+            f"Extensions that are read: {', '.join(readable())}."
+        )
+    return found, others
+
+
+def walk(path, wanted, on_error="raise"):
+    """The files below a folder with the `wanted` extensions, sorted by their parts, and a dict from the extensions of
+    the others to their numbers; an error where a folder cannot be listed, or a warning."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no folder {path!r}.")
     if not os.path.isdir(path):
@@ -283,25 +309,19 @@ def find(path, on_error="raise"):
         for name in names:
             if name.startswith("."):
                 continue
-            extension = os.path.splitext(name)[1].lower()
-            if extension in EXTENSIONS:
+            kind = extension(name)
+            if kind in wanted:
                 found.append(os.path.join(folder, name))
             else:
-                others[extension] = others.get(extension, 0) + 1
+                others[kind] = others.get(kind, 0) + 1
         progress.update(len(found))
     progress.close()
     if unlisted:
         text = f"The folder {unlisted[0].filename!r} cannot be listed: {unlisted[0].strerror}."
         if on_error != "skip":
             raise ValueError(f"{text} Make it readable for this user, or pass on_error='skip' to leave it out.")
-        warnings.warn(f"{len(unlisted)} folders are skipped, with all their images. {text}", stacklevel=3)
-    if not found:
-        kinds = ", ".join(f"{number} x {kind or 'no extension'}" for kind, number in sorted(others.items())[:10])
-        raise ValueError(
-            f"The folder {path!r} holds no images. Found: {kinds or 'no files'}. "
-            f"Extensions that are read: {', '.join(EXTENSIONS)}."
-        )
-    return sorted(found, key=lambda name: name.split(os.sep))
+        warnings.warn(f"{len(unlisted)} folders are skipped, with all their images. {text}", stacklevel=4)
+    return sorted(found, key=lambda name: name.split(os.sep)), others
 
 
 def classes(path, paths):
@@ -337,7 +357,7 @@ def listed(paths):
 def one_path(path):
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"path must be that of a folder, a str or a path. Received: path={path!r}")
-    return os.fsdecode(path)
+    return os.path.expanduser(os.fsdecode(path))
 
 
 def label_array(labels, count, of):

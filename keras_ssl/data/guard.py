@@ -9,13 +9,13 @@ def guarded(order, samples, load, describe, *, spec, labels, index, parallel_cal
     """Samples loaded one by one and in parallel, then batched.
 
     An error of a decoder does not say which sample it met. So errors are dropped, which a pipeline can do at no cost,
-    and then seen from the gap in the positions. One position more than needed makes a gap at the very end visible.
+    and then seen from the gap in the places. One place more than needed makes a gap at the very end visible.
 
     Args:
         order: the `Order`.
-        samples: dataset of (epoch, position, number, *anything), with one position more than are used.
+        samples: dataset of (epoch, place, number, *anything), with one place more than are used.
         load: `load(number, *anything)` -> image (or a tuple of them), int label.
-        describe: `describe(epoch, position)`, int64 scalars -> text of the error.
+        describe: `describe(epoch, place)`, int64 scalars -> text of the error.
         spec: `tf.TensorSpec` of an image, or a tuple of them.
         labels, index: whether to add these columns.
 
@@ -25,7 +25,7 @@ def guarded(order, samples, load, describe, *, spec, labels, index, parallel_cal
 
     flag("index", index)
 
-    def take(epoch, position, number, *anything):
+    def take(epoch, place, number, *anything):
         def real():
             image, label = load(number, *anything)
             return image, tf.cast(label, tf.int32)
@@ -33,15 +33,15 @@ def guarded(order, samples, load, describe, *, spec, labels, index, parallel_cal
         def behind_the_end():
             return tf.nest.map_structure(lambda one: tf.zeros(one.shape, one.dtype), spec), tf.constant(0)
 
-        image, label = tf.cond(position < order.used, real, behind_the_end)
+        image, label = tf.cond(place < order.places, real, behind_the_end)
         image = tf.nest.map_structure(lambda one, tensor: tf.ensure_shape(tensor, one.shape), spec, image)
-        return epoch, position, number, image, label
+        return epoch, place, number, image, label
 
     def verify(rank, batch):
-        epoch, position, number, image, label = batch
-        first = order.skipped(epoch[0]) + rank * order.batch_size
-        expected = first + tf.range(tf.size(position, tf.int64))
-        fine = tf.equal(position, expected)
+        epoch, place, number, image, label = batch
+        first = order.skipped(epoch[0]) + rank * order.rows
+        expected = first + tf.range(tf.size(place, tf.int64))
+        fine = tf.equal(place, expected)
 
         def refuse():
             lost = expected[tf.argmin(tf.cast(fine, tf.int32))]
@@ -49,13 +49,13 @@ def guarded(order, samples, load, describe, *, spec, labels, index, parallel_cal
 
         with tf.control_dependencies([tf.cond(tf.reduce_all(fine), lambda: True, refuse)]):
             if order.drop_remainder:
-                number = tf.ensure_shape(number, (order.batch_size,))
+                number = tf.ensure_shape(number, (order.rows,))
                 image = tf.nest.map_structure(
-                    lambda one: tf.ensure_shape(one, (order.batch_size, *one.shape[1:])), image
+                    lambda one: tf.ensure_shape(one, (order.rows, *one.shape[1:])), image
                 )
-                label = tf.ensure_shape(label, (order.batch_size,))
+                label = tf.ensure_shape(label, (order.rows,))
             else:
-                real = tf.minimum(order.used - first, order.batch_size)
+                real = tf.minimum(order.places - first, order.rows)
                 number, image, label = tf.nest.map_structure(lambda one: one[:real], (number, image, label))
         return columns(order, epoch[0], {"image": image}, number, label if labels else None, index)
 
@@ -63,6 +63,6 @@ def guarded(order, samples, load, describe, *, spec, labels, index, parallel_cal
         raise ValueError(describe(tf.constant(epoch), tf.constant(lost)))
 
     dataset = samples.map(take, num_parallel_calls=calls(parallel_calls)).ignore_errors()
-    dataset = dataset.batch(order.batch_size).enumerate()
-    dataset = dataset.take_while(lambda rank, batch: order.skipped(batch[0][0]) + rank * order.batch_size < order.used)
+    dataset = dataset.batch(order.rows).enumerate()
+    dataset = dataset.take_while(lambda rank, batch: order.skipped(batch[0][0]) + rank * order.rows < order.places)
     return dataset.map(verify)

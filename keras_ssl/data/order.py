@@ -4,6 +4,7 @@ A shuffle buffer holds images and cannot be resumed without being saved. Here on
 of epoch e is sample `index_shuffle(p)` under a key drawn from (seed, e), so any position is reached at once.
 """
 
+import copy
 import operator
 import threading
 
@@ -48,6 +49,66 @@ class Order:
                 "After the last batch, go on with start=0 and the next epoch."
             )
         self.epoch = counter(self.first)
+        self.host, self.hosts = 0, 1
+
+    # The same samples otherwise
+
+    def natural(self):
+        """All samples in their order, none left out."""
+        other = Order(self.count, self.batch_size, shuffle=False, seed=self.seed)
+        other.host, other.hosts = self.host, self.hosts
+        return other
+
+    def of_host(self, host, hosts):
+        """The rows of each batch of one of several hosts. It counts the passes together with this order."""
+        whole("hosts", hosts, 1)
+        if whole("host", host, 0) >= hosts:
+            raise ValueError(f"host must be below hosts, {hosts}. Received: host={host}")
+        if self.batch_size % hosts:
+            raise ValueError(
+                f"batch_size must be a multiple of the number of hosts, {hosts}. Received: batch_size="
+                f"{self.batch_size}, the number of samples in a batch of all hosts together."
+            )
+        other = copy.copy(self)
+        other.host, other.hosts = host, hosts
+        return other
+
+    # This host's samples are numbered, too: its place q in a pass is the position p in the pass of all hosts.
+
+    @property
+    def rows(self):
+        """Samples in a full batch of this host."""
+        return self.batch_size // self.hosts
+
+    @property
+    def full(self):
+        """Full batches in a pass."""
+        return self.used // self.batch_size
+
+    @property
+    def last(self):
+        """Of a smaller last batch: where this host's rows begin in it, and how many there are."""
+        each, more = divmod(self.used % self.batch_size, self.hosts)
+        return self.host * each + min(self.host, more), each + (self.host < more)
+
+    @property
+    def places(self):
+        """Samples of this host in a pass."""
+        return self.full * self.rows + self.last[1]
+
+    def position(self, place):
+        """The position among the samples of all hosts, int64 as `place`."""
+        batch, row = place // self.rows, place % self.rows
+        begin = tf.where(batch < self.full, self.host * self.rows, self.last[0])
+        return batch * self.batch_size + tf.cast(begin, tf.int64) + row
+
+    def is_own(self, position):
+        """Whether a position is one of this host's."""
+        batch, row = position // self.batch_size, position % self.batch_size
+        begin = tf.where(batch < self.full, self.host * self.rows, self.last[0])
+        count = tf.where(batch < self.full, self.rows, self.last[1])
+        row = tf.cast(row, tf.int32)
+        return (row >= begin) & (row < begin + count)
 
     def passes(self):
         """A dataset of one number, that of the epoch, which grows with every pass over it."""
@@ -61,21 +122,21 @@ class Order:
         return tf.data.Dataset.range(1).map(begin)
 
     def samples(self, extra=0):
-        """A dataset of (epoch, position, number of the sample), int64 scalars; `extra` positions follow the last."""
+        """A dataset of (epoch, place, number of the sample), int64 scalars; `extra` places follow the last."""
         return self.passes().flat_map(lambda epoch: self.one_pass(epoch, extra))
 
     def one_pass(self, epoch, extra=0):
         """The samples of one pass."""
 
-        def draw(position):  # a thousand at once, as an operation on one number costs as much
-            number = self.index(epoch, tf.minimum(position, self.count - 1))
-            return tf.fill(tf.shape(position), epoch), position, number
+        def draw(place):  # a thousand at once, as an operation on one number costs as much
+            number = self.index(epoch, tf.minimum(self.position(place), self.count - 1))
+            return tf.fill(tf.shape(place), epoch), place, number
 
-        return tf.data.Dataset.range(self.skipped(epoch), self.used + extra).batch(1024).map(draw).unbatch()
+        return tf.data.Dataset.range(self.skipped(epoch), self.places + extra).batch(1024).map(draw).unbatch()
 
     def skipped(self, epoch):
-        """Samples that are left out at the start of a pass: int64 scalar."""
-        return tf.where(tf.equal(epoch, self.first), tf.constant(self.start * self.batch_size, tf.int64), 0)
+        """Samples of this host that are left out at the start of a pass: int64 scalar."""
+        return tf.where(tf.equal(epoch, self.first), tf.constant(self.start * self.rows, tf.int64), 0)
 
     def index(self, epoch, position):
         """Numbers of the samples at `position`, int64 of any shape, in the epoch `epoch`, int64 scalar."""
@@ -98,17 +159,14 @@ class Order:
         index = tf.cast(index, tf.int32)
         return tf.stack([tf.broadcast_to(first, tf.shape(index)), index], axis=-1)
 
-    def finish(self, batches, **attributes):
-        """The last steps of every pipeline: cardinality for Keras, prefetch, attributes."""
+    def finish(self, batches):
+        """The last steps of every pipeline: cardinality for Keras, prefetch, options."""
         if self.start == 0:
-            batches = batches.apply(tf.data.experimental.assert_cardinality(self.batches))
+            batches = batches.apply(tf.data.experimental.assert_cardinality(self.full + (self.last[1] > 0)))
         options = tf.data.Options()
         options.deterministic = True
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-        batches = batches.prefetch(tf.data.AUTOTUNE).with_options(options)
-        for name, value in {"epoch": self.epoch, **attributes}.items():
-            setattr(batches, name, value)
-        return batches
+        return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def columns(order, epoch, sample, index, labels, with_index):

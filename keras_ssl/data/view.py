@@ -2,9 +2,11 @@
 
 import platform
 
+import keras
 import tensorflow as tf
 
 from keras_ssl import inputs
+from keras_ssl.data.host import on_host
 
 
 def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto"):
@@ -13,7 +15,7 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
     The same layer, given to the model instead, makes the same views on the accelerator: all draws come from the
     samples' seeds. There a batch is computed whole. Here the draws are made for the batch, and then one image after
     the other runs through a compiled program: it stays in the processor's cache, and what its draws do not ask for is
-    not computed.
+    not computed. Where Keras computes with JAX or PyTorch, they make the same views on the CPU, a batch at a time.
 
     Args:
         dataset: batched dataset of dicts with the column of a kind of data (`"image"`, `"series"`, ...) and `"seed"`,
@@ -38,30 +40,30 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
         ```
     """
     kind = inputs.kind_of(dataset.element_spec) if isinstance(dataset.element_spec, dict) else None
+    foreign = keras.backend.backend() != "tensorflow" and isinstance(augment, keras.layers.Layer)
     compiles = getattr(augment, "separable", False) and kind is not None and is_static(dataset.element_spec, kind)
+    compiles = compiles and not foreign
     jit_compile = compile_where(jit_compile, compiles, augment)
     program = tf.function(lambda samples, seeds: one_by_one(augment, kind, samples, seeds), jit_compile=True)
     gone = ("seed",) if kind is None else ("seed", kind.column, *kind.also)
 
     if hasattr(augment, "own_seeds") and kind is not None and "seed" not in dataset.element_spec:
         # One batch after the other: two at the same time would read the same state.
-        made = dataset.map(lambda batch: {**batch, "seed": augment.own_seeds(inputs.rows(batch))})
+        own = on_host(lambda samples: augment.own_seeds(keras.ops.shape(samples)[0]), compiled=False)
+        made = dataset.map(lambda batch: {**batch, "seed": own(batch[kind.column])})
     else:
         made = dataset
+    layer = on_host(augment, compiled=getattr(augment, "separable", False)) if foreign else augment
 
     def make(batch):
         if jit_compile:
             made = in_order(augment.each(), program(batch[kind.column], batch["seed"]))
         else:
-            made = augment(batch)
+            made = layer(batch)
             made = tuple(made) if isinstance(made, (list, tuple)) else (made,)
         return {"views": made, **{name: column for name, column in batch.items() if name not in gone}}
 
-    made = made.map(make, num_parallel_calls=parallel_calls).prefetch(tf.data.AUTOTUNE)
-    for name in ("epoch", "file_paths", "class_names"):
-        if hasattr(dataset, name):
-            setattr(made, name, getattr(dataset, name))
-    return made
+    return made.map(make, num_parallel_calls=parallel_calls).prefetch(tf.data.AUTOTUNE)
 
 
 def is_static(spec, kind):

@@ -1,0 +1,149 @@
+"""Pipeline: a `tf.data.Dataset` that knows how it was made, and so can be made again: in order, or for one host."""
+
+import hashlib
+import os
+
+import numpy as np
+import tensorflow as tf
+
+# What does the same on a host's rows of each global batch as on the whole batch.
+STEPS = ("map", "prefetch", "with_options", "enumerate", "take", "skip", "repeat")
+PARTS = ("take", "skip", "repeat")  # of these, what makes the samples others than one pass over all
+
+
+class Pipeline(tf.data.Dataset):
+    """The data sets that this package makes. `map`, `take`, `repeat`, ... of one are pipelines, too.
+
+    Attributes:
+        epoch: `tf.Variable`, the number of the next pass; assign to it to go on elsewhere.
+        shuffled: whether each pass has an order of its own.
+        drops: whether samples are left out: the last batch of a pass where it is smaller, or the first ones by `start`.
+        ordered: whether a pass is all samples in their order. What is predicted or evaluated has to be.
+        samples: int, the number of samples.
+        fingerprint: str, what the data is: the number of samples and a hash of the names of the files, or of shape,
+            dtype and some rows of the arrays, and of the labels. It is equal for equal data wherever that lies.
+        file_paths, class_names: where there are files and classes.
+    """
+
+    def __init__(self, make, order, *, content, made=None, steps=(), **attributes):
+        self.make, self.order, self.content, self.steps, self.attributes = make, order, content, steps, attributes
+        self.made = order.finish(make(order)) if made is None else made
+        for name, value in {"epoch": order.epoch, **attributes}.items():
+            setattr(self, name, value)
+        super().__init__(tf.data.experimental.to_variant(self.made))
+
+    def _inputs(self):  # this and `element_spec` are what tf.data asks of a data set
+        return [self.made]
+
+    @property
+    def element_spec(self):
+        return self.made.element_spec
+
+    @property
+    def samples(self):
+        return self.order.count
+
+    @property
+    def shuffled(self):
+        return self.order.shuffle
+
+    @property
+    def drops(self):
+        return self.order.used < self.order.count or self.order.start > 0
+
+    @property
+    def ordered(self):
+        return not self.shuffled and not self.drops
+
+    @property
+    def fingerprint(self):
+        return f"{self.samples} samples, {digest(self.content)}"
+
+    def __len__(self):
+        """The number of batches of a whole pass, also where the first one is begun at a later batch."""
+        if any(name in PARTS for name, *_ in self.steps):
+            return super().__len__()
+        return self.order.batches
+
+    def in_order(self):
+        """All samples in their order, in one pass, none left out: what `predict` and evaluations need.
+
+        What was mapped over the pipeline is kept; `take`, `skip` and `repeat` are not.
+        """
+        return self.remade(self.order.natural(), leave_out=PARTS)
+
+    def share(self, host, hosts):
+        """The rows of each batch that one of several hosts reads, decodes and augments; it does so with no others.
+
+        `fit` calls it under `tf.distribute.MultiWorkerMirroredStrategy` and, on JAX, in several processes under
+        `keras.distribution`: scripts are written as for one host, with the global batch size. Order, seeds and indices
+        are those of the global batch, so a run may go on with another number of hosts. The shares of all hosts, one
+        after the other, are the batch.
+
+        Args:
+            host: int, the number of this host, from 0.
+            hosts: int, the number of hosts, which divides the batch size. Of a smaller last batch, the first hosts get
+                one row more where it cannot be divided.
+
+        Example:
+            ```python
+            images = keras_ssl.data.image_folder("photos/", 96, 256)
+            half = images.share(0, 2)  # batches of 128
+            ```
+        """
+        return self.remade(self.order.of_host(host, hosts))
+
+    def remade(self, order, leave_out=()):
+        steps = [step for step in self.steps if step[0] not in leave_out]
+        made = order.finish(self.make(order))
+        for name, arguments, options in steps:
+            made = getattr(made, name)(*arguments, **options)
+        return Pipeline(self.make, order, content=self.content, made=made, steps=steps, **self.attributes)
+
+    def named(self, **attributes):
+        """The same pipeline with further attributes, such as `class_names`."""
+        attributes = {**self.attributes, **attributes}
+        return Pipeline(
+            self.make, self.order, content=self.content, made=self.made, steps=self.steps, **attributes
+        )
+
+
+def step(name):
+    """The method of `tf.data.Dataset` of this name, with a pipeline as its result."""
+    plain = getattr(tf.data.Dataset, name)
+
+    def derived(self, *arguments, **options):
+        made = plain(self, *arguments, **options)
+        steps = [*self.steps, (name, arguments, options)]
+        return Pipeline(self.make, self.order, content=self.content, made=made, steps=steps, **self.attributes)
+
+    derived.__name__, derived.__doc__ = name, plain.__doc__
+    return derived
+
+
+for _name in STEPS:
+    setattr(Pipeline, _name, step(_name))
+
+
+# What the data is
+
+
+def digest(content):
+    """16 letters that stand for a list of strings, arrays and None, as good as never the same for two of them."""
+    found = hashlib.sha256()
+    for one in content:
+        if isinstance(one, np.ndarray):
+            rows = one[np.unique(np.linspace(0, len(one) - 1, 64).astype(int))] if one.ndim > 1 else one
+            found.update(f"{one.shape} {one.dtype}".encode())
+            found.update(np.ascontiguousarray(rows).tobytes())
+        else:
+            found.update(os.fsencode(str(one)))
+        found.update(b"\0")
+    return found.hexdigest()[:16]
+
+
+def shortened(paths):
+    """The paths below the folder that they have in common: the same wherever that folder lies."""
+    whole = [path if "://" in path else os.path.abspath(path) for path in paths]
+    folder = os.path.commonprefix([os.path.dirname(path) + os.sep for path in whole]).rpartition(os.sep)[0]
+    return [path[len(folder) :] for path in whole]
