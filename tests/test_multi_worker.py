@@ -107,7 +107,7 @@ def test_processes_of_jax_read_their_rows_and_equal_one(on_jax):
     np.testing.assert_array_equal(np.concatenate([first["seen"], second["seen"]], axis=1), alone["seen"])
     for worker in (first, second):
         np.testing.assert_allclose(worker["losses"], alone["losses"], rtol=1e-5)
-        np.testing.assert_allclose(worker["weights"], alone["weights"], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(worker["weights"], alone["weights"], rtol=1e-3, atol=2e-4)
 
 
 def test_host_views_on_jax_are_those_of_tensorflow(on_jax):

@@ -62,8 +62,8 @@ def decode(data, channels, orient=False):
 
 
 def decode_jpeg(data, channels):
-    # The accurate transform gives the pixels of other readers, bit for bit, at a cost that is not measurable; the
-    # default one of TensorFlow is off by up to 4 levels.
+    # The accurate transform gives the pixels of other readers, bit for bit, and takes 9 % longer for photographs; the
+    # default one of TensorFlow is off by up to 21 levels.
     return tf.io.decode_jpeg(data, channels=channels, dct_method="INTEGER_ACCURATE")
 
 
