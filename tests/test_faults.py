@@ -206,7 +206,7 @@ def test_every_kind_of_pixel_is_converted(tmp_path):
         "grey and alpha.png": encoded("PNG", image.convert("LA")),
         "palette.png": encoded("PNG", image.quantize(256)),
         "animated.gif": encoded("GIF", image, save_all=True, append_images=[picture(seed=4)], duration=50),
-        "animated.webp": encoded("WEBP", image, save_all=True, append_images=[picture(seed=4)], duration=50),
+        "animated.webp": encoded("WEBP", image, lossless=True, save_all=True, append_images=[picture(seed=4)]),
         "alpha.webp": encoded("WEBP", image.convert("RGBA"), lossless=True),
         "plain.tif": encoded("TIFF", image),
         "alpha.bmp": encoded("BMP", image.convert("RGBA")),
