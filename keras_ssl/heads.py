@@ -26,11 +26,11 @@ def mlp(
         inputs: int, size of the features it gets.
         hidden: int, units of the hidden layers.
         dim: int, units of the last layer.
-        depth: int >= 1, number of Dense layers; 1 is a linear head, which has no hidden layer.
-        batch_norm: whether the hidden layers are batch-normalised.
+        depth: int >= 1, number of Dense layers. For a single one see `linear`.
+        batch_norm: whether the hidden layers are batch-normalized.
         hidden_bias: whether the hidden Dense layers have a bias.
         output_bias: whether the last Dense layer has a bias.
-        output_norm: a layer after the last Dense, for example `batch_norm(center=False)`, or None.
+        output_norm: a layer after the last Dense, for example `batch_normalization(center=False)`, or None.
         name: str.
         activation: of the hidden layers: `"relu"`, or another name that Keras knows, such as `"gelu"`.
         initializer: name of an initializer, or a `keras.initializers.Initializer`, of the Dense kernels.
@@ -65,6 +65,27 @@ def mlp(
     return keras.Sequential(layers, name=name)
 
 
+def linear(inputs, dim, bias=True, initializer="glorot_uniform", name=None):
+    """A linear head: one Dense layer.
+
+    Args:
+        inputs: int, size of the features it gets.
+        dim: int, size of what it makes.
+        bias: whether it has a bias.
+        initializer: name of an initializer, or a `keras.initializers.Initializer`, of the kernel.
+        name: str.
+
+    Returns:
+        `keras.Model` from `(batch, inputs)` to `(batch, dim)`.
+
+    Example:
+
+    >>> linear(512, 128, name="head").output_shape
+    (None, 128)
+    """
+    return mlp(inputs, None, dim, depth=1, output_bias=bias, name=name, initializer=initializer)
+
+
 def dino_head(inputs, hidden=2048, dim=256, batch_norm=False, name=None):
     """The head of DINO (arXiv 2104.14294) up to its last layer, `Prototypes`: three Dense, GELU between them, then l2.
 
@@ -72,7 +93,7 @@ def dino_head(inputs, hidden=2048, dim=256, batch_norm=False, name=None):
         inputs: int, size of the features it gets.
         hidden: int, units of the two hidden layers (2048).
         dim: int, units of the third, the bottleneck (256).
-        batch_norm: whether the hidden layers are batch-normalised; not with a ViT.
+        batch_norm: whether the hidden layers are batch-normalized; not with a ViT.
         name: str.
 
     Returns:
@@ -93,7 +114,7 @@ def dino_head(inputs, hidden=2048, dim=256, batch_norm=False, name=None):
         output_norm=keras.layers.UnitNormalization(dtype="float32"),
         name=name,
         activation="gelu",
-        initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+        initializer=keras.initializers.RandomNormal(stddev=0.02),  # the authors cut it at 100 deviations
     )
 
 
@@ -101,8 +122,8 @@ def dino_head(inputs, hidden=2048, dim=256, batch_norm=False, name=None):
 class Prototypes(keras.layers.Layer):
     """Directions that embeddings are compared to: the score of each is the dot product with its unit vector.
 
-    The last layer of DINO and MSN is weight-normalised with a gain of 1: the vectors have any length, their
-    direction counts, and the gradient flows through the normalisation. SwAV's vectors are `constrained`: unit vectors,
+    The last layer of DINO and MSN is weight-normalized with a gain of 1: the vectors have any length, their
+    direction counts, and the gradient flows through the normalization. SwAV's vectors are `constrained`: unit vectors,
     made so again after each step of the optimizer, as if before each forward pass.
 
     A step with `frozen` gives the vectors a gradient of zero. Weight decay then still shortens vectors that are not
@@ -127,7 +148,7 @@ class Prototypes(keras.layers.Layer):
     TensorShape([4, 3000])
     """
 
-    def __init__(self, dim, count, constrained=False, name=None, **kwargs):
+    def __init__(self, dim, count, constrained=False, name=None):
         super().__init__(name=name, dtype="float32")
         check_ints(dim=dim, count=count)
         check_flags(constrained=constrained)
@@ -161,7 +182,7 @@ def unit_columns(kernel):
 
 
 def batch_normalization(**options):
-    """Batch normalisation with the momentum and epsilon of the papers, its statistics shared by all replicas."""
+    """Batch normalization with the momentum and epsilon of the papers, its statistics shared by all replicas."""
     options = {"momentum": 0.9, "epsilon": 1e-5, "synchronized": distribute.replicas() > 1} | options
     return keras.layers.BatchNormalization(**options)
 

@@ -20,7 +20,7 @@ class Queue(keras.layers.Layer):
         dim: int, size of a key.
     """
 
-    def __init__(self, size, dim, name=None, **kwargs):
+    def __init__(self, size, dim, name=None):
         super().__init__(name=name, dtype="float32", trainable=False)
         check_ints(size=size, dim=dim)
         self.size, self.dim = size, dim
@@ -58,7 +58,7 @@ class Queue(keras.layers.Layer):
 class Bank(keras.layers.Layer):
     """One entry for every sample of the data set (InstDisc, arXiv 1805.01978).
 
-    It starts with random unit vectors. `write` moves an entry towards the new value and normalises it. Under
+    It starts with random unit vectors. `write` moves an entry towards the new value and normalizes it. Under
     `tf.distribute` the entries of all replicas are written, and every replica holds the same bank. Of a sample that is
     twice in the global batch, the first value counts.
 
@@ -68,7 +68,7 @@ class Bank(keras.layers.Layer):
         momentum: float in [0, 1), share of the old entry that is kept (0.5).
     """
 
-    def __init__(self, size, dim, momentum=0.5, name=None, **kwargs):
+    def __init__(self, size, dim, momentum=0.5, name=None):
         super().__init__(name=name, dtype="float32", trainable=False)
         check_ints(size=size, dim=dim)
         if not is_number(momentum) or not 0 <= momentum < 1:

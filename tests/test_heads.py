@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_ssl import heads
+from keras_ssl import heads, memory
 
 OPTIONS = list(itertools.product([1, 2, 3], [True, False], [True, False], [True, False]))
 
@@ -39,8 +39,9 @@ def test_mlp_has_the_layers_and_parameters_it_names(depth, batch_norm, hidden_bi
     assert head(features()).shape == (6, 3)
 
 
-def test_mlp_of_depth_one_is_linear():
-    head = heads.mlp(5, 7, 3, depth=1, output_bias=True)
+def test_linear():
+    head = heads.linear(5, 3, name="head")
+    assert head.name == "head" and len(heads.linear(5, 3, bias=False).weights) == 1
     kernel, bias = (np.random.default_rng(1).normal(size=v.shape).astype("float32") for v in head.weights)
     head.set_weights([kernel, bias])
     for training in (True, False):
@@ -97,3 +98,22 @@ def test_half_precision_keeps_the_weights_float32(dtype):
     assert keras.backend.standardize_dtype(found.dtype) == dtype
     assert {v.dtype for v in head.weights} == {"float32"}
     np.testing.assert_allclose(np.asarray(found, "float32"), expected(features(), training=True), atol=0.05)
+
+
+def test_initial_weights():
+    head = heads.dino_head(256, hidden=256, dim=128)
+    for layer in (layer for layer in head.layers if isinstance(layer, keras.layers.Dense)):
+        kernel = layer.kernel.numpy()
+        # The authors cut the normal distribution at 100 deviations, which cuts nothing.
+        assert kernel.std() == pytest.approx(0.02, rel=0.02) and np.abs(kernel).max() > 0.06
+
+
+@pytest.mark.parametrize("make", [
+    lambda **options: heads.Prototypes(4, 3, **options),
+    lambda **options: memory.Queue(4, 3, **options),
+    lambda **options: memory.Bank(4, 3, **options),
+])
+def test_a_misspelled_argument_is_an_error(make):
+    assert type(make()).from_config(make(name="part").get_config()).name == "part"
+    with pytest.raises(TypeError, match="momentums"):
+        make(momentums=0.9)

@@ -1,5 +1,6 @@
 """Vision transformer: the forward pass is the papers', at any size of the images, and its stages can run alone."""
 
+import math
 import os
 import subprocess
 import sys
@@ -103,13 +104,32 @@ def test_learned_positions_are_a_table():
     np.testing.assert_allclose(model(x), expected(model, x, table)[0][:, 0], atol=2e-4)
 
 
+def torch_bicubic(old, new):
+    """The shares `(new, old)` of PyTorch's bicubic `interpolate` along one axis."""
+    shares = np.zeros((new, old))
+    for i in range(new):
+        at = (i + 0.5) * old / new - 0.5
+        for j in range(math.floor(at) - 1, math.floor(at) + 3):
+            d, a = abs(at - j), -0.75
+            share = (a + 2) * d**3 - (a + 3) * d**2 + 1 if d < 1 else a * (d**3 - 5 * d**2 + 8 * d - 4)
+            shares[i, min(max(j, 0), old - 1)] += share
+    return shares
+
+
+def test_the_interpolation_is_that_of_pytorch():
+    # Values that PyTorch 2 gave: interpolate, mode="bicubic", align_corners=False.
+    assert torch_bicubic(4, 3) @ [0, 1, 4, 2] == pytest.approx([0.091435, 2.78125, 2.33912], abs=1e-5)
+    larger = [-0.086806, 0.21875, 1.552083, 3.760417, 3.28125, 1.826389]
+    assert torch_bicubic(4, 6) @ [0, 1, 4, 2] == pytest.approx(larger, abs=1e-5)
+
+
 @pytest.mark.parametrize("size", [(3, 4), (2, 2), (5, 7), (1, 9)])
 def test_positions_of_another_size_are_interpolated(size):
     x = pixels(2, size[0] * PATCH, size[1] * PATCH, 3)
     model = small((None, None, 3), grid=GRID, positions="learned")
     table = model.get_layer("positions").get_layer("table").kernel
-    resized = ops.image.resize(ops.reshape(table, (1, *GRID, WIDTH)), size, "bicubic", antialias=False)
-    resized = np.asarray(resized).reshape(-1, WIDTH)
+    rows, columns = (torch_bicubic(old, new) for old, new in zip(GRID, size))
+    resized = np.einsum("ia,jb,abc->ijc", rows, columns, np.reshape(table, (*GRID, WIDTH))).reshape(-1, WIDTH)
     np.testing.assert_allclose(model(x), expected(model, x, resized)[0][:, 0], atol=3e-4)
 
     model = small((None, None, 3), grid=GRID)
@@ -161,15 +181,48 @@ def test_initial_weights():
     assert weights["class_token/kernel"].std() == pytest.approx(1e-6, rel=0.3)
     assert all((value == 0).all() for name, value in weights.items() if name.endswith("/bias"))
 
+    # MAE: one matrix for query, key and value.
+    weights = weights_of(encoders.vit((32, 32, 3), 8, width=192, depth=1, heads=4, initializer="xavier_fused"))
+    for part in ("query", "key", "value"):
+        assert weights[f"block1_{part}/kernel"].std() == pytest.approx((2 / (192 + 3 * 192)) ** 0.5, rel=0.02), part
+    assert np.abs(weights["block1_projection/kernel"]).max() == pytest.approx((6 / 384) ** 0.5, rel=0.01)
+    assert weights["class_token/kernel"].std() == pytest.approx(0.02, rel=0.2)
+
+    # DINO: a normal distribution, cut so far away that nothing is.
     model = encoders.vit((32, 32, 3), 8, width=128, depth=1, heads=4, initializer="truncated_normal",
-                         positions="learned")
+                         positions="learned", grid=16)
     weights = weights_of(model)
-    for name in ("block1_query", "block1_output", "table", "class_token"):
+    for name in ("block1_query", "block1_output", "table"):
         kernel = weights[f"{name}/kernel"]
-        assert kernel.std() == pytest.approx(0.02 * 0.88, rel=0.2) and np.abs(kernel).max() <= 0.04, name
+        assert kernel.std() == pytest.approx(0.02, rel=0.02) and np.abs(kernel).max() > 0.06, name
+    assert weights["class_token/kernel"].std() == pytest.approx(0.02, rel=0.2)
     for name in ("patches/kernel", "patches/bias"):
         assert np.abs(weights[name]).max() == pytest.approx(192**-0.5, rel=0.05)
     assert (weights["block1_query/bias"] == 0).all()
+
+
+def test_initial_weights_of_the_decoder_and_other_transformers():
+    decoder = encoders.token_decoder(192, grid=4, width=192, depth=1, heads=3, outputs=48)
+    hybrid = encoders.conv_vit((16, 16, 3), (1, 2, 2), width=(16, 32, 192), depth=(1, 1, 1), heads=3)
+    for model in (decoder, hybrid):
+        weights = weights_of(model)
+        assert weights["block1_query/kernel"].std() == pytest.approx((2 / 768) ** 0.5, rel=0.02), model.name
+    weights = weights_of(encoders.swin((32, 32, 3), 2, width=96, depths=(1, 1), heads=(2, 4), window=4))
+    for name in ("stage1_block1_query", "stage2_block1_hidden", "stage2_merge"):
+        kernel = weights[f"{name}/kernel"]
+        assert kernel.std() == pytest.approx(0.02, rel=0.02) and np.abs(kernel).max() > 0.06, name
+
+
+def test_the_mask_token_decays_unless_it_is_told_not_to():
+    for decays, shape in ((True, (1, 64)), (False, (64,))):
+        layer = encoders.MaskToken(64, decays=decays)
+        optimizer = keras_ssl.optimizers.AdamW(0.1, weight_decay=0.5)
+        optimizer.build(layer.trainable_variables)
+        assert layer.token.shape == shape and optimizer._excludes(layer.token) is not decays
+        assert encoders.MaskToken.from_config(layer.get_config()).decays is decays
+        hidden = layer(np.ones((2, 3, 64)), np.array([[True, False, False]] * 2)).numpy()
+        np.testing.assert_array_equal(hidden[1, 0], layer.token.numpy().ravel())
+        assert (hidden[:, 1:] == 1).all()
 
 
 # Stochastic depth

@@ -21,7 +21,7 @@ def conv_vit(input_shape=(224, 224, 3), patch=(4, 2, 2), *, width=(256, 384, 768
     The model takes images of 0..255 in any dtype. It consists of plain Keras layers, so that a saved file loads with
     Keras alone. Positions are fixed, of sine and cosine, and stretched to other sizes as those of `vit`.
 
-    The authors' model for fine-tuning leaves the early stages' maps out at the end, and normalises after pooling; this
+    The authors' model for fine-tuning leaves the early stages' maps out at the end, and normalizes after pooling; this
     one is the same network as in pretraining. Their conv blocks' drop path, a fifth of that of the transformer and
     less, is left out.
 
@@ -54,13 +54,13 @@ def conv_vit(input_shape=(224, 224, 3), patch=(4, 2, 2), *, width=(256, 384, 768
     input_shape = _shape(input_shape)
     patch, width, depth = (tuple(x) if isinstance(x, list) else x for x in (patch, width, depth))
     _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, drop_path)
-    draw, side = _initializers("xavier")["dense"], math.prod(patch)
+    draw, side = _initializers("xavier_fused"), math.prod(patch)
     images = keras.Input(input_shape, name="images")
     x = _normalise(images, input_shape[-1]) if preprocessing else images
     everything = ops.ones_like(x[:, ::side, ::side, :1])  # (batch, rows, columns, 1)
     x, early = _convolutions(x.shape[1:], patch, width, depth, mlp_ratio)([x, everything])
     grid = _grid(grid, x.shape[1:3], "sincos")
-    x = _positions(width[-1], "sincos", grid, None, draw)(x)
+    x = _positions(width[-1], "sincos", grid, None, None)(x)
     early = layers.Reshape((-1, width[-1]), name="early")(early)
     x = _fused_blocks(width[-1], depth[-1], heads, mlp_ratio, drop_path, draw)([x, early])
     return keras.Model(images, ops.mean(x, axis=1) if pooling == "mean" else x, name=name)
@@ -77,7 +77,7 @@ def conv_vit_stages(encoder):
         `(batch, rows, columns, width)`, of the third stage and of the first two; `visible` is 1 where a patch is seen
         and 0 where it is hidden, float `(batch, rows, columns, 1)`. No convolution reads hidden pixels: at visible
         places the maps do not depend on them. `positions`: the first map to tokens. `blocks`: `[tokens, early]`, as
-        many of the third stage as of the first two, to as many, normalised.
+        many of the third stage as of the first two, to as many, normalized.
 
     Raises:
         ValueError: the model has no such stages.

@@ -47,12 +47,12 @@ def token_decoder(inputs, grid, width=512, depth=8, heads=16, outputs=768, *, ml
     _check(inputs, grid, width, depth, heads, outputs, embed)
     _check_ratio(mlp_ratio)
     check_flags(class_token=class_token)
-    draw = _initializers("xavier")["dense"]
+    draw = _initializers("xavier_fused")
     tokens = x = keras.Input((rows * columns + class_token, inputs), name="tokens")
     if embed:
-        x = layers.Dense(width, kernel_initializer=draw(), name="embed")(x)
+        x = layers.Dense(width, kernel_initializer=draw["dense"](), name="embed")(x)
     patches = layers.Reshape((rows, columns, width), name="map")(x[:, 1:] if class_token else x)
-    patches = _positions(width, "sincos", grid, None, draw)(patches)
+    patches = _positions(width, "sincos", grid, None, None)(patches)
     x = ops.concatenate([x[:, :1], patches], axis=1) if class_token else patches
     if depth:
         x = _blocks(width, depth, heads, mlp_ratio, 0.0, 0.0, draw)(x)
@@ -60,7 +60,7 @@ def token_decoder(inputs, grid, width=512, depth=8, heads=16, outputs=768, *, ml
         x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
     x = x[:, 1:] if class_token else x
     if outputs is not None:
-        x = layers.Dense(outputs, kernel_initializer=draw(), name="outputs")(x)
+        x = layers.Dense(outputs, kernel_initializer=draw["dense"](), name="outputs")(x)
     return keras.Model(tokens, x, name=name)
 
 
@@ -75,6 +75,8 @@ class MaskToken(layers.Layer):
     Args:
         width: int, size of a token.
         stddev: float from 0, of the normal distribution that the vector is drawn from (0.02); 0 for zeros, as in iBOT.
+        decays: whether it decays, as in MAE, BEiT and iBOT: it is then a matrix of one row, and the optimizers leave
+            vectors out of weight decay. False in SimMIM.
         name: str.
 
     Returns:
@@ -86,26 +88,29 @@ class MaskToken(layers.Layer):
         [[[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]]
     """
 
-    def __init__(self, width, stddev=0.02, name=None, **kwargs):
+    def __init__(self, width, stddev=0.02, decays=True, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
-        self.width, self.stddev = width, stddev
+        check_flags(decays=decays)
+        self.width, self.stddev, self.decays = width, stddev, decays
         self.build(None)  # a method builds all its parts at once
 
     def build(self, shape):
         if self.built:
             return
         draw = keras.initializers.RandomNormal(stddev=self.stddev) if self.stddev else "zeros"
-        self.token = self.add_weight((self.width,), initializer=draw, name="token")
+        shape = (1, self.width) if self.decays else (self.width,)
+        self.token = self.add_weight(shape, initializer=draw, name="token")
         self.built = True
 
     def call(self, tokens, mask):
-        return ops.where(ops.expand_dims(mask, -1), ops.cast(self.token, tokens.dtype), tokens)
+        token = ops.reshape(ops.cast(self.token, tokens.dtype), (self.width,))
+        return ops.where(ops.expand_dims(mask, -1), token, tokens)
 
     def compute_output_spec(self, tokens, mask):
         return keras.KerasTensor(tokens.shape, self.compute_dtype)
 
     def get_config(self):
-        return {**super().get_config(), "width": self.width, "stddev": self.stddev}
+        return {**super().get_config(), "width": self.width, "stddev": self.stddev, "decays": self.decays}
 
 
 def patch_grid(encoder):

@@ -9,8 +9,7 @@ from keras_ssl.encoders.vit import _grid, _positions, vit_stages
 def with_positions(encoder, positions="learned", grid=None):
     """A copy of a vision transformer with new positions, for instance of one that was trained without.
 
-    All else has the weights of the encoder. Learned positions start from N(0, 0.02^2), cut off at two sigma, and train
-    with the rest.
+    All else has the weights of the encoder. Learned positions start from N(0, 0.02^2) and train with the rest.
 
     Args:
         encoder: `keras.Model` from `vit`.
@@ -35,7 +34,7 @@ def with_positions(encoder, positions="learned", grid=None):
         raise ValueError(f"positions must be 'sincos', 'learned' or None. Received: positions={positions!r}")
     old = vit_stages(encoder).positions
     width = old.output_shape[-1]
-    draw = lambda: initializers.TruncatedNormal(stddev=0.02)
+    draw = lambda: initializers.RandomNormal(stddev=0.02)
     token = [layer for layer in old.layers if layer.name == "class_token"]
     grid = _grid(grid, encoder.get_layer("patches").output.shape[1:3], positions)
     new = _positions(width, positions, grid, draw() if token else None, draw)

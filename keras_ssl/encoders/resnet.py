@@ -19,7 +19,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 OTHER_MEAN, OTHER_STD = 0.5, 0.25  # where the number of channels is not 3
 
 
-def resnet18(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=True,
+def resnet18(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=False,
              batch_norm_momentum=0.9, preprocessing=True, batch_norm_groups=1, synchronized=False, name=None):
     """ResNet-18: 8 blocks of two 3x3 convolutions, 11.2 million parameters, features of size 8 * `width` (512).
 
@@ -34,7 +34,9 @@ def resnet18(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", z
             stride 1), or None: `"cifar"` where the shorter side is at most 64 pixels, else `"imagenet"`.
         pooling: `"avg"`, `"max"`, or None for the feature map.
         zero_init_residual: whether the last scale of each block starts at 0, so that each block starts as the
-            identity (https://arxiv.org/abs/1706.02677).
+            identity (https://arxiv.org/abs/1706.02677). True in the authors' code of SimCLR, BYOL, SimSiam, Barlow
+            Twins, VICReg and MoCo v3, for long runs; False in that of MoCo v1 and v2, SwAV, DINO and W-MSE, and the
+            better start of a short run.
         batch_norm_momentum: float in [0, 1), weight of the old moving statistics; 0.9 in the paper's code.
         preprocessing: whether the first layer maps 0..255 to `(x / 255 - mean) / std`, with ImageNet's mean and
             standard deviation for 3 channels, 0.5 and 0.25 for any other number. False: the caller does it. A pair
@@ -61,7 +63,7 @@ def resnet18(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", z
     return _resnet((2, 2, 2, 2), _basic_block, 1, **locals(), default_name="resnet18")
 
 
-def resnet34(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=True,
+def resnet34(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=False,
              batch_norm_momentum=0.9, preprocessing=True, batch_norm_groups=1, synchronized=False, name=None):
     """ResNet-34: 16 blocks of two 3x3 convolutions, 21.3 million parameters, features of size 8 * `width` (512).
 
@@ -70,7 +72,7 @@ def resnet34(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", z
     return _resnet((3, 4, 6, 3), _basic_block, 1, **locals(), default_name="resnet34")
 
 
-def resnet50(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=True,
+def resnet50(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=False,
              batch_norm_momentum=0.9, preprocessing=True, batch_norm_groups=1, synchronized=False,
              selective_kernel=False, name=None):
     """ResNet-50: 16 bottlenecks, 23.5 million parameters, features of size 32 * `width` (2048).
@@ -90,7 +92,7 @@ def resnet50(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", z
     return _resnet((3, 4, 6, 3), _bottleneck, 4, **locals(), default_name="resnet50")
 
 
-def resnet101(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=True,
+def resnet101(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=False,
               batch_norm_momentum=0.9, preprocessing=True, batch_norm_groups=1, synchronized=False,
               selective_kernel=False, name=None):
     """ResNet-101: 33 bottlenecks, 42.5 million parameters, features of size 32 * `width` (2048).
@@ -100,7 +102,7 @@ def resnet101(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", 
     return _resnet((3, 4, 23, 3), _bottleneck, 4, **locals(), default_name="resnet101")
 
 
-def resnet152(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=True,
+def resnet152(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=False,
               batch_norm_momentum=0.9, preprocessing=True, batch_norm_groups=1, synchronized=False,
               selective_kernel=False, name=None):
     """ResNet-152: 50 bottlenecks, 58.1 million parameters, features of size 32 * `width` (2048).

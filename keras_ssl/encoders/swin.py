@@ -172,7 +172,7 @@ def _merge(x, name):
 
 
 def _draw():
-    return initializers.TruncatedNormal(stddev=0.02)
+    return initializers.RandomNormal(stddev=0.02)  # the authors cut it at 100 deviations
 
 
 def _check(input_shape, patch, width, depths, heads, window, mlp_ratio, pooling, drop_path):

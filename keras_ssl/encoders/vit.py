@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import initializers, layers, ops
 
-from keras_ssl.checks import check_flags, check_ints, is_int, is_number
+from keras_ssl.checks import check_flags, check_ints, choice, is_int, is_number
 from keras_ssl.encoders.resnet import _check_ratio, _normalise, _shape
 
 
@@ -31,7 +31,8 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
     large and small crops of DINO; give it the `grid` of the large ones.
 
     Positions have a place in the `grid`, and a map of another size is stretched over it: sine and cosine are computed
-    at the places between, learned positions are interpolated (bicubic). The official models learn one more position,
+    at the places between, learned positions are interpolated (bicubic, PyTorch's, as in DINO, iBOT and MSN, without the
+    0.1 of a patch by which DINO stretches further). The official models learn one more position,
     of the class token; it would be added to that token, which is learned anyway.
 
     Args:
@@ -51,8 +52,10 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
         drop_path: float in [0, 1), share of the samples for which the last block is left out in training (stochastic
             depth, https://arxiv.org/abs/1603.09382). It rises linearly from 0 in the first block. 0.1 in DINO.
         dropout: float in [0, 1), share of the units set to 0 after attention and in the multi-layer perceptron.
-        initializer: `"xavier"`: uniform, the patch projection too, class token N(0, 1e-6), as in MoCo v3;
-            `"truncated_normal"`: sigma 0.02, the patch projection uniform in +- 1 / sqrt(fan in), as in DINO.
+        initializer: `"xavier"`: uniform, the patch projection too, query, key and value each by their own size, class
+            token N(0, 1e-6), as in MoCo v3; `"xavier_fused"`: the same, but query, key and value by the size of the
+            one matrix that holds all three, class token N(0, 0.02^2), as in MAE; `"truncated_normal"`: N(0, 0.02^2),
+            the patch projection uniform in +- 1 / sqrt(fan in), as in DINO, whose cut at 2 is 100 deviations away.
         preprocessing: whether the first layer maps 0..255 to `(x / 255 - mean) / std`, with ImageNet's mean and
             standard deviation for 3 channels, 0.5 and 0.25 for any other number. False: the caller does it. A pair
             `(mean, std)` of tuples, one number a channel: with these.
@@ -93,7 +96,7 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
     grid = _grid(grid, x.shape[1:3], positions)
     x = _positions(width, positions, grid, draw["token"]() if class_token else None, draw["dense"])(x)
     x = _blocks(
-        width, depth, heads, mlp_ratio, drop_path, dropout, draw["dense"],
+        width, depth, heads, mlp_ratio, drop_path, dropout, draw,
         registers=registers, activation=activation, first_norm=first_norm, epsilon=epsilon,
     )(x)
     if pooling == "token":
@@ -282,19 +285,25 @@ def _sines(place, ones, width):
 
 def _table(place, grid, width, draw):
     """Learned positions: a table, and a Dense that mixes its rows by the weights of bicubic interpolation."""
-    rows, columns = (_cubic(x - np.arange(size, dtype="float32")) for x, size in zip(place, grid))
+    rows, columns = (_cubic(x, size) for x, size in zip(place, grid))
     weights = ops.expand_dims(rows, -1) * ops.expand_dims(columns, -2)  # (1, rows, columns, *grid)
     weights = layers.Reshape((-1, math.prod(grid)), name="interpolation", dtype="float32")(weights)
     return layers.Dense(width, use_bias=False, kernel_initializer=draw, name="table")(weights)
 
 
-def _cubic(distance):
-    """Keys' bicubic weights, of a sum of 1 at the border, too; as `keras.ops.image.resize` has them."""
-    d = ops.abs(distance)
-    near = (1.5 * d - 2.5) * d * d + 1.0
-    far = ((2.5 - 0.5 * d) * d - 4.0) * d + 2.0
-    weights = ops.where(d < 1.0, near, ops.where(d < 2.0, far, ops.zeros_like(d)))
-    return weights / ops.sum(weights, axis=-1, keepdims=True)
+def _cubic(place, size):
+    """The shares of the `size` rows or columns of a table in each place, `(..., size)`: PyTorch's, as DINO has them.
+
+    Keys' cubic with a parameter of -0.75. What lies outside of the table is its border.
+    """
+    d = ops.abs(place - np.arange(-2, size + 2, dtype="float32"))
+    near = (1.25 * d - 2.25) * d * d + 1.0
+    far = ((3.75 - 0.75 * d) * d - 6.0) * d + 3.0
+    shares = ops.where(d < 1.0, near, ops.where(d < 2.0, far, ops.zeros_like(d)))
+    if size == 1:
+        return ops.sum(shares, axis=-1, keepdims=True)
+    first, last = (ops.sum(part, axis=-1, keepdims=True) for part in (shares[..., :3], shares[..., -3:]))
+    return ops.concatenate([first, shares[..., 3:-3], last], axis=-1)
 
 
 def _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw, registers=0, activation="gelu",
@@ -305,7 +314,7 @@ def _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw, registers=
         x = layers.LayerNormalization(epsilon=epsilon, name="first_norm")(x)
     if registers:  # the last ones here and the second to fifth in DINOv2, which is the same: no token has an order
         one = ops.ones_like(x[:, 0, :1])
-        new = layers.Dense(registers * width, use_bias=False, kernel_initializer=draw(), name="registers")(one)
+        new = layers.Dense(registers * width, use_bias=False, kernel_initializer=draw["dense"](), name="registers")(one)
         x = ops.concatenate([x, layers.Reshape((registers, width))(new)], axis=1)
     for i in range(depth):
         name, rate = f"block{i + 1}", drop_path * i / max(depth - 1, 1)
@@ -322,14 +331,14 @@ def _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw, registers=
         x = ops.add(x, branch(y, 1))
 
         y = layers.LayerNormalization(epsilon=epsilon, name=f"{name}_norm2")(x)
-        y = layers.Dense(int(width * mlp_ratio), kernel_initializer=draw(), name=f"{name}_hidden")(y)
+        y = layers.Dense(int(width * mlp_ratio), kernel_initializer=draw["dense"](), name=f"{name}_hidden")(y)
         if activation == "gelu":
             y = layers.Activation("gelu", name=f"{name}_gelu")(y)  # Keras's default is the exact one
         else:
             y = y * ops.sigmoid(1.702 * y)
         if dropout:
             y = layers.Dropout(dropout, name=f"{name}_dropout2")(y)
-        y = layers.Dense(width, kernel_initializer=draw(), name=f"{name}_output")(y)
+        y = layers.Dense(width, kernel_initializer=draw["dense"](), name=f"{name}_output")(y)
         if dropout:
             y = layers.Dropout(dropout, name=f"{name}_dropout3")(y)
         x = ops.add(x, branch(y, 2))
@@ -341,31 +350,39 @@ def _attention(x, width, heads, draw, name):
     # Three Dense layers and two products are a quarter faster on a CPU than MultiHeadAttention with its einsums, and
     # half the time of ops.dot_product_attention on one fused Dense.
     def split(part, order):
-        y = layers.Dense(width, kernel_initializer=draw(), name=f"{name}_{part}")(x)
+        y = layers.Dense(width, kernel_initializer=draw["query_key_value"](width), name=f"{name}_{part}")(x)
         return layers.Permute(order)(layers.Reshape((-1, heads, width // heads))(y))
 
     query, key, value = split("query", (2, 1, 3)), split("key", (2, 3, 1)), split("value", (2, 1, 3))
     logits = ops.matmul(query * (width // heads) ** -0.5, key)  # (batch, heads, tokens, tokens)
     weights = layers.Softmax(name=f"{name}_attention")(logits)
     y = layers.Permute((2, 1, 3))(ops.matmul(weights, value))  # (batch, tokens, heads, width / heads)
-    return layers.Dense(width, kernel_initializer=draw(), name=f"{name}_projection")(layers.Reshape((-1, width))(y))
+    y = layers.Reshape((-1, width))(y)
+    return layers.Dense(width, kernel_initializer=draw["dense"](), name=f"{name}_projection")(y)
 
 
 def _initializers(initializer):
     """What makes the initial values of each kind of weight. One initializer a layer: an instance repeats itself."""
-    if initializer == "xavier":
+    if initializer == "truncated_normal":
         return {
-            "dense": lambda: initializers.GlorotUniform(),
-            "patches": lambda fan_in, width: _uniform(math.sqrt(6 / (fan_in + width))),
-            "patches_bias": lambda fan_in: initializers.Zeros(),
-            "token": lambda: initializers.RandomNormal(stddev=1e-6),
+            "dense": _normal,
+            "query_key_value": lambda width: _normal(),
+            "patches": lambda fan_in, width: _uniform(fan_in**-0.5),
+            "patches_bias": lambda fan_in: _uniform(fan_in**-0.5),
+            "token": _normal,
         }
+    fused = initializer == "xavier_fused"
     return {
-        "dense": lambda: initializers.TruncatedNormal(stddev=0.02),
-        "patches": lambda fan_in, width: _uniform(fan_in**-0.5),
-        "patches_bias": lambda fan_in: _uniform(fan_in**-0.5),
-        "token": lambda: initializers.TruncatedNormal(stddev=0.02),
+        "dense": lambda: initializers.GlorotUniform(),
+        "query_key_value": lambda width: _uniform(math.sqrt(6 / ((4 if fused else 2) * width))),
+        "patches": lambda fan_in, width: _uniform(math.sqrt(6 / (fan_in + width))),
+        "patches_bias": lambda fan_in: initializers.Zeros(),
+        "token": _normal if fused else lambda: initializers.RandomNormal(stddev=1e-6),
     }
+
+
+def _normal():
+    return initializers.RandomNormal(stddev=0.02)
 
 
 def _uniform(limit):
@@ -410,8 +427,7 @@ def _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, class_to
     for argument, value in {"drop_path": drop_path, "dropout": dropout}.items():
         if not is_number(value) or not 0 <= value < 1:
             raise ValueError(f"{argument} must be in [0, 1). Received: {argument}={value}")
-    if initializer not in ("xavier", "truncated_normal"):
-        raise ValueError(f"initializer must be 'xavier' or 'truncated_normal'. Received: initializer={initializer!r}")
+    choice("xavier", "xavier_fused", "truncated_normal")("initializer", initializer)
 
 
 def _check_blocks(registers, activation, epsilon):

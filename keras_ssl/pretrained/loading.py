@@ -42,7 +42,8 @@ def load(source, input_shape=None, pooling="auto", trainable=True, features=None
         input_shape: ints `(height, width, channels)`, or None: those of pretraining, which must be given for a file
             of a ViT that was pretrained on images that are not square. Multiples of the patch for a ViT; its positions
             are then interpolated once, as the paper's code does. With height and width None, images of any size are
-            taken, and a ViT interpolates in each call, with slightly other cubics (those of keras.ops).
+            taken, and a ViT interpolates in each call, without the antialiasing or the 0.1 of a patch more that some
+            papers' code has.
         pooling: `"token"`: the class token; `"mean"`: the mean over places; `"max"`: their maximum, of a ResNet; None:
             all tokens, the class token first, or the map of a ResNet; `"auto"`: the token of a ViT, the mean of a
             ResNet.

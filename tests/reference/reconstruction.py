@@ -54,7 +54,7 @@ def decode(latents, mask, decoder, depth, heads):
     places = vit.sines(rows, columns, decoder["embed/bias"].size)
     filled = [embedded.pop(0)]
     for hidden, place in zip(mask.ravel(), places):
-        filled.append((decoder["mask_token/token"] if hidden else embedded.pop(0)) + place)
+        filled.append((decoder["mask_token/token"][0] if hidden else embedded.pop(0)) + place)
     tokens, _ = vit.blocks(np.array(filled), decoder, depth, heads)
     return tokens[1:] @ decoder["outputs/kernel"] + decoder["outputs/bias"]
 

@@ -76,9 +76,7 @@ class AlignUniform(Method):
         super().__init__(encoder, augment, **kwargs)
         self.dim, self.align_weight, self.uniform_weight = dim, align_weight, uniform_weight
         self.power, self.scale = power, scale
-        self.projector = heads.mlp(
-            encoder.output_shape[-1], None, dim, depth=1, output_bias=True, name="projector"
-        )
+        self.projector = heads.linear(encoder.output_shape[-1], dim, name="projector")
 
     def objective(self, views):
         features = self.encoder(together(views), training=True)  # (2 * batch, features)

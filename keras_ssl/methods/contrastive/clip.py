@@ -94,8 +94,8 @@ class CLIP(Method):
         self.text_encoder = check_text_encoder(text_encoder)
         self.dim, self.temperature, self.max_scale = dim, temperature, max_scale
         self.mask_duplicates = mask_duplicates
-        self.image_head = heads.mlp(encoder.output_shape[-1], 0, dim, depth=1, name="image_head")
-        self.text_head = heads.mlp(text_encoder.output_shape[-1], 0, dim, depth=1, name="text_head")
+        self.image_head = heads.linear(encoder.output_shape[-1], dim, bias=False, name="image_head")
+        self.text_head = heads.linear(text_encoder.output_shape[-1], dim, bias=False, name="text_head")
         self.log_scale = self.add_weight(
             shape=(),
             initializer=keras.initializers.Constant(math.log(1.0 / temperature)),

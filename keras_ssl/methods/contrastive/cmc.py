@@ -107,7 +107,7 @@ class CMC(Method):
         self.dim, self.negatives, self.temperature = dim, negatives, temperature
         self.momentum, self.softmax = momentum, softmax
         self.heads = [
-            heads.mlp(encoder.output_shape[-1], 0, dim, depth=1, output_bias=True, name=f"head_{i}")
+            heads.linear(encoder.output_shape[-1], dim, name=f"head_{i}")
             for i, encoder in enumerate(encoders)
         ]
         self.banks = [memory.Bank(samples, dim, momentum, name=f"bank_{i}") for i in range(len(encoders))]

@@ -97,7 +97,7 @@ class InstDisc(Method):
         super().__init__(encoder, augment, **kwargs)
         self.samples, self.dim, self.negatives, self.temperature = samples, dim, negatives, temperature
         self.momentum, self.proximal, self.softmax = momentum, proximal, softmax
-        self.head = heads.mlp(encoder.output_shape[-1], 0, dim, depth=1, output_bias=True, name="head")
+        self.head = heads.linear(encoder.output_shape[-1], dim, name="head")
         self.bank = memory.Bank(samples, dim, momentum)
         self.noise = keras.random.SeedGenerator()
         self.log_z = [] if softmax or negatives == 0 else normalizers(self, 1)

@@ -64,9 +64,7 @@ class InvaSpread(Method):
         super().__init__(encoder, augment, **kwargs)
         self.dim, self.temperature = dim, temperature
         self.negative_weight, self.detach_others = negative_weight, detach_others
-        self.projector = heads.mlp(
-            encoder.output_shape[-1], None, dim, depth=1, output_bias=True, name="projector"
-        )
+        self.projector = heads.linear(encoder.output_shape[-1], dim, name="projector")
 
     def objective(self, views):
         features = self.encoder(together(views), training=True)  # (2 * batch, features)

@@ -101,9 +101,9 @@ class PIRL(Method):
         self.samples, self.patches, self.dim, self.negatives = samples, patches, dim, negatives
         self.temperature, self.momentum, self.weight, self.softmax = temperature, momentum, weight, softmax
         features = encoder.output_shape[-1]
-        self.image_head = heads.mlp(features, 0, dim, depth=1, output_bias=True, name="image_head")  # f
-        self.patch_head = heads.mlp(features, 0, dim, depth=1, output_bias=True, name="patch_head")
-        self.order_head = heads.mlp(patches * dim, 0, dim, depth=1, output_bias=True, name="order_head")  # g
+        self.image_head = heads.linear(features, dim, name="image_head")  # f
+        self.patch_head = heads.linear(features, dim, name="patch_head")
+        self.order_head = heads.linear(patches * dim, dim, name="order_head")  # g
         self.bank = memory.Bank(samples, dim, momentum)
         self.noise = keras.random.SeedGenerator()
         self.log_z = [] if softmax else normalizers(self, 2)

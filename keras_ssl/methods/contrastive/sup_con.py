@@ -102,7 +102,7 @@ class SupCon(Method):
         )
         self.classifier = None
         if classes is not None:
-            self.classifier = heads.mlp(features, None, classes, depth=1, output_bias=True, name="classifier")
+            self.classifier = heads.linear(features, classes, name="classifier")
             self.track("contrastive", "cross_entropy")
 
     def limits(self):

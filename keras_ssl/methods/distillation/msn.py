@@ -115,7 +115,8 @@ class MSN(Method):
         self.iterations, self.momentum, self.steps = iterations, momentum, steps
         self.stages = class_token_stages(encoder) if drop else None
         self.head = heads.mlp(
-            encoder.output_shape[-1], hidden, dim, depth=3, output_bias=True, name="head", activation="gelu"
+            encoder.output_shape[-1], hidden, dim, depth=3, output_bias=True, name="head", activation="gelu",
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
         )
         self.prototypes = heads.Prototypes(dim, prototype_count, name="prototypes")
         self.anchor = heads.attach(encoder, self.head)

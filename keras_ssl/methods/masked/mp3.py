@@ -75,10 +75,8 @@ class MP3(Method):
             )
         self.extra = 1 if any(layer.name == "class_token" for layer in self.positions.layers) else 0
         self.blocks = with_context(blocks, self.extra + self.kept)
-        draw = keras.initializers.TruncatedNormal(stddev=0.02)  # at first no position is more likely than others
-        self.head = heads.mlp(
-            blocks.output_shape[-1], None, self.count, depth=1, output_bias=True, name="head", initializer=draw
-        )
+        draw = keras.initializers.RandomNormal(stddev=0.02)  # at first no position is more likely than others
+        self.head = heads.linear(blocks.output_shape[-1], self.count, initializer=draw, name="head")
         self.draws = keras.random.SeedGenerator()
 
     def objective(self, views):

@@ -197,7 +197,7 @@ def as_tokens(x):
 
 
 def linear(channels, name):
-    draw = keras.initializers.TruncatedNormal(stddev=0.02)  # at first the quarters are nearly copies
+    draw = keras.initializers.RandomNormal(stddev=0.02)  # at first the quarters are nearly copies
     layer = keras.layers.Dense(channels, use_bias=False, kernel_initializer=draw, name=name)
     layer.build((None, None, None, channels))
     return layer

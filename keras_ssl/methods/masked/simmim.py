@@ -63,7 +63,7 @@ class SimMIM(Method):
         self.stages = vit_stages(encoder)
         self.grid, self.patch = patch_grid(encoder)
         self.mask = square_mask(self.grid, self.patch, ratio, unit)
-        self.mask_token = MaskToken(self.stages.patches.output_shape[-1], name="mask_token")
+        self.mask_token = MaskToken(self.stages.patches.output_shape[-1], decays=False, name="mask_token")
         height, width, channels = encoder.input_shape[1:]
         self.outputs = output_grid(self.stages.blocks.output_shape, self.grid)  # a ViT's are the patches
         self.cell = height // self.outputs[0], width // self.outputs[1]  # the pixels that an output predicts

@@ -80,11 +80,11 @@ def patch_loss(sharp, scores, masks):
 
 def test_the_loss_is_the_papers_and_both_centres_follow():
     model = make(center_momentum=0.7, teacher_temperature=0.08, warmup_temperature=0.03, warmup=3, patch_weight=0.5)
-    model.mask_token.token.assign(np.random.default_rng(1).normal(size=8))
+    model.mask_token.token.assign(np.random.default_rng(1).normal(size=(1, 8)))
     center, patch_center = np.zeros(10), np.zeros(10)
     for step in range(4):
         views, masks = crops(step), fixed(model, draw_masks(step))
-        token = model.mask_token.token.numpy()
+        token = model.mask_token.token.numpy()[0]
         teacher = np.array([of_teacher(model, view) for view in views[:2]])  # (views, batch, 1 + patches, K)
         student = [tokens(model.encoder, view, token, mask) for view, mask in zip(views, [*masks, None])]
         student = [outputs(model.head, model.prototypes, x) for x in student]

@@ -95,9 +95,9 @@ def test_sharp_targets_name_one_prototype():
 @pytest.mark.parametrize("drop, left", [(0.15, 13), (0.5, 8), (0.7, 4), (0.9, 1)])
 def test_anchors_lose_patches_of_their_own(drop, left):
     model = make(drop=drop)
-    tokens = np.arange(17, dtype="float32")[None, :, None] + np.zeros((64, 17, 8), "float32")
+    tokens = np.arange(17, dtype="float32")[None, :, None] + np.zeros((256, 17, 8), "float32")
     seen = model.visible(tf.constant(tokens)).numpy()[:, :, 0].astype(int)
-    assert seen.shape == (64, 1 + left) and (seen[:, 0] == 0).all()
+    assert seen.shape == (256, 1 + left) and (seen[:, 0] == 0).all()
     assert all(len(set(row)) == 1 + left for row in seen)
     assert set(seen[:, 1:].ravel()) == set(range(1, 17)) and len({frozenset(row) for row in seen}) > 10
     again = model.visible(tf.constant(tokens)).numpy()[:, :, 0].astype(int)
@@ -174,3 +174,10 @@ def test_encoders_without_a_class_token_are_refused():
     assert np.isfinite(train(make(encoder=plain, drop=0), *views()))
     with pytest.raises(ValueError, match=r"drop must be in \[0, 1\).*drop=1"):
         make(drop=1)
+
+
+def test_the_head_starts_from_a_normal_distribution():
+    model = make(hidden=256, dim=128)
+    for layer in (layer for layer in model.head.layers if isinstance(layer, keras.layers.Dense)):
+        kernel = layer.kernel.numpy()
+        assert kernel.std() == pytest.approx(0.02, rel=0.05) and np.abs(kernel).max() > 0.05

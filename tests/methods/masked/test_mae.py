@@ -168,7 +168,7 @@ def test_a_mask_token_stands_where_it_should():
         found = layer(tokens, mask)
         loss = tf.reduce_sum(found)
     np.testing.assert_array_equal(found, np.where(mask[..., None], layer.token, tokens.astype("float32")))
-    np.testing.assert_array_equal(tape.gradient(loss, layer.token), [mask.sum()] * 3)
+    np.testing.assert_array_equal(tape.gradient(loss, layer.token), [[mask.sum()] * 3])
     again = encoders.MaskToken.from_config(layer.get_config())
     assert again.get_config() == layer.get_config() and 0 < np.abs(again.token).max() < 0.1
 

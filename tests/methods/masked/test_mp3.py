@@ -167,7 +167,7 @@ def test_positions_for_fine_tuning():
     learned = encoders.with_positions(encoder)
     table = learned.get_layer("positions").get_layer("table")
     assert table.kernel.shape == (16, 16) and any(v is table.kernel for v in learned.trainable_variables)
-    assert 0 < np.abs(table.kernel).max() < 0.05
+    assert 0 < np.abs(table.kernel).max() < 0.1
     assert np.abs(learned(images) - encoder(images)).max() > 1e-3
     table.kernel.assign(tf.zeros_like(table.kernel))
     np.testing.assert_allclose(learned(images), encoder(images), atol=1e-5)
