@@ -283,10 +283,79 @@ def test_pool_makes_encoders_of_keras_applications(build, options):
     x = pixels(4, 32, 32, 3, dtype="float32")
     encoder = encoders.pool(backbone)
     assert encoder.output_shape == (None, 1280)
-    np.testing.assert_allclose(encoder(x), backbone(x).numpy().mean((1, 2)), rtol=1e-4, atol=1e-4)
+    module = keras.applications.mobilenet_v2 if options else keras.applications.efficientnet_v2
+    expected = backbone(module.preprocess_input(x.copy())).numpy().mean((1, 2))
+    np.testing.assert_allclose(encoder(x), expected, rtol=1e-4, atol=1e-4)
+    raw = encoders.pool(backbone, preprocessing=False)
+    np.testing.assert_allclose(raw(x), backbone(x).numpy().mean((1, 2)), rtol=1e-4, atol=1e-4)
     assert encoder.weights[0] is backbone.weights[0]
     if options:
         assert encoders.with_grouped_batch_norm(encoder, 2)(x, training=True).shape == (4, 1280)
+
+
+APPLICATIONS = {
+    "resnet": ["resnet50", "resnet101", "resnet152"], "resnet_v2": ["resnet50v2", "resnet152v2"],
+    "vgg16": ["vgg16"], "vgg19": ["vgg19"], "densenet": ["densenet121", "densenet201"],
+    "mobilenet": ["mobilenet_1.00_224", "mobilenet_0.25_96"], "mobilenet_v2": ["mobilenetv2_0.35_32"],
+    "inception_v3": ["inception_v3"], "inception_resnet_v2": ["inception_resnet_v2"], "xception": ["xception"],
+    "nasnet": ["nasnet_mobile", "nasnet_large", "NASNet"],
+}
+
+
+@pytest.mark.parametrize("module, name", [(module, name) for module, names in APPLICATIONS.items() for name in names])
+def test_pool_prepares_images_as_keras_applications_do(module, name, tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")  # pixels stay exact
+    images = keras.Input((4, 4, 3))
+    backbone = keras.Model(images, keras.layers.Activation("linear", dtype="float32")(images), name=name)
+    x = pixels(2, 4, 4, 3)
+    expected = getattr(keras.applications, module).preprocess_input(x.astype("float32")).max((1, 2))
+    encoder = encoders.pool(backbone, "max")
+    np.testing.assert_allclose(encoder(x), expected, atol=2e-2 * np.abs(expected).max())
+    assert encoder.get_layer("preprocessing").compute_dtype == "float32"
+    encoder.save(tmp_path / "encoder.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "encoder.keras")(x), encoder(x))
+
+
+def test_pool_leaves_other_backbones_as_they_are():
+    ours = {"input_shape": (32, 32, 3), "width": 2, "pooling": None}
+    for backbone in (
+        encoders.resnet50(**ours), encoders.resnet50(preprocessing=False, **ours),
+        keras.Model(images := keras.Input((4, 4, 3)), keras.layers.Conv2D(5, 1)(images), name="mine"),
+    ):
+        x = pixels(2, *backbone.input_shape[1:], dtype="float32")
+        np.testing.assert_allclose(encoders.pool(backbone)(x), backbone(x).numpy().mean((1, 2)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["softmax", None])
+def test_pool_refuses_a_classifier(activation):
+    options = {"weights": None, "classes": 7, "classifier_activation": activation}
+    backbone = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, **options)
+    with pytest.raises(ValueError, match="ends with a classifier, 'predictions'.*include_top=False"):
+        encoders.pool(backbone)
+
+
+def test_encoders_are_channels_last_whatever_the_configuration_says():
+    data_format, x = keras.config.image_data_format(), pixels(2, 32, 32, 3)
+    make = {
+        "resnet": lambda: encoders.resnet18((32, 32, 3), width=2),
+        "selective": lambda: encoders.resnet50((32, 32, 3), width=2, stem="imagenet", selective_kernel=True),
+        "vit": lambda: encoders.vit((32, 32, 3), patch=8, width=16, depth=1, heads=2),
+        "swin": lambda: encoders.swin((32, 32, 3), patch=2, width=8, depths=(1, 1), heads=(1, 2), window=4),
+        "conv_vit": lambda: encoders.conv_vit((32, 32, 3), (2, 2, 2), width=(4, 4, 8), depth=(1, 1, 1), heads=2),
+        "r3d18": lambda: encoders.r3d18((4, 32, 32, 3), width=2),
+        "conv1d": lambda: encoders.conv1d((32, 3), filters=(4,), kernels=(3,)),
+    }
+    inputs = {"r3d18": np.stack([x] * 4, axis=1), "conv1d": x[:, 0].astype("float32")}
+    plain = {name: build() for name, build in make.items()}
+    expected = {name: model(inputs.get(name, x)) for name, model in plain.items()}
+    try:
+        keras.config.set_image_data_format("channels_first")
+        for name, build in make.items():
+            model = build()
+            model.set_weights(plain[name].get_weights())
+            np.testing.assert_allclose(model(inputs.get(name, x)), expected[name], atol=1e-4, err_msg=name)
+    finally:
+        keras.config.set_image_data_format(data_format)
 
 
 def test_pool_of_tokens_vectors_lists_and_dicts(tmp_path):

@@ -1,4 +1,4 @@
-"""Encoders: `keras.Model`s from images to features."""
+"""Encoders: `keras.Model`s from images, clips, sounds, series, texts or graphs to features."""
 
 from keras_ssl.encoders.batch_norm import (
     FusedBatchNormalization,
@@ -8,13 +8,18 @@ from keras_ssl.encoders.batch_norm import (
     with_plain_batch_norm,
     with_synchronized_batch_norm,
 )
+from keras_ssl.encoders.conv1d import conv1d
 from keras_ssl.encoders.conv_vit import conv_vit, conv_vit_stages
 from keras_ssl.encoders.decoder import MaskToken, patch_grid, token_decoder
 from keras_ssl.encoders.drop_path import with_drop_path
+from keras_ssl.encoders.gin import NeighborSum, gin
 from keras_ssl.encoders.layout import layout
+from keras_ssl.encoders.log_mel import LogMel
+from keras_ssl.encoders.masked import MaskedBatchNormalization, masked_pool
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.encoders.pooling import pool
 from keras_ssl.encoders.positions import with_positions
+from keras_ssl.encoders.r3d import r3d18
 from keras_ssl.encoders.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from keras_ssl.encoders.swin import swin
 from keras_ssl.encoders.text import TokenEmbedding, byte_tokens, text_transformer
@@ -32,18 +37,25 @@ from keras_ssl.encoders.vit import (
 __all__ = [
     "FusedBatchNormalization",
     "GroupedBatchNormalization",
+    "LogMel",
     "MaskToken",
+    "MaskedBatchNormalization",
+    "NeighborSum",
     "TokenEmbedding",
     "attention_maps",
     "byte_tokens",
     "class_token_stages",
+    "conv1d",
     "conv_vit",
     "conv_vit_stages",
     "freeze_patches",
+    "gin",
     "layout",
+    "masked_pool",
     "multi_crop",
     "patch_grid",
     "pool",
+    "r3d18",
     "resnet101",
     "resnet152",
     "resnet18",

@@ -1,11 +1,11 @@
-"""Batch normalisation over groups of the batch, in one kernel, and shared between replicas.
+"""Batch normalization over groups of the batch, in one kernel, and shared between replicas.
 
 Groups: Momentum Contrast (He et al., 2019), https://arxiv.org/abs/1911.05722. Where positives sit in one batch, batch
-statistics tell one view about the other, and the network solves the task by that leak. MoCo therefore normalises small
-groups of the batch (section 3.3, "Shuffling BN"); on one device its authors split the batch of each batch normalisation
+statistics tell one view about the other, and the network solves the task by that leak. MoCo therefore normalizes small
+groups of the batch (section 3.3, "Shuffling BN"); on one device its authors split the batch of each batch normalization
 into 8 groups.
 
-One kernel: on TensorFlow, Keras makes batch normalisation of a dozen operations, each of which reads the whole feature
+One kernel: on TensorFlow, Keras makes batch normalization of a dozen operations, each of which reads the whole feature
 map, in half precision a copy of it in float32. TensorFlow has a kernel that does the same at once.
 """
 
@@ -20,7 +20,7 @@ from keras_ssl.checks import is_int
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class FusedBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation as one kernel of TensorFlow: the same numbers as Keras's layer, trained in less time.
+    """Batch normalization as one kernel of TensorFlow: the same numbers as Keras's layer, trained in less time.
 
     A training step of a ResNet-18 on CPU takes 0.7 of the time in float32, 0.6 in bfloat16
     (`benchmarks/batch_norm.py`). The kernel takes feature maps `(batch, height, width, channels)` in training;
@@ -71,10 +71,10 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class GroupedBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation that, in training, normalises each of `groups` slices of the batch with its own statistics.
+    """Batch normalization that, in training, normalizes each of `groups` slices of the batch with its own statistics.
 
     Slice i is rows `i * batch / groups` to `(i + 1) * batch / groups`. The moving statistics follow the mean over the
-    slices of the slices' means and variances. At inference it is plain batch normalisation, and so
+    slices of the slices' means and variances. At inference it is plain batch normalization, and so
     `with_plain_batch_norm` turns a trained encoder into plain Keras.
 
     Args:
@@ -106,7 +106,7 @@ class GroupedBatchNormalization(layers.BatchNormalization):
     def build(self, input_shape):
         if self.axis not in (-1, len(input_shape) - 1):
             raise ValueError(
-                "GroupedBatchNormalization normalises the last axis (channels last). "
+                "GroupedBatchNormalization normalizes the last axis (channels last). "
                 f"Received: axis={self.axis}, input_shape={input_shape}"
             )
         super().build(input_shape)
@@ -148,7 +148,7 @@ def follow(layer, mean, variance):
 
 
 def with_grouped_batch_norm(encoder, groups):
-    """A copy of a functional model whose batch normalisation is a `GroupedBatchNormalization`.
+    """A copy of a functional model whose batch normalization is a `GroupedBatchNormalization`.
 
     Args:
         encoder: functional or sequential `keras.Model`.
@@ -170,9 +170,9 @@ def with_grouped_batch_norm(encoder, groups):
 
 
 def with_fused_batch_norm(encoder):
-    """A copy of a functional model whose batch normalisation is one kernel, see `FusedBatchNormalization`.
+    """A copy of a functional model whose batch normalization is one kernel, see `FusedBatchNormalization`.
 
-    Only Keras's own layers are replaced: one that normalises groups, for instance, stays.
+    Only Keras's own layers are replaced: one that normalizes groups, for instance, stays.
 
     Args, returns and errors: as for `with_plain_batch_norm`.
 
@@ -185,7 +185,7 @@ def with_fused_batch_norm(encoder):
 
 
 def with_plain_batch_norm(encoder):
-    """A copy of a functional model whose batch normalisation is plain: the way back, for export.
+    """A copy of a functional model whose batch normalization is plain: the way back, for export.
 
     Args:
         encoder: functional or sequential `keras.Model`.
@@ -206,7 +206,7 @@ def with_plain_batch_norm(encoder):
 
 
 def with_synchronized_batch_norm(encoder):
-    """A copy of a functional model whose batch normalisation shares statistics between replicas (TensorFlow only).
+    """A copy of a functional model whose batch normalization shares statistics between replicas (TensorFlow only).
 
     Args:
         encoder: functional or sequential `keras.Model`.
@@ -229,7 +229,7 @@ def with_synchronized_batch_norm(encoder):
 def _replace_batch_norm(encoder, kind, chosen=lambda layer: isinstance(layer, layers.BatchNormalization), **options):
     if not getattr(encoder, "inputs", None):
         raise TypeError(
-            "Only a functional or a built sequential model can be copied with other batch normalisation. "
+            "Only a functional or a built sequential model can be copied with other batch normalization. "
             f"Received: encoder={encoder}"
         )
 

@@ -10,7 +10,7 @@ import keras
 from keras import layers, ops
 
 from keras_ssl.checks import is_int, is_number
-from keras_ssl.encoders.resnet import _check_ratio, _normalise, _shape
+from keras_ssl.encoders.resnet import _check_ratio, _normalize, _shape
 from keras_ssl.encoders.vit import VitStages, _blocks, _grid, _initializers, _positions
 
 
@@ -56,7 +56,7 @@ def conv_vit(input_shape=(224, 224, 3), patch=(4, 2, 2), *, width=(256, 384, 768
     _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, drop_path)
     draw, side = _initializers("xavier_fused"), math.prod(patch)
     images = keras.Input(input_shape, name="images")
-    x = _normalise(images, input_shape[-1]) if preprocessing else images
+    x = _normalize(images, input_shape[-1]) if preprocessing else images
     everything = ops.ones_like(x[:, ::side, ::side, :1])  # (batch, rows, columns, 1)
     x, early = _convolutions(x.shape[1:], patch, width, depth, mlp_ratio)([x, everything])
     grid = _grid(grid, x.shape[1:3], "sincos")
@@ -116,7 +116,7 @@ def _convolutions(shape, patch, width, depth, mlp_ratio):
         x = layers.Activation("gelu", name=f"stage{i + 1}_gelu")(x)
         if i < 2:
             factor = math.prod(patch[i + 1 :])
-            shown = layers.UpSampling2D(factor, name=f"stage{i + 1}_visible")(visible)
+            shown = layers.UpSampling2D(factor, "channels_last", name=f"stage{i + 1}_visible")(visible)
             for j in range(depth[i]):
                 x = _conv_block(x, shown, mlp_ratio, f"stage{i + 1}_block{j + 1}")
             early.append(_conv(x, width[-1], factor, f"stage{i + 1}_early"))
@@ -132,7 +132,7 @@ def _conv_block(x, shown, mlp_ratio, name):
     uniform = _initializers("truncated_normal")
     y = layers.DepthwiseConv2D(
         5, padding="same", depthwise_initializer=uniform["patches"](25, size),
-        bias_initializer=uniform["patches_bias"](25), name=f"{name}_depthwise",
+        bias_initializer=uniform["patches_bias"](25), data_format="channels_last", name=f"{name}_depthwise",
     )(y)
     x = ops.add(x, _conv(y, size, 1, f"{name}_conv2"))
     y = layers.LayerNormalization(epsilon=1e-5, name=f"{name}_norm2")(x)
@@ -146,7 +146,7 @@ def _conv(x, size, stride, name):
     draw = {"kernel_initializer": uniform["patches"](fan_in, size), "bias_initializer": uniform["patches_bias"](fan_in)}
     if stride == 1:
         return layers.Dense(size, name=name, **draw)(x)
-    return layers.Conv2D(size, stride, stride, name=name, **draw)(x)
+    return layers.Conv2D(size, stride, stride, data_format="channels_last", name=name, **draw)(x)
 
 
 def _fused_blocks(width, depth, heads, mlp_ratio, drop_path, draw):

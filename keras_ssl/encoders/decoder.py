@@ -16,7 +16,7 @@ def token_decoder(inputs, grid, width=512, depth=8, heads=16, outputs=768, *, ml
     """A light vision transformer from the tokens of all patches to a vector for each patch.
 
     It consists of plain Keras layers: Dense to `width`, fixed positions of sine and cosine, pre-norm blocks, layer
-    normalisation, Dense to `outputs`.
+    normalization, Dense to `outputs`.
 
     Args:
         inputs: int, size of the tokens that come in.

@@ -6,7 +6,7 @@ from keras import ops
 def multi_crop(encoder, views, training=False):
     """The features of all views. Views of equal size go through the encoder in one call, as in SwAV, DINO and MSN.
 
-    Batch normalisation therefore mixes the statistics of all views of one size, and those of no two sizes.
+    Batch normalization therefore mixes the statistics of all views of one size, and those of no two sizes.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)` that takes the sizes of the views, such as

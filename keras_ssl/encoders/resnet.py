@@ -16,6 +16,7 @@ from keras_ssl.encoders.batch_norm import GroupedBatchNormalization
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+LAST = "channels_last"  # whatever keras.json says
 OTHER_MEAN, OTHER_STD = 0.5, 0.25  # where the number of channels is not 3
 
 
@@ -41,8 +42,8 @@ def resnet18(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", z
         preprocessing: whether the first layer maps 0..255 to `(x / 255 - mean) / std`, with ImageNet's mean and
             standard deviation for 3 channels, 0.5 and 0.25 for any other number. False: the caller does it. A pair
             `(mean, std)` of tuples, one number a channel: with these.
-        batch_norm_groups: positive int, number of slices of the batch that are normalised apart, see
-            `GroupedBatchNormalization`. 1 is plain batch normalisation.
+        batch_norm_groups: positive int, number of slices of the batch that are normalized apart, see
+            `GroupedBatchNormalization`. 1 is plain batch normalization.
         synchronized: whether batch statistics are shared between replicas (TensorFlow only).
         name: str, name of the model.
 
@@ -129,18 +130,18 @@ def _resnet(depths, block, expansion, input_shape, width, stem, pooling, zero_in
         return layers.BatchNormalization(synchronized=synchronized, **options)(x)
 
     images = keras.Input(input_shape, name="images")
-    x = _normalise(images, input_shape[-1], preprocessing) if preprocessing else images
+    x = _normalize(images, input_shape[-1], preprocessing) if preprocessing else images
     if stem == "imagenet" and selective_kernel:
         for i, filters in enumerate((width // 2, width // 2, width)):
             x = _conv(x, filters, 3, 1 if i else 2, name=f"stem_conv{i + 1}")
             x = layers.ReLU(name=f"stem_relu{i + 1}")(batch_norm(x, f"stem_bn{i + 1}"))
-        x = layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
+        x = layers.MaxPooling2D(3, 2, padding="same", data_format=LAST, name="stem_pool")(x)
     elif stem == "imagenet":
         x = _conv(x, width, 7, 2, name="stem_conv")
         x = layers.ReLU(name="stem_relu")(batch_norm(x, "stem_bn"))
         # Zeros are as good as torch's -inf here: after a ReLU nothing is smaller.
-        x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
-        x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
+        x = layers.ZeroPadding2D(1, data_format=LAST, name="stem_pool_pad")(x)
+        x = layers.MaxPooling2D(3, 2, data_format=LAST, name="stem_pool")(x)
     else:
         x = _conv(x, width, 3, 1, name="stem_conv")
         x = layers.ReLU(name="stem_relu")(batch_norm(x, "stem_bn"))
@@ -155,9 +156,9 @@ def _resnet(depths, block, expansion, input_shape, width, stem, pooling, zero_in
             )
 
     if pooling == "avg":
-        x = layers.GlobalAveragePooling2D(name="pool")(x)
+        x = layers.GlobalAveragePooling2D(data_format=LAST, name="pool")(x)
     elif pooling == "max":
-        x = layers.GlobalMaxPooling2D(name="pool")(x)
+        x = layers.GlobalMaxPooling2D(data_format=LAST, name="pool")(x)
     return keras.Model(images, x, name=name or default_name)
 
 
@@ -184,7 +185,7 @@ def _bottleneck(x, inner, outer, stride, batch_norm, last_gamma, selective, name
 def _select(x, channels, batch_norm, name):
     """The two maps that the channels of `x` hold, mixed channel by channel: the weights of each pair sum to 1."""
     first, second = x[..., :channels], x[..., channels:]
-    context = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_select_pool")(first + second)
+    context = layers.GlobalAveragePooling2D(LAST, keepdims=True, name=f"{name}_select_pool")(first + second)
     context = _conv(context, max(channels // 16, 32), 1, 1, name=f"{name}_select_conv1")
     context = layers.ReLU(name=f"{name}_select_relu")(batch_norm(context, f"{name}_select_bn"))
     logits = _conv(context, 2 * channels, 1, 1, name=f"{name}_select_conv2")
@@ -196,7 +197,7 @@ def _select(x, channels, batch_norm, name):
 def _join(x, y, stride, batch_norm, selective, name):
     if x.shape[-1] != y.shape[-1] or stride > 1:
         if selective:
-            x = layers.AveragePooling2D(2, stride, padding="same", name=f"{name}_shortcut_pool")(x)
+            x = layers.AveragePooling2D(2, stride, "same", data_format=LAST, name=f"{name}_shortcut_pool")(x)
         x = _conv(x, y.shape[-1], 1, 1 if selective else stride, name=f"{name}_shortcut_conv")
         x = batch_norm(x, f"{name}_shortcut_bn")
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
@@ -205,10 +206,11 @@ def _join(x, y, stride, batch_norm, selective, name):
 def _conv(x, filters, size, stride, name):
     # "same" pads the right and lower side only where the stride is 2 and the side even; torch pads both.
     if stride > 1 and size > 1:
-        x = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
+        x = layers.ZeroPadding2D(size // 2, data_format=LAST, name=f"{name}_pad")(x)
     return layers.Conv2D(
         filters, size, stride,
         padding="same" if stride == 1 else "valid",
+        data_format=LAST,
         use_bias=False,
         # One initializer a layer: an instance draws the same numbers at every call.
         kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
@@ -216,7 +218,7 @@ def _conv(x, filters, size, stride, name):
     )(x)
 
 
-def _normalise(images, channels, statistics=True):
+def _normalize(images, channels, statistics=True):
     if statistics is not True:
         pair = tuple(statistics) if isinstance(statistics, (tuple, list)) and len(statistics) == 2 else ((), ())
         mean, std = (tuple(one) if isinstance(one, (tuple, list)) else () for one in pair)
@@ -232,8 +234,9 @@ def _normalise(images, channels, statistics=True):
     # Full precision under a mixed policy too: bfloat16 has 8 bits, and a pixel alone has as many.
     dtype = keras.backend.result_type(keras.config.dtype_policy().variable_dtype, "float32")
     return layers.Rescaling(
-        scale=[1 / (255 * s) for s in std],
-        offset=[-m / s for m, s in zip(mean, std)],
+        # With two axes more, or a keras.json with "channels_first" would have them mean the rows.
+        scale=[[[1 / (255 * s) for s in std]]],
+        offset=[[[-m / s for m, s in zip(mean, std)]]],
         dtype=dtype,
         name="preprocessing",
     )(images)
@@ -259,7 +262,7 @@ def _check(input_shape, width, stem, pooling, batch_norm_momentum, batch_norm_gr
         raise ValueError(f"batch_norm_groups must be a positive int. Received: batch_norm_groups={batch_norm_groups}")
     if batch_norm_groups > 1 and synchronized:
         raise ValueError(
-            "batch_norm_groups normalises less than a replica's batch, synchronized more: use one of them. "
+            "batch_norm_groups normalizes less than a replica's batch, synchronized more: use one of them. "
             f"Received: batch_norm_groups={batch_norm_groups}, synchronized={synchronized}"
         )
 

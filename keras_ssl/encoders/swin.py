@@ -1,7 +1,7 @@
 """Swin: Hierarchical Vision Transformer using Shifted Windows (Liu et al., 2021), https://arxiv.org/abs/2103.14030.
 
 The model is made of plain Keras layers, in the stages of a `vit` and under their names, so that `vit_stages` finds
-them: "patches" (images to a map of normalised patches), "positions" (nothing: a window knows where its patches are to
+them: "patches" (images to a map of normalized patches), "positions" (nothing: a window knows where its patches are to
 each other) and "blocks" (the map to a smaller map of more channels).
 """
 
@@ -11,7 +11,7 @@ import keras
 from keras import initializers, layers, ops
 
 from keras_ssl.checks import check_ints, is_int, is_number
-from keras_ssl.encoders.resnet import _check_ratio, _normalise, _shape
+from keras_ssl.encoders.resnet import _check_ratio, _normalize, _shape
 
 
 def swin(input_shape=(224, 224, 3), patch=4, *, width=96, depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), window=7,
@@ -33,7 +33,7 @@ def swin(input_shape=(224, 224, 3), patch=4, *, width=96, depths=(2, 2, 6, 2), h
         heads: as many positive ints, heads of the attention of each stage; they divide its channels.
         window: positive int, side of a window in patches (M, 7). It divides the map of every stage that is larger.
         mlp_ratio: number > 0, hidden units of a block's multi-layer perceptron, in channels (4).
-        pooling: `"mean"`: the mean of the last map; None: the map itself. Both after the last layer normalisation.
+        pooling: `"mean"`: the mean of the last map; None: the map itself. Both after the last layer normalization.
         drop_path: float in [0, 1), share of the samples for which the last block is left out in training; it rises
             linearly from 0 in the first block.
         preprocessing: whether the first layer maps 0..255 to `(x / 255 - mean) / std`, as in `vit`.
@@ -56,13 +56,15 @@ def swin(input_shape=(224, 224, 3), patch=4, *, width=96, depths=(2, 2, 6, 2), h
     depths, heads = (tuple(x) if isinstance(x, (list, tuple)) else () for x in (depths, heads))
     _check(input_shape, patch, width, depths, heads, window, mlp_ratio, pooling, drop_path)
     images = keras.Input(input_shape, name="images")
-    x = _normalise(images, input_shape[-1]) if preprocessing else images
-    x = layers.Conv2D(width, patch, patch, kernel_initializer=_draw(), name="patches_projection")(x)
+    x = _normalize(images, input_shape[-1]) if preprocessing else images
+    x = layers.Conv2D(
+        width, patch, patch, kernel_initializer=_draw(), data_format="channels_last", name="patches_projection"
+    )(x)
     x = layers.LayerNormalization(epsilon=1e-5, name="patches")(x)  # (batch, rows, columns, width)
     x = layers.Identity(name="positions")(x)
     x = _blocks(x.shape[1:], depths, heads, window, mlp_ratio, drop_path)(x)
     if pooling == "mean":
-        x = layers.GlobalAveragePooling2D(name="pool")(x)
+        x = layers.GlobalAveragePooling2D("channels_last", name="pool")(x)
     return keras.Model(images, x, name=name)
 
 

@@ -1,7 +1,7 @@
 """ViT: An Image is Worth 16x16 Words (Dosovitskiy et al., 2020), https://arxiv.org/abs/2010.11929.
 
 The form that MoCo v3 (https://arxiv.org/abs/2104.02057), DINO (https://arxiv.org/abs/2104.14294) and MAE
-(https://arxiv.org/abs/2111.06377) train: pre-norm blocks, layer normalisation with an epsilon of 1e-6, exact GELU,
+(https://arxiv.org/abs/2111.06377) train: pre-norm blocks, layer normalization with an epsilon of 1e-6, exact GELU,
 stochastic depth.
 
 The model is made of plain Keras layers, in three stages that a method can run one by one, see `vit_stages`: "patches"
@@ -18,7 +18,7 @@ import numpy as np
 from keras import initializers, layers, ops
 
 from keras_ssl.checks import check_flags, check_ints, choice, is_int, is_number
-from keras_ssl.encoders.resnet import _check_ratio, _normalise, _shape
+from keras_ssl.encoders.resnet import _check_ratio, _normalize, _shape
 
 
 def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, mlp_ratio=4, pooling="token",
@@ -43,7 +43,7 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
         heads: positive int, heads of the attention.
         mlp_ratio: number > 0, hidden units of a block's multi-layer perceptron, in widths (4).
         pooling: `"token"`: the class token; `"mean"`: the mean of the patches' tokens; None: all tokens, the class
-            token first. Each after the last layer normalisation.
+            token first. Each after the last layer normalization.
         class_token: whether there is one. Without it, `pooling` is `"mean"` or None.
         positions: `"sincos"`: fixed, of sine and cosine of column and row, as in MoCo v3 and MAE; `"learned"`: as in
             the paper and in DINO; None: no positions.
@@ -63,8 +63,8 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
             (https://arxiv.org/abs/2309.16588); 4 in DINOv2. They are inside the stage "blocks" alone, and in
             `attention_maps`, which is of all that take part.
         activation: `"gelu"`, or `"quick_gelu"`: x * sigmoid(1.702 x), as in CLIP.
-        first_norm: whether there is a layer normalisation before the first block, as in CLIP.
-        epsilon: float > 0, what the layer normalisations add to the variance. 1e-5 in CLIP.
+        first_norm: whether there is a layer normalization before the first block, as in CLIP.
+        epsilon: float > 0, what the layer normalizations add to the variance. 1e-5 in CLIP.
         name: str, name of the model.
 
     Returns:
@@ -88,10 +88,10 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
     check_flags(class_token=class_token, first_norm=first_norm)
     draw = _initializers(initializer)
     images = keras.Input(input_shape, name="images")
-    x = _normalise(images, input_shape[-1], preprocessing) if preprocessing else images
+    x = _normalize(images, input_shape[-1], preprocessing) if preprocessing else images
     x = layers.Conv2D(
         width, patch, patch, kernel_initializer=draw["patches"](x.shape[-1] * patch**2, width),
-        bias_initializer=draw["patches_bias"](x.shape[-1] * patch**2), name="patches",
+        bias_initializer=draw["patches_bias"](x.shape[-1] * patch**2), data_format="channels_last", name="patches",
     )(x)  # (batch, rows, columns, width)
     grid = _grid(grid, x.shape[1:3], positions)
     x = _positions(width, positions, grid, draw["token"]() if class_token else None, draw["dense"])(x)
@@ -151,7 +151,7 @@ def vit_stages(encoder):
     Returns:
         named tuple of three `keras.Model`s: `patches`: images to `(batch, rows, columns, width)`; `positions`: such a
         map to tokens `(batch, 1 + rows * columns, width)`, the class token first where there is one, then the patches
-        row by row; `blocks`: any number of tokens `(batch, tokens, width)` to as many, normalised. Pass `training=True`
+        row by row; `blocks`: any number of tokens `(batch, tokens, width)` to as many, normalized. Pass `training=True`
         where drop path and dropout shall act.
 
     Raises:
