@@ -8,6 +8,9 @@ from keras_ssl.inputs import IMAGE, Kind
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 VITS = ("vit_tiny", "vit_small", "vit_base")
 PYRAMIDS = ("conv_vit",)
+# Blocks of a ResNet that start as the identity, for long runs: as in the authors' code of SimCLR, BYOL, SimSiam, Barlow
+# Twins, VICReg and MoCo v3, and not in that of MoCo v1 and v2, SwAV, DINO and W-MSE.
+IDENTITY = {"zero_init_residual": True}
 
 
 def usual_patch(size):
@@ -87,7 +90,7 @@ class Run:
 
     def mean_vit(self, **options):
         """The transformer for masked images. Its features are the mean of all patches: a class token learns nothing."""
-        return self.encoder(vit={"pooling": "mean"} | options)
+        return self.encoder(vit={"pooling": "mean", "initializer": "xavier_fused"} | options)
 
     def pyramid(self):
         """ConvMAE's: the last stage has the width that was asked for, 768 in the paper; patches of 16 pixels, or 4."""

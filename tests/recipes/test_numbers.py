@@ -66,8 +66,8 @@ def make(monkeypatch):
     """What a recipe gives to its method, what it asks of its encoder, which is not made, and the optimizer."""
     blocks = [SimpleNamespace(name=f"block{i}_attention") for i in range(12)]
 
-    def network(self, vit=None, **options):
-        return SimpleNamespace(_flatten_layers=lambda: blocks, asked=vit or {})
+    def network(self, vit=None, resnet=None, **options):
+        return SimpleNamespace(_flatten_layers=lambda: blocks, asked=vit or {}, resnet=resnet or {})
 
     monkeypatch.setattr(recipes.Run, "encoder", network)
     monkeypatch.setattr(recipes.Run, "pyramid", network)
@@ -123,6 +123,23 @@ def test_recipes_have_the_numbers_of_the_paper(name, row, make):
         assert given[key] == expected, key
     if row.network:
         assert given["encoder"].asked == row.network
+
+
+IDENTITY = {"SimCLR", "SimCLRv2", "BYOL", "SimSiam", "BarlowTwins", "VICReg", "MoCoV3"}  # in the authors' code
+
+
+@pytest.mark.parametrize("name", sorted(IDENTITY) + ["MoCoV1", "MoCoV2", "SwAV", "DINO", "WMSE"])
+def test_blocks_start_as_the_identity_where_the_authors_have_it(name, make):
+    for quick in (False, True):
+        _, given, _ = make(name, "resnet50", IMAGENET, 256, 100, quick=quick)
+        encoder = given["encoder"]
+        assert encoder.resnet.get("zero_init_residual", False) is (name in IDENTITY and not quick)
+
+
+@pytest.mark.parametrize("name", ["MAE", "LocalMIM", "DeepMIM"])
+def test_transformers_of_mae_start_as_its_authors_have_it(name, make):
+    _, given, _ = make(name, "vit_base", IMAGENET, 256, 100)
+    assert given["encoder"].asked["initializer"] == "xavier_fused"
 
 
 def test_patches_of_pirl_are_jittered_as_the_image_is():

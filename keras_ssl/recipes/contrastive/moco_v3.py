@@ -4,7 +4,7 @@ from functools import partial
 
 import keras_ssl
 from keras_ssl import augment
-from keras_ssl.recipes.run import RESNETS, VITS
+from keras_ssl.recipes.run import IDENTITY, RESNETS, VITS
 
 ENCODERS = VITS + RESNETS
 
@@ -21,7 +21,8 @@ def paper(run):
         return model, run.adamw(1.5e-4, weight_decay=0.1, warmup=40 / 300, exclude_vectors=False)
     momentum = 0.996 if run.epochs > 600 else 0.99
     model = keras_ssl.MoCoV3(
-        run.encoder(), views(run), steps=run.steps, depth=2, predictor_norm=False, temperature=1.0, momentum=momentum
+        run.encoder(resnet=IDENTITY), views(run), steps=run.steps, depth=2, predictor_norm=False, temperature=1.0,
+        momentum=momentum,
     )
     return model, run.lars(0.3 if run.epochs > 150 else 0.6, weight_decay=1.5e-6 if run.epochs > 600 else 1e-6)
 

@@ -2,6 +2,7 @@
 
 import keras_ssl
 from keras_ssl import augment
+from keras_ssl.recipes.run import IDENTITY
 
 
 def views(run):
@@ -9,7 +10,7 @@ def views(run):
 
 
 def paper(run):
-    model = keras_ssl.SimCLR(run.encoder(), views(run), temperature=0.5 if run.small else 0.1)
+    model = keras_ssl.SimCLR(run.encoder(resnet=IDENTITY), views(run), temperature=0.5 if run.small else 0.1)
     return model, run.lars(1.0 if run.small else 0.3, weight_decay=1e-4 if run.small else 1e-6)
 
 

@@ -2,7 +2,7 @@
 
 import keras_ssl
 from keras_ssl import augment
-from keras_ssl.recipes.run import RESNETS
+from keras_ssl.recipes.run import IDENTITY, RESNETS
 
 SELECTIVE = RESNETS[2:]  # the networks that the paper gives selective kernels
 
@@ -12,7 +12,7 @@ def views(run):
 
 
 def paper(run):
-    encoder = run.encoder(resnet={"selective_kernel": True} if run.name in SELECTIVE else None)
+    encoder = run.encoder(resnet=IDENTITY | ({"selective_kernel": True} if run.name in SELECTIVE else {}))
     model = keras_ssl.SimCLRv2(encoder, views(run), temperature=0.5 if run.small else 0.1)
     return model, run.lars(1.6, weight_decay=1e-4, rule="sqrt", warmup=0.05)
 

@@ -5,6 +5,7 @@ Rates for small images are those that others found on CIFAR-10: ResNet-18, 1,000
 
 import keras_ssl
 from keras_ssl import augment
+from keras_ssl.recipes.run import IDENTITY
 
 SHORT = {"hidden": 512, "dim": 128, "momentum": 0.97}
 
@@ -14,7 +15,8 @@ def views(run):
 
 
 def paper(run):
-    return keras_ssl.BYOL(run.encoder(), views(run), steps=run.steps, momentum=momentum(run)), optimizer(run)
+    encoder = run.encoder(resnet=IDENTITY)
+    return keras_ssl.BYOL(encoder, views(run), steps=run.steps, momentum=momentum(run)), optimizer(run)
 
 
 def minutes(run):

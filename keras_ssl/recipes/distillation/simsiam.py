@@ -2,6 +2,7 @@
 
 import keras_ssl
 from keras_ssl import augment
+from keras_ssl.recipes.run import IDENTITY
 
 
 def views(run):
@@ -9,7 +10,7 @@ def views(run):
 
 
 def paper(run):
-    model = keras_ssl.SimSiam(run.encoder(), views(run), depth=2 if run.small else 3)
+    model = keras_ssl.SimSiam(run.encoder(resnet=IDENTITY), views(run), depth=2 if run.small else 3)
     rate, decay = (0.03, 5e-4) if run.small else (0.05, 1e-4)
     return model, run.sgd(rate, weight_decay=decay, warmup=0, constant="predictor")
 
