@@ -71,7 +71,7 @@ class Autoencoder(keras_ssl.Method):
     def objective(self, views):
         patches, positions, blocks = self.stages
         found = self.decoder(blocks(positions(patches(views[0])), training=True), training=True)
-        target = losses.patch_pixels(losses.standard_pixels(views[0]), 4, normalise=True)
+        target = losses.patch_pixels(losses.standard_pixels(views[0]), 4, normalize=True)
         return ops.mean(ops.square(found - target))
 
 

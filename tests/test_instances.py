@@ -92,7 +92,7 @@ CASES = {
         [(4, 3), (4, 3), (6, 3)], (PARTNER, SHARE), 2,
     ),
     "n_pair of vectors as they are": (
-        lambda *x: losses.n_pair(*x, 1.0, normalise=False, penalty=0.3), lambda *x: sohn(*x, 0.3), [(4, 3)] * 2, (), 2
+        lambda *x: losses.n_pair(*x, 1.0, normalize=False, penalty=0.3), lambda *x: sohn(*x, 0.3), [(4, 3)] * 2, (), 2
     ),
     "n_pair with a penalty": (
         lambda *x: losses.n_pair(*x, 0.3, penalty=0.2),
@@ -135,7 +135,7 @@ def test_losses_are_float32_inside():
     q, k, queue = (ops.cast(vectors(4, 8, seed=seed), "float16") for seed in range(3))
     for loss in (
         lambda *x: losses.n_pair(*x[:2], 0.2, x[2], PARTNER, SHARE),
-        lambda *x: losses.n_pair(*x[:2], 1.0, normalise=False, penalty=0.3),
+        lambda *x: losses.n_pair(*x[:2], 1.0, normalize=False, penalty=0.3),
         lambda *x: losses.mixed_cosine_regression(*x, SHARE),
         lambda *x: losses.info_nce_synthetic(*x, x[2][:, None]),
         lambda *x: losses.proto_nce(x[0], x[2], ops.ones(4), PARTNER),

@@ -15,7 +15,7 @@ def nt_xent(first, second, temperature=0.1, queue=None):
     and j run over the 2N views of the global batch. Random vectors give about log(2N - 1).
 
     Args:
-        first: `(batch, dim)`, embeddings of the first views; any length, they are normalised here, in float32.
+        first: `(batch, dim)`, embeddings of the first views; any length, they are normalized here, in float32.
         second: `(batch, dim)`, embeddings of the second views, in the same order.
         temperature: float > 0 (t; 0.1 on ImageNet, 0.5 on CIFAR-10).
         queue: `(size, dim)`, unit vectors, further negatives without a gradient; or None.
@@ -52,8 +52,8 @@ def info_nce(queries, keys, queue, temperature=0.07):
     `L = mean_i -log( exp(q_i.k_i / t) / (exp(q_i.k_i / t) + sum_n exp(q_i.n / t)) )`, n over the queue.
 
     Args:
-        queries: `(batch, dim)`; any length, they are normalised here, in float32.
-        keys: `(batch, dim)`, the key of each query, normalised here as well. No gradient.
+        queries: `(batch, dim)`; any length, they are normalized here, in float32.
+        keys: `(batch, dim)`, the key of each query, normalized here as well. No gradient.
         queue: `(size, dim)`, unit vectors. No gradient.
         temperature: float > 0 (t, 0.07).
 
@@ -78,8 +78,8 @@ def info_nce_in_batch(queries, keys, temperature=0.2):
     gradient, and with it the fitting learning rate, depend less on the temperature.
 
     Args:
-        queries: `(batch, dim)`; any length, they are normalised here, in float32.
-        keys: `(batch, dim)`, the key of each query, normalised here as well. No gradient.
+        queries: `(batch, dim)`; any length, they are normalized here, in float32.
+        keys: `(batch, dim)`, the key of each query, normalized here as well. No gradient.
         temperature: float > 0 (t; 0.2 for ViT, 1 for ResNet-50).
 
     Returns:

@@ -9,8 +9,8 @@ def cosine_regression(prediction, target):
     """The loss of BYOL, the squared distance of the unit vectors: `mean_i 2 - 2 cos(p_i, z_i)`, from 0 to 4.
 
     Args:
-        prediction: `(batch, dim)`, of the student (p); any length, normalised here, in float32.
-        target: `(batch, dim)`, of the teacher (z), normalised here as well. No gradient.
+        prediction: `(batch, dim)`, of the student (p); any length, normalized here, in float32.
+        target: `(batch, dim)`, of the teacher (z), normalized here as well. No gradient.
 
     Returns:
         float32 scalar, the mean over the local batch.
@@ -24,8 +24,8 @@ def negative_cosine(prediction, target):
     """The loss of SimSiam: `mean_i -cos(p_i, z_i)`, from -1 to 1.
 
     Args:
-        prediction: `(batch, dim)`, what the predictor makes of one view (p); normalised here, in float32.
-        target: `(batch, dim)`, the projection of the other view (z), normalised here as well. It gets a gradient:
+        prediction: `(batch, dim)`, what the predictor makes of one view (p); normalized here, in float32.
+        target: `(batch, dim)`, the projection of the other view (z), normalized here as well. It gets a gradient:
             SimSiam stops it before.
 
     Returns:
@@ -40,8 +40,8 @@ def softmax_cross_entropy(prediction, target):
     """The other similarity of SimSiam: `mean_i -sum_d softmax(z_i)_d log softmax(p_i)_d`, softmax over the channels.
 
     Args:
-        prediction: `(batch, dim)` (p), not normalised; float32 inside.
-        target: `(batch, dim)` (z), not normalised. It gets a gradient: SimSiam stops it before.
+        prediction: `(batch, dim)` (p), not normalized; float32 inside.
+        target: `(batch, dim)` (z), not normalized. It gets a gradient: SimSiam stops it before.
 
     Returns:
         float32 scalar, the mean over the local batch.

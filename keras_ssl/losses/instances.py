@@ -8,7 +8,7 @@ from keras_ssl.losses.vectors import precise, unit
 
 
 def n_pair(
-    queries, keys, temperature=0.2, queue=None, partner=None, share=None, normalise=True, penalty=0.0
+    queries, keys, temperature=0.2, queue=None, partner=None, share=None, normalize=True, penalty=0.0
 ):  # fmt: skip
     """The N-pair loss, InfoNCE in one direction: each query finds its key among the keys of the batch.
 
@@ -16,17 +16,17 @@ def n_pair(
     the global batch and then over those of the queue. For a query that is mixed of two images it is
     `mean_i share_i H_i(i) + (1 - share_i) H_i(partner_i)`. This is i-Mix's form, of unit vectors. Sohn's compares the
     vectors as they are, without a temperature, and keeps them short by `penalty / 2 mean_i (|q_i|^2 + |k_i|^2)`:
-    `temperature=1, normalise=False, penalty=0.02`.
+    `temperature=1, normalize=False, penalty=0.02`.
 
     Args:
-        queries: `(batch, dim)` (q); any length, they are normalised here, in float32, unless `normalise=False`.
-        keys: `(batch, dim)`, the key of each query (k), normalised here as well. They get a gradient.
+        queries: `(batch, dim)` (q); any length, they are normalized here, in float32, unless `normalize=False`.
+        keys: `(batch, dim)`, the key of each query (k), normalized here as well. They get a gradient.
         temperature: float > 0 (t, 0.2).
         queue: `(size, dim)`, unit vectors, further negatives without a gradient; or None.
         partner: int `(batch,)`, the rows of the global batch that the queries are mixed with; or None.
         share: float `(batch,)`, from 0 to 1, how much of a query is its own image (lambda); with `partner`.
-        normalise: whether queries and keys become unit vectors.
-        penalty: float from 0, weight of the squared lengths of queries and keys before they are normalised.
+        normalize: whether queries and keys become unit vectors.
+        penalty: float from 0, weight of the squared lengths of queries and keys before they are normalized.
 
     Returns:
         float32 scalar, the mean over the local queries. Under `tf.distribute` the keys of all replicas are compared,
@@ -37,7 +37,7 @@ def n_pair(
     """
     queries, keys = precise(queries), precise(keys)
     lengths = penalty / 2 * ops.mean(ops.sum(ops.square(queries) + ops.square(keys), axis=-1)) if penalty else 0.0
-    if normalise:
+    if normalize:
         queries, keys = unit(queries), unit(keys)
     keys = distribute.gather(keys)
     if queue is not None:
@@ -57,9 +57,9 @@ def mixed_cosine_regression(prediction, target, partner_target, share):
     """The loss of BYOL for a view mixed of two images: `mean_i 2 - 2 (s_i cos(p_i, z_i) + (1 - s_i) cos(p_i, z'_i))`.
 
     Args:
-        prediction: `(batch, dim)`, of the mixed view (p); any length, normalised here, in float32.
-        target: `(batch, dim)`, of the image itself (z), normalised here as well. No gradient.
-        partner_target: `(batch, dim)`, of the image it is mixed with (z'), normalised here as well. No gradient.
+        prediction: `(batch, dim)`, of the mixed view (p); any length, normalized here, in float32.
+        target: `(batch, dim)`, of the image itself (z), normalized here as well. No gradient.
+        partner_target: `(batch, dim)`, of the image it is mixed with (z'), normalized here as well. No gradient.
         share: float `(batch,)`, from 0 to 1, how much of the view is the image itself (s, lambda).
 
     Returns:
@@ -82,8 +82,8 @@ def info_nce_synthetic(queries, keys, queue, synthetic, temperature=0.2, active=
     the queue and h over the synthetic negatives of the query.
 
     Args:
-        queries: `(batch, dim)`; any length, they are normalised here, in float32.
-        keys: `(batch, dim)`, the key of each query, normalised here as well. No gradient.
+        queries: `(batch, dim)`; any length, they are normalized here, in float32.
+        keys: `(batch, dim)`, the key of each query, normalized here as well. No gradient.
         queue: `(size, dim)`, unit vectors. No gradient.
         synthetic: `(batch, count, dim)`, unit vectors. No gradient. With `count=0` the loss is `info_nce`.
         temperature: float > 0 (t, 0.2).
@@ -113,7 +113,7 @@ def proto_nce(queries, prototypes, concentrations, labels):
     given prototypes: each has the temperature of its own cluster.
 
     Args:
-        queries: `(batch, dim)` (v); any length, they are normalised here, in float32.
+        queries: `(batch, dim)` (v); any length, they are normalized here, in float32.
         prototypes: `(count, dim)`, unit vectors (c), each one once. No gradient.
         concentrations: `(count,)`, float > 0 (phi), small for a tight cluster. No gradient.
         labels: int `(batch,)`, the row of each query's own prototype.

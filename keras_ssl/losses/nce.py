@@ -14,7 +14,7 @@ def similarities(queries, candidates, temperature=0.07):
 
     Args:
         queries: `(batch, dim)`, or `(batch, number, dim)`, several with the same candidates; any length, they are
-            normalised here, in float32.
+            normalized here, in float32.
         candidates: entries of a memory bank, which get no gradient and keep their length: `(batch, count, dim)`, those
             of each query, or `(count, dim)`, the same for all.
         temperature: float > 0 (t, 0.07).
@@ -74,7 +74,7 @@ def symmetric_info_nce(first, second, scale, mask=None):
     the cosine of the i-th of the first kind and the j-th of the second, j over the global batch.
 
     Args:
-        first: `(batch, dim)`; any length, they are normalised here, in float32.
+        first: `(batch, dim)`; any length, they are normalized here, in float32.
         second: `(batch, dim)`, in the same order.
         scale: float or scalar tensor, 1 / temperature (c; exp of what CLIP learns). It gets a gradient.
         mask: bool `(batch, global batch)`, True where the i-th pair of this replica and the j-th of all are no wrong

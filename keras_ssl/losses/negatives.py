@@ -22,7 +22,7 @@ def sup_con(views, labels, temperature=0.1, base_temperature=0.07, inside=False)
     the authors' code. With a label of its own for every image both are NT-Xent times that factor.
 
     Args:
-        views: list of `(batch, dim)`, the embeddings of each view; any length, they are normalised here, in float32.
+        views: list of `(batch, dim)`, the embeddings of each view; any length, they are normalized here, in float32.
         labels: integers `(batch,)`; a negative one means that the image has no label: then only its own other views
             are its positives.
         temperature: float > 0 (tau, 0.1).
@@ -69,7 +69,7 @@ def decoupled(first, second, temperature=0.1, weighted=False, sigma=0.5):
     that of NT-Xent, divided by `1 - p_i` for each view i, with p_i the softmax's probability of the partner.
 
     Args:
-        first: `(batch, dim)`, embeddings of the first views; any length, they are normalised here, in float32.
+        first: `(batch, dim)`, embeddings of the first views; any length, they are normalized here, in float32.
         second: `(batch, dim)`, embeddings of the second views, in the same order.
         temperature: float > 0 (tau, 0.1).
         weighted: whether the positives are weighted (DCLW). The gradient flows through the weights.
@@ -103,7 +103,7 @@ def flat_nce(first, second, temperature=0.1):
     `1 - p_i` for each view i.
 
     Args:
-        first: `(batch, dim)`, embeddings of the first views; any length, they are normalised here, in float32.
+        first: `(batch, dim)`, embeddings of the first views; any length, they are normalized here, in float32.
         second: `(batch, dim)`, embeddings of the second views, in the same order.
         temperature: float > 0 (tau, 0.1).
 
@@ -129,7 +129,7 @@ def debiased(first, second, temperature=0.5, tau_plus=0.1, extra=()):
     M = 2N - 2 negatives would be if none were of the class of i. With `tau_plus=0` it is NT-Xent.
 
     Args:
-        first: `(batch, dim)`, embeddings of the first views; any length, they are normalised here, in float32.
+        first: `(batch, dim)`, embeddings of the first views; any length, they are normalized here, in float32.
         second: `(batch, dim)`, embeddings of the second views, in the same order.
         temperature: float > 0 (t, 0.5).
         tau_plus: float in [0, 1), probability of a class (tau+; 0.1 for 10 classes).
@@ -160,7 +160,7 @@ def hard_negative(first, second, temperature=0.5, tau_plus=0.1, beta=1.0, extra=
     With `beta=0` it is `debiased`.
 
     Args:
-        first: `(batch, dim)`, embeddings of the first views; any length, they are normalised here, in float32.
+        first: `(batch, dim)`, embeddings of the first views; any length, they are normalized here, in float32.
         second: `(batch, dim)`, embeddings of the second views, in the same order.
         temperature: float > 0 (t, 0.5).
         tau_plus: float in [0, 1), probability of a class (tau+; 0.1 for 10 classes).
@@ -193,7 +193,7 @@ def invariant_spread(first, second, temperature=0.1, negative_weight=1.0, detach
     the 2N - 2 negatives and m is `negative_weight`.
 
     Args:
-        first: `(batch, dim)`, embeddings of the first views; any length, they are normalised here, in float32.
+        first: `(batch, dim)`, embeddings of the first views; any length, they are normalized here, in float32.
         second: `(batch, dim)`, embeddings of the second views, in the same order.
         temperature: float > 0 (tau, 0.1).
         negative_weight: float >= 1 (1).

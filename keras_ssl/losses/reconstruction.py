@@ -43,13 +43,13 @@ def plain_pixels(standard):
     return (standard * std + mean) * 255.0
 
 
-def patch_pixels(images, patch, normalise=False):
+def patch_pixels(images, patch, normalize=False):
     """Images as rows of patches, patches as vectors of numbers: the target of MAE and its kin.
 
     Args:
         images: `(batch, height, width, channels)` of any dtype and scale; `standard_pixels` of them, as in the papers.
         patch: int, the side of a patch in pixels; it divides height and width.
-        normalise: whether each patch becomes `(x - mean) / sqrt(variance + 1e-6)` over all its numbers, with the
+        normalize: whether each patch becomes `(x - mean) / sqrt(variance + 1e-6)` over all its numbers, with the
             variance of n - 1. All-zero predictions then have a squared error of (n - 1) / n.
 
     Returns:
@@ -76,14 +76,14 @@ def patch_pixels(images, patch, normalise=False):
     rows, columns = height // patch, width // patch
     patches = ops.reshape(precise(images), (-1, rows, patch, columns, patch, channels))
     patches = ops.reshape(ops.transpose(patches, (0, 1, 3, 2, 4, 5)), (-1, rows * columns, patch * patch * channels))
-    if not normalise:
+    if not normalize:
         return patches
     mean, deviation = patch_statistics(patches)
     return (patches - mean) / deviation
 
 
 def patch_statistics(patches):
-    """What `patch_pixels` normalises by, of patches that are not normalised.
+    """What `patch_pixels` normalizes by, of patches that are not normalized.
 
     Args:
         patches: `(batch, patches, numbers)`.

@@ -37,9 +37,9 @@ def barlow_twins(first, second, redundancy_weight=0.0051, epsilon=1e-5):
 
 
 def cross_correlation(first, second, epsilon=1e-5):
-    """`C_ij = mean_b a_bi * b_bj`, where a and b are the embeddings, standardised over the global batch.
+    """`C_ij = mean_b a_bi * b_bj`, where a and b are the embeddings, standardized over the global batch.
 
-    The variance is the mean of the squares (biased), as that of batch normalisation, so that `C_ii` of equal
+    The variance is the mean of the squares (biased), as that of batch normalization, so that `C_ii` of equal
     embeddings is 1.
 
     Args:
@@ -49,7 +49,7 @@ def cross_correlation(first, second, epsilon=1e-5):
     Returns:
         float32 `(dim, dim)`; all 0 where an embedding is constant.
     """
-    first, second = (standardised(everywhere(x), epsilon) for x in (first, second))
+    first, second = (standardized(everywhere(x), epsilon) for x in (first, second))
     return ops.matmul(ops.transpose(first), second) / ops.cast(ops.shape(first)[0], first.dtype)
 
 
@@ -60,7 +60,7 @@ def variance_covariance(embeddings, target=1.0, epsilon=1e-4):
     are of the global batch of n and divide by n - 1.
 
     Args:
-        embeddings: `(batch, dim)`, of one branch (Z), not normalised; float32 inside.
+        embeddings: `(batch, dim)`, of one branch (Z), not normalized; float32 inside.
         target: float, the standard deviation that is enough (gamma, 1).
         epsilon: float > 0, keeps the gradient of the root finite where a dimension is constant (1e-4).
 
@@ -178,7 +178,7 @@ def centred(x):
     return x - ops.mean(x, axis=-2, keepdims=True)
 
 
-def standardised(x, epsilon):
+def standardized(x, epsilon):
     x = centred(x)
     return x / ops.sqrt(ops.mean(ops.square(x), axis=0) + epsilon)
 

@@ -11,8 +11,8 @@ def alignment(first, second, power=2.0):
     """Alignment, how far apart the two views of an image are: `mean_i |x_i - y_i|^a`, from 0 to 2^a.
 
     Args:
-        first: `(batch, dim)` (x); any length, normalised here, in float32.
-        second: `(batch, dim)` (y), in the same order, normalised here as well.
+        first: `(batch, dim)` (x); any length, normalized here, in float32.
+        second: `(batch, dim)` (y), in the same order, normalized here as well.
         power: float > 0 (alpha, 2).
 
     Returns:
@@ -29,7 +29,7 @@ def uniformity(embeddings, scale=2.0):
     """Uniformity, how much the embeddings crowd: `log mean_{i<j} exp(-t |x_i - x_j|^2)`, from about -2t to 0.
 
     Args:
-        embeddings: `(batch, dim)` (x); any length, normalised here, in float32.
+        embeddings: `(batch, dim)` (x); any length, normalized here, in float32.
         scale: float > 0 (t, 2).
 
     Returns:

@@ -27,7 +27,7 @@ class Adam(Exclusion, keras.optimizers.Adam):
             1e-8 after it.
         amsgrad: whether to divide by the largest mean so far.
         exclude: str or list of str: parts or regular expressions of paths of variables without weight decay.
-        exclude_vectors: whether variables of rank 0 and 1 (biases, scales and offsets of normalisation) have no
+        exclude_vectors: whether variables of rank 0 and 1 (biases, scales and offsets of normalization) have no
             weight decay either. False as in the papers' code.
         **kwargs: arguments of every `keras.optimizers.Optimizer`.
 

@@ -10,7 +10,7 @@ from keras_ssl.optimizers.exclusion import Exclusion, check_not_negative, check_
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class AdamW(Exclusion, keras.optimizers.AdamW):
-    """`keras.optimizers.AdamW` whose weight decay may follow a schedule and leaves biases and normalisation alone.
+    """`keras.optimizers.AdamW` whose weight decay may follow a schedule and leaves biases and normalization alone.
 
     Before each step of Adam, `w = w - learning_rate * weight_decay * w`, as in Keras and PyTorch.
 
@@ -25,7 +25,7 @@ class AdamW(Exclusion, keras.optimizers.AdamW):
         amsgrad: whether to divide by the largest mean so far.
         exclude: str or list of str: parts or regular expressions of paths of variables without weight decay, such as
             `"class_token"` or `"position"`.
-        exclude_vectors: whether variables of rank 0 and 1 (biases, scales and offsets of normalisation) have no
+        exclude_vectors: whether variables of rank 0 and 1 (biases, scales and offsets of normalization) have no
             weight decay either. True as in these papers' code.
         unclipped: str or list of str, as `exclude`: variables whose gradients `clipnorm`, `global_clipnorm` and
             `clipvalue` leave alone, and which are no part of the global norm. MSN's code leaves out the prototypes.

@@ -17,7 +17,7 @@ class LARS(Exclusion, keras.optimizers.Optimizer):
     v = momentum * v + learning_rate * ratio * u
     w = w - v                               (nesterov: w - momentum * v - learning_rate * ratio * u)
     ```
-    Biases and the scales and offsets of normalisation get `ratio = 1` and no weight decay, as in SimCLR
+    Biases and the scales and offsets of normalization get `ratio = 1` and no weight decay, as in SimCLR
     (https://arxiv.org/abs/2002.05709) and BYOL (https://arxiv.org/abs/2006.07733). The learning rate is inside the
     momentum, as in the paper and in SimCLR's code; BYOL's code multiplies by it last, which differs only while the
     learning rate changes. Norms are taken in float32 at least.

@@ -15,7 +15,7 @@ def layer_decay(model, decay):
     """Factors of the learning rate that fall from layer to layer, from the head to the images.
 
     Layer i of L has the factor `decay ** (L + 1 - i)`. Number 0 is what makes tokens of an image: patch embedding,
-    positions, class token. Numbers 1 to L are the blocks. All behind them, the last normalisation and the head, has
+    positions, class token. Numbers 1 to L are the blocks. All behind them, the last normalization and the head, has
     the factor 1.
 
     - `vit`: as above. `conv_vit`: the blocks of the transformer, the convolutions are number 0, as in ConvMAE
@@ -24,7 +24,7 @@ def layer_decay(model, decay):
       SimMIM (https://arxiv.org/abs/2111.09886).
     - `resnet`: the four stages; the stem is number 0.
     - any other model: its layers with a kernel, in their order, in 13 groups of equal size where there are more, the
-      first being number 0; the last layer has the factor 1. A normalisation belongs to the layer before it.
+      first being number 0; the last layer has the factor 1. A normalization belongs to the layer before it.
 
     Freeze what shall be frozen first: the factors are those of the variables that train now.
 

@@ -27,7 +27,7 @@ class SGD(Exclusion, keras.optimizers.SGD):
         weight_decay: float >= 0, of all variables that are not excluded; 1e-4 in MoCo.
         nesterov: whether to look ahead.
         exclude: str or list of str: parts or regular expressions of paths of variables without weight decay.
-        exclude_vectors: whether variables of rank 0 and 1 (biases, scales and offsets of normalisation) have no
+        exclude_vectors: whether variables of rank 0 and 1 (biases, scales and offsets of normalization) have no
             weight decay either. False as in the papers' code.
         constant_rates: dict from str to float >= 0, learning rates that stay as they are, whatever the schedule, of
             the variables whose path has the key as a part or matches it as a regular expression; where several keys

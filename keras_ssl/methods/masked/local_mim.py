@@ -143,7 +143,7 @@ class LocalMIM(Method):
 
     def targets(self, images):
         if self.bins is None:
-            return [patch_pixels(standard_pixels(images), cell, normalise=True) for cell in self.cells]
+            return [patch_pixels(standard_pixels(images), cell, normalize=True) for cell in self.cells]
         return histograms_of_gradients(images, self.cells, self.bins)
 
     def reconstruct(self, images, seed=0):

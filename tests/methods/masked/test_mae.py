@@ -69,7 +69,7 @@ def test_patches_are_the_loops(shape, patch, normalise):
 
 
 def test_a_patch_of_one_colour_is_zero():
-    found = losses.patch_pixels(np.full((1, 4, 4, 3), 200, "uint8"), 2, normalise=True)
+    found = losses.patch_pixels(np.full((1, 4, 4, 3), 200, "uint8"), 2, normalize=True)
     np.testing.assert_array_equal(found, 0)
 
 
