@@ -14,9 +14,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_ssl"
 LEAVES = {"heads", "teacher", "memory", "losses", "augment", "encoders", "optimizers", "distribute", "clustering"}
 # Who may import whom inside the package. Every part may import itself.
-ALLOWED = {leaf: {"checks", "distribute", "inputs"} for leaf in LEAVES} | {
+ALLOWED = {leaf: {"checks", "distribute", "inputs", "pixels"} for leaf in LEAVES} | {
     "checks": set(),
     "inputs": set(),
+    "pixels": set(),
     "players": set(),
     "batches": {"distribute", "inputs"},
     "step": {"distribute", "inputs", "players"},

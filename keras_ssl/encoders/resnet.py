@@ -11,13 +11,11 @@ Selective kernels (Li et al., 2019, https://arxiv.org/abs/1903.06586) and the st
 import keras
 from keras import layers
 
+from keras_ssl import pixels
 from keras_ssl.checks import check_flags, is_int, is_number
 from keras_ssl.encoders.batch_norm import GroupedBatchNormalization
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 LAST = "channels_last"  # whatever keras.json says
-OTHER_MEAN, OTHER_STD = 0.5, 0.25  # where the number of channels is not 3
 
 
 def resnet18(input_shape=(224, 224, 3), *, width=64, stem=None, pooling="avg", zero_init_residual=False,
@@ -227,10 +225,8 @@ def _normalize(images, channels, statistics=True):
                 "preprocessing must be True, False or a pair (mean, std) with one number a channel, std above 0. "
                 f"Received: preprocessing={statistics!r} for {channels} channels"
             )
-    elif channels == 3:
-        mean, std = IMAGENET_MEAN, IMAGENET_STD
     else:
-        mean, std = [OTHER_MEAN] * channels, [OTHER_STD] * channels
+        mean, std = pixels.statistics(channels)
     # Full precision under a mixed policy too: bfloat16 has 8 bits, and a pixel alone has as many.
     dtype = keras.backend.result_type(keras.config.dtype_policy().variable_dtype, "float32")
     return layers.Rescaling(

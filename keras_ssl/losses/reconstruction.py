@@ -2,11 +2,8 @@
 
 from keras import ops
 
-from keras_ssl import distribute
+from keras_ssl import distribute, pixels
 from keras_ssl.losses.vectors import precise, unit
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-OTHER_MEAN, OTHER_STD = 0.5, 0.25
 
 
 def standard_pixels(images):
@@ -178,6 +175,4 @@ def masked_mean(values, mask):
 
 
 def pixel_statistics(images):
-    channels = images.shape[-1]
-    both = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((OTHER_MEAN,) * channels, (OTHER_STD,) * channels)
-    return [ops.convert_to_tensor(values, dtype=images.dtype) for values in both]
+    return [ops.convert_to_tensor(values, dtype=images.dtype) for values in pixels.statistics(images.shape[-1])]
