@@ -17,7 +17,7 @@ import keras_ssl
 from keras_ssl import augment, encoders, optimizers, recipes
 from keras_ssl.optimizers import LARS, SGD, Adam, AdamW
 from keras_ssl.recipes.contrastive import pirl
-from tests.recipes.row import CIFAR, Epochs
+from tests.recipes.row import CIFAR, IMAGENET, Epochs
 
 KINDS = {kind.__name__: kind for kind in (LARS, SGD, Adam, AdamW)}
 
