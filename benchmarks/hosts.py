@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 BATCH, SIZE, PASSES = 40, 224, 2
+HOW = {"own": "each decodes its rows", "all": "each decodes the whole batch"}
 
 
 def main():
@@ -36,12 +37,21 @@ def main():
         for how in ("own", "all"):
             found[how, hosts] = launch(options.photos, hosts, how)
     whole = merged(found["own", options.hosts[0]])
+    same = all(merged(workers) == whole for workers in found.values())
     result = {
-        "batch": BATCH,
-        "size": SIZE,
-        "cores": os.cpu_count(),
+        "title": "Hosts that share the decoding",
+        "what": "Hosts that decode their own rows of each global batch, and hosts that decode all of it. The samples "
+        f"are {'' if same else 'NOT '}those of one process.",
+        "data": f"photographs, at {SIZE} pixels in batches of {BATCH}",
+        "command": "python benchmarks/hosts.py PHOTOS",
+        "machine": f"{os.cpu_count()} CPU cores, every host a process on them",
+        "seeds": [],
+        "columns": {
+            "cpu_seconds": "CPU seconds of a host",
+            "images_per_cpu_second": "images of all hosts per CPU second of one",
+            "images_per_second": "images per second on this machine",
+        },
         "rows": [row(hosts, how, workers) for (how, hosts), workers in found.items()],
-        "same samples as one process": all(merged(workers) == whole for workers in found.values()),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
@@ -52,11 +62,10 @@ def row(hosts, how, workers):
     count = sum(worker["rows"] for worker in workers)
     each = sum(worker["cpu"] for worker in workers) / hosts
     return {
-        "hosts": hosts,
-        "decodes": {"own": "its own rows", "all": "the whole batch"}[how],
-        "CPU seconds of a host": round(each, 2),
-        "images of all hosts per CPU second of one": round(count / each, 1),
-        "images per second on this machine": round(count / max(worker["wall"] for worker in workers), 1),
+        "name": f"{hosts} host{'s' * (hosts > 1)}, {HOW[how]}",
+        "cpu_seconds": round(each, 2),
+        "images_per_cpu_second": round(count / each, 1),
+        "images_per_second": round(count / max(worker["wall"] for worker in workers), 1),
     }
 
 

@@ -130,7 +130,8 @@ def runnable(name, code):
     """The example of the docstring, on a folder of images, with what it needs to run as it stands."""
     columns = {"label": "labels", "index": "index"}
     size = re.search(r"\((\d+), \1, \d\)", "\n".join(code))
-    used = {name: f"import {name}" for name in ("keras", "keras_ssl")} | {"np": "import numpy as np"}
+    used = {name: f"import {name}" for name in ("keras", "keras_ssl")}
+    used |= {"np": "import numpy as np", "tf": "import tensorflow as tf"}
     imports = [line for name, line in used.items() if re.search(rf"\b{name}\.", "\n".join(code))]
     needed = getattr(keras_ssl, name).needs
     if not size or set(needed) - set(columns) or "data." in "".join(code):

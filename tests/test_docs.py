@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -169,3 +170,15 @@ def run(name, text):
 @pytest.mark.filterwarnings("ignore:The features have collapsed", "ignore:.*k=:UserWarning")
 def test_the_code_of_a_page_runs(page, folders):
     run(page.name, page.read_text())
+
+
+@pytest.mark.parametrize("name", keras_ssl.METHODS)
+def test_the_code_of_a_method_runs(name, folders, monkeypatch):
+    """Up to `fit`, which gets data of the right columns; the training is that of test_every_method.py."""
+    fitted = []
+    monkeypatch.setattr(keras_ssl.Method, "fit", lambda model, images, **_: fitted.append(next(iter(images))))
+    code = method_page.runnable(name, method_page.parts(name)[2])
+    model = run(name, f"```python\n{code}\n```")["model"]
+    assert type(model) is getattr(keras_ssl, name) and isinstance(model, keras.Model)
+    for batch in fitted:
+        assert set(model.needs) <= set(batch)

@@ -54,7 +54,7 @@ class CLIP(Method):
     >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
     >>> text_encoder = keras_ssl.encoders.text_transformer(vocabulary=258, length=32, width=64, depth=2, heads=4)
     >>> augment = keras_ssl.augment.RandomResizedCrop(32, scale=(0.5, 1.0))
-    >>> model = keras_ssl.CLIP(encoder, keras_ssl.augment.Views(augment, 1), text_encoder)
+    >>> model = keras_ssl.CLIP(encoder, keras_ssl.augment.Views(augment, 1), text_encoder=text_encoder)
     >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(5e-4, weight_decay=0.2, beta_2=0.98))
 
     With a vision transformer the paper's optimizer also has `epsilon=1e-6`.

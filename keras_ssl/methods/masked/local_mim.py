@@ -73,7 +73,8 @@ class LocalMIM(Method):
 
     >>> encoder = keras_ssl.encoders.vit((32, 32, 3), patch=4, width=128, depth=6, heads=4)
     >>> taps, scales = (1, 2, 4, 6), (2, 2, 1, 0.5)
-    >>> model = keras_ssl.LocalMIM(encoder, keras_ssl.augment.mae(32), taps, scales, width=64, heads=4)
+    >>> views = keras_ssl.augment.mae(32)
+    >>> model = keras_ssl.LocalMIM(encoder, views, taps=taps, scales=scales, width=64, heads=4)
     >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(1e-3, weight_decay=0.05, beta_2=0.95))
     """
 
