@@ -61,6 +61,10 @@ NAMES = METHODS | {
     "StopOnNaN": "checkpoint",
     "export": "saving",
     "load": "saving",
+    "pretrain": "command.pretrain",
+    "evaluate": "command.evaluate",
+    "embed": "command.embed",
+    "report": "command.report",
 }
 PARTS = (
     "augment",

@@ -9,8 +9,6 @@ import math
 import os
 from pathlib import Path
 
-import keras_ssl
-
 RECORD, SCORES, ENCODER, CHECKPOINTS = "run.json", "scores.json", "encoder.keras", "checkpoints"
 
 
@@ -56,17 +54,19 @@ def is_run(path):
 
 def load_model(folder):
     """The method of the newest checkpoint, a `keras_ssl.Method`, without its optimizer."""
-    files = keras_ssl.Checkpoint(Path(folder) / CHECKPOINTS).files()
+    from keras_ssl import checkpoint, saving
+
+    files = checkpoint.Checkpoint(Path(folder) / CHECKPOINTS).files()
     if not files:
         raise FileNotFoundError(f"The run in {str(folder)!r} has no checkpoint yet.")
-    return keras_ssl.load(files[-1], compile=False)
+    return saving.load(files[-1], compile=False)
 
 
 def load_encoder(path):
     """The encoder of a run, or of a file.
 
     Args:
-        path: the folder of a run, or a `.keras` file: of an encoder, or of a whole method.
+        path: the folder of a run, or a `.keras` file: of an encoder, or of a whole method. Or either as a model.
 
     Returns:
         `keras.Model`.
@@ -75,6 +75,10 @@ def load_encoder(path):
         FileNotFoundError: there is nothing.
         ValueError: it is neither of them.
     """
+    from keras_ssl import method, saving
+
+    if hasattr(path, "get_config"):
+        return path.evaluated_encoder if isinstance(path, method.Method) else path
     path = Path(path)
     if path.is_dir():
         read(path)
@@ -85,8 +89,7 @@ def load_encoder(path):
         raise FileNotFoundError(f"There is no {str(path)!r}.")
     if path.suffix != ".keras":
         raise ValueError(f"An encoder is the folder of a run or a .keras file. Received: {str(path)!r}")
-    model = keras_ssl.load(path, compile=False)
-    return model.evaluated_encoder if isinstance(model, keras_ssl.Method) else model
+    return load_encoder(saving.load(path, compile=False))
 
 
 def parsed(path):

@@ -1,8 +1,12 @@
 """The command line: runs that stop and go on, what is printed where, exit codes, and files that others read."""
 
+import argparse
 import csv
+import importlib
 import importlib.util
+import inspect
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +20,7 @@ import pytest
 
 import keras_ssl
 from keras_ssl import augment, encoders, eval, runs
-from keras_ssl.command import main, pretrain
+from keras_ssl.command import main, pretrain, sources
 from keras_ssl.command.callbacks import Journal, Stop
 from keras_ssl.command.ending import Stopped
 
@@ -120,7 +124,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_was_not(command, finished, phot
     with monkeypatch.context() as patch:
         patch.setattr(keras_ssl.Checkpoint, "on_train_batch_end", interrupted)
         code, printed, said = command(*started(photos, out, "--watch", photos, photos))
-    assert code == 128 + number and printed == "" and f"Saved is step {step}" in said
+    assert code == 128 + number and printed == "" and f"Step {step} is saved" in said
     assert signal.getsignal(number) is handler
     record = runs.read(out)
     assert record["status"] == "stopped" and len(record["history"]) == step // STEPS
@@ -158,7 +162,7 @@ def test_a_signal_at_the_end_of_an_epoch(tmp_path, ctrl_c):
             signal.raise_signal(signal.SIGINT)
     stop.on_epoch_end(0, {})  # the signal came while the evaluations ran: the next step is the last
     stop.on_train_batch_end(0)
-    with pytest.raises(Stopped, match="SIGINT. Saved is step 7"):
+    with pytest.raises(Stopped, match="SIGINT. Step 7 is saved"):
         stop.on_epoch_end(0, {"loss": 1.0})
     assert record["history"] == []
     checkpoint.start = 0  # the epoch was complete
@@ -236,11 +240,100 @@ def test_help_teaches_and_is_quick():
 
 
 def test_labels_where_a_method_learns_from_them(photos):
-    arguments = pretrain.DEFAULTS | {"data": str(photos), "size": 8}
-    labels = pretrain.Source(arguments).labels()
+    arguments = pretrain.DEFAULTS | {"size": 8}
+    labels = sources.source_of(str(photos), None, arguments).labels()
     assert sorted(set(labels)) == [0, 1] and labels == sorted(labels)
     with pytest.raises(ValueError, match="class folders"):
-        pretrain.Source(arguments | {"data": str(photos / "dark")}).labels()
+        sources.source_of(str(photos / "dark"), None, arguments).labels()
+    pixels = np.zeros((8, 6, 6, 3), "uint8")
+    images = sources.source_of(pixels, np.arange(8) % 2, arguments)
+    batch = next(iter(images.pipeline(4, ("label", "index"), 0, 0)))
+    np.testing.assert_array_equal(batch["label"], batch["index"] % 2)
+    with pytest.raises(ValueError, match="pass labels=, an int for each image"):
+        sources.source_of(pixels, None, arguments).pipeline(4, ("label",), 0, 0)
+    with pytest.raises(ValueError, match=r"square images as an array .* \(8, 6, 5, 3\)"):
+        sources.source_of(pixels[:, :, 1:], None, arguments)
+    with pytest.raises(ValueError, match="labels are for an array of images"):
+        sources.source_of(str(photos), [0], arguments)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(encoders, "resnet18", tiny)
+    monkeypatch.setattr(augment, "simclr_cifar", crops)
+
+
+def pixels_of(photos):
+    dataset = keras_ssl.data.image_folder(photos, 8, 36, labels=True, shuffle=False)
+    batch = next(iter(dataset))
+    return batch["image"].numpy(), batch["label"].numpy()
+
+
+def test_the_command_as_a_function_on_an_array(small, photos, tmp_path):
+    images, labels = pixels_of(photos)
+    options = {"data": images, "out": tmp_path / "run", "batch": 8, "epochs": 2, "watch": [(images, labels)] * 2}
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    found = keras_ssl.pretrain(method="simclr", **options)
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"  # as it was before
+    keras.config.set_dtype_policy("float32")
+    assert found["method"] == "SimCLR" and found["steps"] == 8 and {"loss", "knn"} < set(found["last"])
+    assert keras.saving.load_model(found["encoder"]).input_shape == (None, 8, 8, 3)
+    record = runs.read(tmp_path / "run")
+    assert record["arguments"]["size"] == 8 and record["arguments"]["data"].startswith("array of 36 x 8 x 8 x 3, ")
+    assert keras_ssl.pretrain(**options, resume=True)["steps"] == 8
+    with pytest.raises(ValueError, match="has other arguments: --data array of 36"):
+        keras_ssl.pretrain(**options | {"data": images[::-1]}, resume=True)
+    with pytest.raises(ValueError, match="is of an array of 36 .*: pass data= again"):
+        keras_ssl.pretrain(out=tmp_path / "run", resume=True)
+    scores = keras_ssl.evaluate(found["run"], photos, photos, ["knn"], k=5)
+    assert runs.read(tmp_path / "run")["scores"] == {"knn": scores["knn"].to_dict()}
+    with pytest.raises(ValueError, match="protocol must be of knn, linear"):
+        keras_ssl.evaluate(found["run"], photos, photos, "magic")
+    assert keras_ssl.embed(found["run"], photos, tmp_path / "f.npz")["features"] == 4
+
+
+def test_functions_have_the_arguments_of_their_commands():
+    for name in ("pretrain", "evaluate", "embed", "report"):
+        parser = argparse.ArgumentParser()
+        importlib.import_module(f"keras_ssl.command.{name}").add(parser)
+        asked = {action.dest for action in parser._actions} - {"help"}
+        taken = inspect.signature(getattr(keras_ssl, name)).parameters
+        assert asked <= set(taken), name
+        assert set(taken) - asked == ({"labels"} if name == "pretrain" else set()), name
+    defaults = inspect.signature(keras_ssl.evaluate).parameters
+    assert defaults["k"].default == inspect.signature(eval.knn).parameters["k"].default
+
+
+def test_a_second_ctrl_c_after_saved_epochs_says_what_is_saved(command, photos, tmp_path, monkeypatch, ctrl_c):
+    def impatient(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stop, "on_epoch_end", impatient)
+    code, printed, said = command(*started(photos, tmp_path / "run"))
+    assert (code, printed) == (130, "") and "Stopped at once. Step 6 is saved: " in said
+    assert runs.read(tmp_path / "run")["status"] == "stopped"
+
+
+def test_small_images_are_an_error_unless_they_may_be_enlarged(command, photos, tmp_path):
+    code, _, said = command(*started(photos, tmp_path / "run", "--size", 16, "--epochs", 1))
+    assert code == 1 and "upscale" in said.splitlines()[-1]
+    code, _, said = command(*started(photos, tmp_path / "other", "--size", 16, "--epochs", 1, "--upscale"))
+    assert code == 0, said
+
+
+class Halved(keras.layers.Layer):
+    def call(self, x):
+        return x / 2
+
+
+def test_an_encoder_that_plain_keras_cannot_load_is_told_of(tmp_path):
+    images = keras.Input((8, 8, 3))
+    encoder = keras.Model(images, keras.layers.GlobalAveragePooling2D()(Halved()(images)))
+    model = keras_ssl.SimCLR(encoder, hidden=4, dim=4)
+    with pytest.warns(UserWarning, match="is written for keras_ssl.load, not for Keras alone: .*Halved"):
+        pretrain.export(model, tmp_path)
+    assert (tmp_path / "encoder.keras").is_file()
 
 
 # What comes after
@@ -285,9 +378,26 @@ def test_embed(command, finished, photos, tmp_path):
         assert list(file["class_names"][file["labels"]][[0, -1]]) == ["dark", "light"]
     assert (tmp_path / "board" / "labels.tsv").read_text().splitlines()[:2] == ["path\tlabel", "dark/00.png\tdark"]
     assert command("embed", finished.out, "--data", photos / "dark", "--out", tmp_path / "f.csv")[0] == 0
+    check_names_that_are_not_utf_8(command, finished, photos, tmp_path)
     rows = table(tmp_path / "f.csv")
     assert list(rows[0]) == ["path", "f0", "f1", "f2", "f3"] and rows[0]["path"] == "00.png"
     np.testing.assert_allclose([float(rows[0][f"f{i}"]) for i in range(4)], expected[0], rtol=1e-5, atol=1e-6)
+
+
+def check_names_that_are_not_utf_8(command, finished, photos, tmp_path):
+    odd, name = tmp_path / "odd", b"gr\xfcn.png"
+    odd.mkdir()
+    for source, target in (("00.png", b"a.png"), ("02.png", name)):
+        (Path(os.fsdecode(os.fsencode(odd) + b"/" + target))).write_bytes((photos / "dark" / source).read_bytes())
+    for file in ("odd.npz", "odd.csv"):
+        code, _, said = command(
+            "embed", finished.out, "--data", odd, "--out", tmp_path / file, "--projector", tmp_path / file[-3:]
+        )
+        assert code == 0, said
+        assert "gr\\xfcn.png" in (tmp_path / file[-3:] / "labels.tsv").read_text()
+    assert name in (tmp_path / "odd.csv").read_bytes()
+    with np.load(tmp_path / "odd.npz") as found:
+        assert [os.fsencode(path) for path in found["paths"]] == [b"a.png", name] and len(found["features"]) == 2
 
 
 def table(path):

@@ -30,8 +30,10 @@ ALLOWED = {leaf: {"checks", "distribute", "inputs", "pixels"} for leaf in LEAVES
     "pretrained": {"encoders", "saving"},
     "checkpoint": {"checks", "distribute", "method", "step"},
     "recipes": LEAVES | {"inputs", "methods"},
-    "runs": set(),
-    "command": {"data", "encoders", "eval", "method", "pretrained", "recipes", "runs", "visualize"},
+    "runs": {"checkpoint", "method", "saving"},
+    "command": {
+        "checkpoint", "data", "encoders", "eval", "method", "pretrained", "recipes", "runs", "saving", "visualize",
+    },
     "__main__": {"command"},
     "__init__": set(),
 }

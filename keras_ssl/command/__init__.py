@@ -53,7 +53,7 @@ def main(arguments=None):
         say(stop)
         return 128 + stop.signal
     except KeyboardInterrupt:
-        say("Stopped before there was anything to save.")
+        say("Stopped.")
         return 130
     except Exception as error:
         code, reason = judge(error)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_ssl import runs
-from keras_ssl.command.ending import Stopped
+from keras_ssl.command.ending import Stopped, saved
 
 
 class Journal(keras.callbacks.Callback):
@@ -81,8 +81,4 @@ class Stop(keras.callbacks.Callback):
             return
         if self.checkpoint.start == 0:
             self.journal.on_epoch_end(epoch, logs)
-        raise Stopped(
-            f"Stopped by {signal.Signals(self.number).name}. Saved is step {self.checkpoint.saved}: the same command "
-            "with --resume goes on.",
-            self.number,
-        )
+        raise Stopped(f"Stopped by {signal.Signals(self.number).name}. {saved(self.checkpoint)}", self.number)

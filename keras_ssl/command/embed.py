@@ -1,9 +1,10 @@
 """embed: the features of all images of a folder, as a file."""
 
+import os
 from pathlib import Path
 
 from keras_ssl import runs
-from keras_ssl.command.ending import running
+from keras_ssl.command.ending import given, running
 
 HELP = "an encoder and a folder -> features"
 DESCRIPTION = """Write the features of all images of a folder, in the order of their names.
@@ -29,42 +30,75 @@ def add(parser):
     option("--size", type=int, help="side of the images in pixels, where the encoder takes any")
     option("--batch", type=int, default=256, help="images a step (256)")
     option("--bad-images", choices=("raise", "skip"), default="raise", help="what happens with unreadable ones")
+    option("--upscale", action="store_true", help="enlarge images smaller than the size; else they are an error")
 
 
 def run(options):
+    document = embed(**given(options))
+    return document, f"{document['images']:,} images, {document['features']} features each: {document['out']}"
+
+
+def embed(encoder, data, out, projector=None, *, size=None, batch=256, bad_images="raise", upscale=False):
+    """Writes the features of all images of a folder, in the order of their names: `python -m keras_ssl embed`.
+
+    Args:
+        encoder: folder of a run, `.keras` file, `keras.Model` or `keras_ssl.Method`.
+        data: folder of images.
+        out: the file, which ends in `.npz` or `.csv`.
+        projector: folder for the files of TensorBoard's projector, or None.
+        size: int, side of the images in pixels, where the encoder takes any.
+        batch: int, images in a batch.
+        bad_images: `"raise"` or `"skip"`: what happens with images that cannot be read.
+        upscale: bool, whether images smaller than the size are enlarged; else they are an error.
+
+    Returns:
+        dict: `"out"`, `"images"` and `"features"`, their numbers, `"labelled"`, and `"projector"` where there is one.
+
+    Raises:
+        ValueError: `out` ends otherwise, or there are no images.
+
+    Example:
+        ```python
+        keras_ssl.embed("runs/byol", data="photos/", out="features.npz")
+        features = np.load("features.npz")["features"]
+        ```
+    """
     import numpy as np
 
     from keras_ssl import eval
     from keras_ssl.command import images
 
-    if options.out.suffix not in (".npz", ".csv"):
-        raise ValueError(f"--out must end in .npz or .csv. Received: {str(options.out)!r}")
-    encoder = runs.load_encoder(options.encoder)
-    size, channels = images.size_of(encoder, options.size)
-    labelled = images.has_classes(options.data)
-    pipeline = images.in_order(options.data, size, options.batch, channels, labelled, options.bad_images)
-    with running():
-        features, labels = eval.features(encoder, pipeline, options.batch)
-    paths = [Path(path).relative_to(options.data).as_posix() for path in pipeline.file_paths]
+    out = Path(out)
+    if out.suffix not in (".npz", ".csv"):
+        raise ValueError(f"--out must end in .npz or .csv. Received: {str(out)!r}")
+    encoder = runs.load_encoder(encoder)
+    size, channels = images.size_of(encoder, size)
+    labelled = images.has_classes(data)
+    pipeline = images.in_order(data, size, batch, channels, labelled, bad_images, upscale)
+    paths = [os.fsdecode(os.path.relpath(os.fsencode(path), os.fsencode(data))) for path in pipeline.file_paths]
+    paths = [Path(path).as_posix() for path in paths]
     names = pipeline.class_names if labelled else None
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    if options.out.suffix == ".npz":
-        columns = {"features": features, "paths": np.asarray(paths)}
-        columns |= {"labels": labels, "class_names": np.asarray(names)} if labelled else {}
-        np.savez(options.out, **columns)
-    else:
-        write_table(options.out, features, paths, None if labels is None else [names[label] for label in labels])
-    document = {"out": str(options.out), "images": len(features), "features": features.shape[1], "labelled": labelled}
-    if options.projector is not None:
-        project(options, pipeline, features, labels, paths, names)
-        document["projector"] = str(options.projector)
-    return document, f"{len(features):,} images, {features.shape[1]} features each: {options.out}"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with running():
+        features, labels = eval.features(encoder, pipeline, batch)
+        if out.suffix == ".npz":
+            columns = {"features": features, "paths": np.asarray(paths)}
+            columns |= {"labels": labels, "class_names": np.asarray(names)} if labelled else {}
+            np.savez(out, **columns)
+        else:
+            write_table(out, features, paths, None if labels is None else [names[label] for label in labels])
+        document = {"out": str(out), "images": len(features), "features": features.shape[1], "labelled": labelled}
+        if projector is not None:
+            project(projector, pipeline, features, labels, paths, names)
+            document["projector"] = str(projector)
+    return document
 
 
 def write_table(path, features, paths, labels):
     import csv
 
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    # Names of files need not be UTF-8: their bytes are written as they are.
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(["path", *([] if labels is None else ["label"]), *(f"f{i}" for i in range(features.shape[1]))])
         for number, row in enumerate(features):
@@ -72,13 +106,18 @@ def write_table(path, features, paths, labels):
             writer.writerow([paths[number], *label, *(f"{value:.9g}" for value in row)])
 
 
-def project(options, pipeline, features, labels, paths, names):
+def project(folder, pipeline, features, labels, paths, names):
     import numpy as np
 
     from keras_ssl import visualize
 
     pixels = np.concatenate([batch["image"] for batch in pipeline.as_numpy_iterator()])
-    columns = {"path": paths}
+    columns = {"path": [printable(path) for path in paths]}
     if labels is not None:
-        columns["label"] = [names[label] for label in labels]
-    visualize.projector(features, pixels, columns, options.projector)
+        columns["label"] = [printable(names[label]) for label in labels]
+    visualize.projector(features, pixels, columns, folder)
+
+
+def printable(text):
+    """A name of a file as text that every program reads: what is not UTF-8 in it is shown as \\xNN."""
+    return os.fsencode(text).decode("utf-8", errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Ending: how a command ends other than well."""
+"""Ending: how a command ends other than well, and what it was given to begin with."""
 
 import contextlib
 
@@ -19,3 +19,12 @@ def running():
     except Exception as error:
         error.while_running = True
         raise
+
+
+def saved(checkpoint):
+    return f"Step {checkpoint.saved} is saved: the same command with --resume goes on."
+
+
+def given(options):
+    """The arguments of a command for the function of the same name."""
+    return {name: value for name, value in vars(options).items() if name not in ("json", "traceback", "run")}

@@ -1,9 +1,10 @@
 """evaluate: what the features of an encoder are worth, on labelled folders."""
 
+import sys
 from pathlib import Path
 
 from keras_ssl import runs
-from keras_ssl.command.ending import running
+from keras_ssl.command.ending import given, running
 
 HELP = "an encoder and labelled folders -> scores"
 DESCRIPTION = """Evaluate an encoder on labelled images: one folder a class in --train and in --test.
@@ -39,65 +40,109 @@ def add(parser):
     option("--protocol", nargs="+", choices=PROTOCOLS, default=["knn", "linear"], metavar="NAME", help="knn linear")
     option("--size", type=int, help="side of the images in pixels, where the encoder takes any")
     option("--batch", type=int, default=256, help="images a step (256)")
-    option("--k", type=int, default=20, help="neighbours of knn (20; papers: 200, with many images of a class)")
+    option("--k", type=int, default=200, help="neighbors of knn (200, as in papers; take fewer with few of a class)")
     option("--epochs", type=int, default=100, help="of fine_tune (100)")
     option("--seed", type=int, default=0)
+    option("--upscale", action="store_true", help="enlarge images smaller than the size; else they are an error")
     option("--out", type=Path, help="a .json or .csv file to write the scores to as well")
 
 
 def run(options):
-    needy = [name for name in options.protocol if name not in WITHOUT_TRAIN]
-    if needy and options.train is None:
-        raise ValueError(f"{', '.join(needy)} learns from labels: pass --train FOLDER")
-    if options.out is not None and options.out.suffix not in (".json", ".csv"):
-        raise ValueError(f"--out must end in .json or .csv. Received: {str(options.out)!r}")
-    pixels = options.encoder == PIXELS
-    encoder = None if pixels else runs.load_encoder(options.encoder)
-    sets = read(options, encoder)
-    with running():
-        results = {name: judged(name, encoder, sets, options) for name in options.protocol}
+    results = evaluate(**given(options))
     found = {name: without_values(result.to_dict()) for name, result in results.items()}
-    if not pixels and runs.is_run(options.encoder):
-        runs.add_scores(options.encoder, found)
-    if options.out is not None:
-        save(options.out, results, found)
     return {"encoder": options.encoder, "scores": found}, "\n".join(str(result) for result in results.values())
 
 
-def read(options, encoder):
+def evaluate(
+    encoder, test, train=None, protocol=("knn", "linear"), *, size=None, batch=256, k=200, epochs=100, seed=0,
+    upscale=False, out=None,
+):  # fmt: skip
+    """What the features of an encoder are worth, on labelled folders: `python -m keras_ssl evaluate`.
+
+    Of a run, the results are added to the folder's `scores.json`, which `keras_ssl.report` shows.
+
+    Args:
+        encoder: folder of a run, `.keras` file, `keras.Model` or `keras_ssl.Method`; or `"pixels"`, for raw pixels.
+        test: labelled images to judge by: a folder with one folder for each class.
+        train: labelled images to learn from, or None where the protocol needs none.
+        protocol: str or list of str: `"knn"`, `"linear"`, `"mlp_probe"`, `"fine_tune"`, `"semi_supervised"`,
+            `"few_shot"`, `"retrieval"`, `"clustering"`, `"rank_me"`; each is the function of `keras_ssl.eval`.
+        size: int, side of the images in pixels, where the encoder takes any.
+        batch: int, images in a batch.
+        k: int, neighbors of `"knn"`.
+        epochs: int, of `"fine_tune"`.
+        seed: int.
+        upscale: bool, whether images smaller than the size are enlarged; else they are an error.
+        out: a `.json` or `.csv` file to write the scores to as well.
+
+    Returns:
+        dict from the names of the protocols to `keras_ssl.eval` results: numbers with names and intervals.
+
+    Raises:
+        ValueError: an argument is wrong, or the folders do not fit each other.
+
+    Example:
+        ```python
+        scores = keras_ssl.evaluate("runs/byol", test="labelled/test", train="labelled/train", protocol="knn")
+        print(scores["knn"])
+        ```
+    """
+    protocol = [protocol] if isinstance(protocol, str) else list(protocol)
+    unknown = [name for name in protocol if name not in PROTOCOLS]
+    if unknown or not protocol:
+        raise ValueError(f"protocol must be of {', '.join(PROTOCOLS)}. Received: protocol={protocol}")
+    needy = [name for name in protocol if name not in WITHOUT_TRAIN]
+    if needy and train is None:
+        raise ValueError(f"{', '.join(needy)} learns from labels: pass --train FOLDER")
+    if out is not None and Path(out).suffix not in (".json", ".csv"):
+        raise ValueError(f"--out must end in .json or .csv. Received: {str(out)!r}")
+    network = None if encoder == PIXELS else runs.load_encoder(encoder)
+    sets = read(network, train, test, size, batch, upscale, labels=protocol != ["rank_me"])
+    options = {"batch": batch, "k": k, "epochs": epochs, "seed": seed}
+    with running():
+        results = {name: judged(name, network, sets, options) for name in protocol}
+    found = {name: without_values(result.to_dict()) for name, result in results.items()}
+    if isinstance(encoder, (str, Path)) and encoder != PIXELS and runs.is_run(encoder):
+        runs.add_scores(encoder, found)
+    if out is not None:
+        save(Path(out), results, found)
+    return results
+
+
+def read(encoder, train, test, size, batch, upscale, labels):
     """`(train, test)`, pipelines of labelled images; `train` is None where there is none."""
     from keras_ssl.command import images
 
-    if encoder is None and options.size is None:
+    if encoder is None and size is None:
         raise ValueError("Raw pixels have no size of their own: pass --size, in pixels")
-    size, channels = ((options.size,) * 2, 3) if encoder is None else images.size_of(encoder, options.size)
-    if options.train is not None:
-        return images.labelled(options.train, options.test, size, options.batch, channels)
-    labels = options.protocol != ["rank_me"]
-    return None, images.in_order(options.test, size, options.batch, channels, labels=labels)
+    size, channels = ((size,) * 2, 3) if encoder is None else images.size_of(encoder, size)
+    if train is not None:
+        return images.labelled(train, test, size, batch, channels, upscale)
+    return None, images.in_order(test, size, batch, channels, labels=labels, upscale=upscale)
 
 
 def judged(name, encoder, sets, options):
     """A `Score` or a `Result`. Protocols on frozen features share these."""
     from keras_ssl import eval
 
-    train, test = sets
+    (train, test), batch, seed = sets, options["batch"], options["seed"]
     if name == "fine_tune":
-        return eval.fine_tune(encoder, train, test, epochs=options.epochs, seed=options.seed)
+        shown = 1 if sys.stderr.isatty() else 2
+        return eval.fine_tune(encoder, train, test, epochs=options["epochs"], seed=seed, verbose=shown)
     if name == "semi_supervised":
-        return eval.semi_supervised(encoder, train, test, batch_size=options.batch)
+        return eval.semi_supervised(encoder, train, test, batch_size=batch)
     if name == "rank_me":
-        return eval.rank_me(encoder, test, batch_size=options.batch)
-    learned, asked = (features(encoder, part, options.batch) if part is not None else None for part in sets)
+        return eval.rank_me(encoder, test, batch_size=batch)
+    learned, asked = (features(encoder, part, batch) if part is not None else None for part in sets)
     if name == "clustering":
         return eval.clustering_features(*asked)
     if name == "retrieval":
         return eval.retrieval_features(*asked, *learned)
     if name == "few_shot":
-        return eval.few_shot_features(*learned, *asked, seed=options.seed)
+        return eval.few_shot_features(*learned, *asked, seed=seed)
     if name == "knn":
-        return eval.knn_features(*learned, *asked, k=options.k)
-    return getattr(eval, f"{name}_features")(*learned, *asked, seed=options.seed)
+        return eval.knn_features(*learned, *asked, k=options["k"])
+    return getattr(eval, f"{name}_features")(*learned, *asked, seed=seed)
 
 
 def features(encoder, part, batch):

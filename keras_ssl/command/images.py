@@ -16,19 +16,19 @@ def has_classes(folder):
     return not loose and any(entry.is_dir() for entry in entries)
 
 
-def in_order(folder, size, batch, channels=3, labels=False, on_error="raise"):
+def in_order(folder, size, batch, channels=3, labels=False, on_error="raise", upscale=False):
     """All images of a folder in the order of their names, as a pipeline."""
     return data.image_folder(
-        folder, size, batch, labels=labels, shuffle=False, upscale=True, channels=channels, on_error=on_error
+        folder, size, batch, labels=labels, shuffle=False, upscale=upscale, channels=channels, on_error=on_error
     )
 
 
-def labelled(train, test, size, batch, channels=3):
+def labelled(train, test, size, batch, channels=3, upscale=False):
     """Two folders with the same class folders, as pipelines."""
     for folder in (train, test):
         if Path(folder).is_dir() and not has_classes(folder):
             raise ValueError(f"{str(folder)!r} must hold a folder for each class: {folder}/CLASS/image.jpg")
-    parts = [in_order(folder, size, batch, channels, labels=True) for folder in (train, test)]
+    parts = [in_order(folder, size, batch, channels, labels=True, upscale=upscale) for folder in (train, test)]
     if parts[0].class_names != parts[1].class_names:
         unlike = sorted(set(parts[0].class_names) ^ set(parts[1].class_names))
         raise ValueError(

@@ -4,11 +4,13 @@ import argparse
 import os
 import platform
 import shlex
+import signal
 import sys
+import warnings
 from pathlib import Path
 
 from keras_ssl import runs
-from keras_ssl.command.ending import running
+from keras_ssl.command.ending import Stopped, given, running, saved
 
 HELP = "images -> a run folder with an encoder"
 DESCRIPTION = """Pretrain an encoder on images without labels, by a method and the recipe of its paper.
@@ -21,13 +23,14 @@ examples:
   python -m keras_ssl pretrain --out runs/byol --resume                          # goes on, with the run's arguments
 
 The folder --out then holds encoder.keras, which plain Keras loads, checkpoints/ and run.json with the arguments, the
-versions and the numbers of every epoch. Ctrl-C and SIGTERM save before they end; a killed run goes on at its last
-checkpoint. Rates are those of the paper for a batch of 256 and grow with --batch; see keras_ssl/recipes/.
+versions and the numbers of every epoch. Ctrl-C and SIGTERM save before they end, a second one ends at once; a killed
+run goes on at its last checkpoint. Rates are those of the paper for a batch of 256 and grow with --batch; see
+keras_ssl/recipes/. In Python it is keras_ssl.pretrain(data="photos/", method="BYOL", out="runs/byol").
 """
 DEFAULTS = {
     "method": "SimCLR", "encoder": None, "width": None, "patch": None, "size": 96, "epochs": None, "batch": None,
-    "quick": False, "seed": 0, "precision": "float32", "bad_images": "raise", "watch": None, "watch_every": 1,
-    "checkpoint_every": "epoch", "keep": 2,
+    "quick": False, "seed": 0, "precision": "float32", "bad_images": "raise", "upscale": False, "watch": None,
+    "watch_every": 1, "checkpoint_every": "epoch", "keep": 2,
 }  # fmt: skip
 # What may be another when a run goes on: it does not change the weights.
 FREE = ("watch", "watch_every", "checkpoint_every", "keep")
@@ -48,6 +51,7 @@ def add(parser):
     option("--seed", type=int, help="same seed, same run (default: 0)")
     option("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), help="default: float32")
     option("--bad-images", choices=("raise", "skip"), help="images that cannot be read end the run, or are left out")
+    option("--upscale", action="store_true", default=None, help="enlarge images smaller than --size; else they end it")
     option("--watch", nargs=2, metavar=("TRAIN", "TEST"), help="labelled folders: log the k-NN accuracy")
     option("--watch-every", type=positive, help="epochs between two measurements (default: 1)")
     option("--checkpoint-every", type=often, help='"epoch" (default), or a number of steps')
@@ -56,78 +60,191 @@ def add(parser):
 
 
 def run(options):
-    folder, arguments, record = prepared(options)
+    document = pretrain(**given(options))
+    last = document["last"]
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name != "epoch")
+    text = f"{document['method']}: {document['epochs']} epochs, {document['steps']} steps, "
+    text += f"{document['seconds']:.0f} s\n{numbers}\nThe encoder: {document['encoder']}\n"
+    return document, text + f"To look at it: python -m keras_ssl report {shlex.quote(document['run'])}"
+
+
+def pretrain(
+    data=None,
+    method=None,
+    out=None,
+    *,
+    labels=None,
+    encoder=None,
+    width=None,
+    patch=None,
+    size=None,
+    epochs=None,
+    batch=None,
+    quick=None,
+    seed=None,
+    precision=None,
+    bad_images=None,
+    upscale=None,
+    watch=None,
+    watch_every=None,
+    checkpoint_every=None,
+    keep=None,
+    resume=False,
+):
+    """Pretrains an encoder by a method and the recipe of its paper: `python -m keras_ssl pretrain`.
+
+    The folder `out` then holds `encoder.keras`, which plain Keras loads, `checkpoints/` and `run.json` with the
+    arguments, the versions and the numbers of every epoch. It sets the global seed of Keras.
+
+    Args:
+        data: folder of images; sub-folders are searched. Or an array `(n, side, side, channels)` of pixels 0..255.
+        method: str, a name of `keras_ssl.recipes.names()`; None is `"SimCLR"`.
+        out: folder of the run; None is `runs/METHOD`, in small letters.
+        labels: n ints, of an array and for a method that learns from labels. Those of a folder are its class folders.
+        encoder: str, `"resnet18"` to `"resnet152"`, `"vit_tiny"`, `"vit_small"` or `"vit_base"`; None is what suits the
+            method.
+        width: int, channels of a ResNet's first stage, or of a transformer's tokens.
+        patch: int, side of a transformer's patches; None is an eighth of the image, at most 16.
+        size: int, side of the images in pixels; None is 96, or that of the array.
+        epochs: int, passes over the images; None is 200, or about 400 steps with `quick`.
+        batch: int, images in a batch; None is 256, or 128 with `quick`.
+        quick: bool, a small network and rates for a run of minutes.
+        seed: int; None is 0. The same seed makes the same run.
+        precision: `"float32"` (None), `"mixed_bfloat16"` or `"mixed_float16"`.
+        bad_images: `"raise"` (None) or `"skip"`: images that cannot be read end the run, or are left out.
+        upscale: bool, whether images smaller than `size` are enlarged; else they are an error.
+        watch: a pair of labelled folders, to learn from and to judge by, or of what `keras_ssl.eval.knn` takes: logs
+            the k-NN accuracy.
+        watch_every: int, epochs between two measurements; None is 1.
+        checkpoint_every: `"epoch"` (None), or an int, steps.
+        keep: int, how many of the last checkpoints stay; None is 2.
+        resume: bool, whether to go on where the run in `out` stopped, with its arguments, or to begin it.
+
+    Returns:
+        dict: `"run"`, the folder; `"status"`; `"encoder"`, the file; `"method"`; `"epochs"`; `"steps"`; `"seconds"`;
+        `"last"`, a dict of the numbers of the last epoch.
+
+    Raises:
+        ValueError: an argument is wrong, or there is another run in `out`.
+        keras_ssl.command.ending.Stopped: Ctrl-C or SIGTERM ended it, and what it had reached is saved.
+
+    Example:
+        ```python
+        run = keras_ssl.pretrain(data="photos/", method="BYOL", out="runs/byol")
+        encoder = keras.saving.load_model(run["encoder"])
+        ```
+    """
+    asked = {name: value for name, value in locals().items() if name in ("data", *DEFAULTS) and value is not None}
+    folder, arguments, record = prepared(asked, out, resume)
     import keras
 
-    import keras_ssl
-
+    policy = keras.config.dtype_policy()
     keras.utils.set_random_seed(arguments["seed"])
     keras.config.set_dtype_policy(arguments["precision"])
-    source = Source(arguments)
+    try:
+        return trained(folder, arguments, record, asked, labels)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def trained(folder, arguments, record, asked, labels):
+    from keras_ssl import checkpoint as checkpoints
+    from keras_ssl.command.sources import source_of
+
+    source = source_of(asked.get("data", arguments["data"]), labels, arguments)
     model, optimizer, callbacks = made(arguments, source)
     model.compile(optimizer=optimizer)
-    checkpoint = keras_ssl.Checkpoint(
+    checkpoint = checkpoints.Checkpoint(
         folder / runs.CHECKPOINTS, every=arguments["checkpoint_every"], keep=arguments["keep"]
     )
     epoch, start = checkpoint.restore(model)
-    steps = source.count // arguments["batch"]
-    record |= described(arguments, model, source, steps)
+    record |= described(arguments, model, source)
     record["history"] = [row for row in record.get("history", []) if row["epoch"] <= epoch]
     record.setdefault("seconds", 0.0)
     folder.mkdir(parents=True, exist_ok=True)
     begin(record, folder, epoch, start)
     with running():
-        if epoch < arguments["epochs"]:
-            train(model, source, checkpoint, callbacks, folder, arguments, record, epoch, start)
-        file = export(model, folder)
+        try:
+            if epoch < arguments["epochs"]:
+                watch = asked.get("watch", arguments["watch"])
+                train(model, source, checkpoint, callbacks, watch, folder, arguments, record, epoch, start)
+            file = export(model, folder)
+        except KeyboardInterrupt as error:  # the second Ctrl-C
+            if not checkpoint.saved:
+                raise
+            raise Stopped(f"Stopped at once. {saved(checkpoint)}", signal.SIGINT) from error
     record["status"] = "done"
     runs.write(folder, record)
     last = record["history"][-1] if record["history"] else {}
     document = {"run": str(folder), "status": "done", "encoder": str(file), "method": arguments["method"]}
     document |= {"epochs": arguments["epochs"], "steps": checkpoint.step, "seconds": record["seconds"], "last": last}
-    numbers = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name != "epoch")
-    text = f"{arguments['method']}: {arguments['epochs']} epochs, {checkpoint.step} steps, {record['seconds']:.0f} s\n"
-    text += f"{numbers}\nThe encoder: {file}\nTo look at it: python -m keras_ssl report {shlex.quote(str(folder))}"
-    return document, text
+    return document
 
 
 # The arguments
 
 
-def prepared(options):
-    """The folder, the arguments with all defaults, and what is known of the run so far."""
-    given = {name: getattr(options, name) for name in ("data", *DEFAULTS) if getattr(options, name) is not None}
-    for name in ("data", "watch"):  # a run goes on in any working folder
-        if name in given:
-            given[name] = [os.path.abspath(p) for p in given[name]] if name == "watch" else os.path.abspath(given[name])
-    folder = options.out or Path("runs") / given.get("method", DEFAULTS["method"]).lower()
+def prepared(asked, out, resume):
+    """The folder, the arguments with all defaults, and what is known of the run so far.
+
+    Paths among the arguments become absolute, so that a run goes on in any working folder.
+    """
+    mine = dict(asked)
+    if "data" in asked:
+        mine["data"] = asked["data"] = absolute(asked["data"])
+        if not isinstance(asked["data"], str):
+            from keras_ssl.command.sources import name_of
+
+            mine["data"] = name_of(asked["data"])
+    if "watch" in asked:
+        folders = all(isinstance(part, (str, os.PathLike)) for part in asked["watch"])
+        asked["watch"] = [absolute(part) for part in asked["watch"]] if folders else asked["watch"]
+        mine["watch"] = asked["watch"] if folders else None
+    folder = Path(out) if out is not None else Path("runs") / mine.get("method", DEFAULTS["method"]).lower()
     if runs.is_run(folder):
-        if not options.resume:
+        if not resume:
             raise ValueError(f"There is a run in {str(folder)!r}: go on with --resume, or take another --out")
         record = runs.read(folder)
-        theirs = record["arguments"]
-        unlike = [f"--{n.replace('_', '-')} {theirs[n]}" for n in given if n not in FREE and theirs[n] != given[n]]
+        theirs = DEFAULTS | record["arguments"]
+        unlike = [f"--{n.replace('_', '-')} {theirs[n]}" for n in mine if n not in FREE and not same(n, theirs, mine)]
         if unlike:
             raise ValueError(f"The run in {str(folder)!r} has other arguments: {', '.join(unlike)}. Leave them out; "
                              "for another length, whose rates are others, begin anew with another --out")
-        return folder, theirs | given, record
+        if "data" not in asked and not os.path.isabs(theirs["data"]):
+            raise ValueError(f"The run in {str(folder)!r} is of an {theirs['data']}: pass data= again")
+        return folder, theirs | mine | {"method": theirs["method"]}, record
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{str(folder)!r} exists, and is not the folder of a run: take another --out")
-    if "data" not in given:
+    if "data" not in asked:
         raise ValueError("Which images? Pass --data FOLDER")
-    return folder, DEFAULTS | given, {}
+    return folder, DEFAULTS | mine, {}
 
 
-def completed(arguments, count):
-    """Fills in what depends on the method and on the number of images."""
+def absolute(images):
+    """A path as an absolute string; anything else as an array."""
+    if isinstance(images, (str, os.PathLike)):
+        return os.path.abspath(os.path.expanduser(images))
+    import numpy as np
+
+    return np.asarray(images)
+
+
+def same(name, theirs, mine):
+    one, other = theirs[name], mine[name]
+    return one.lower() == other.lower() if name == "method" else one == other
+
+
+def completed(arguments, source):
+    """Fills in what depends on the method and on the images."""
     import keras_ssl
     from keras_ssl import recipes
 
-    method, size, quick = arguments["method"], arguments["size"], arguments["quick"]
+    method, quick = arguments["method"], arguments["quick"]
     method = next((name for name in keras_ssl.METHODS if name.lower() == method.lower()), method)
     if why := recipes.why_not(method):
         raise ValueError(f"{why}. Recipes: {', '.join(recipes.names())}")
     known = recipes.encoders_of(method)
+    size = arguments["size"] = source.shape[0]
     arguments["method"] = method
     arguments["encoder"] = arguments["encoder"] or recipes.usual_encoder(method, size, quick)
     if arguments["encoder"] not in known:
@@ -140,9 +257,11 @@ def completed(arguments, count):
         if size % arguments["patch"]:
             raise ValueError(f"--size {size} is not a whole number of patches of {arguments['patch']}: pass --patch")
     arguments["batch"] = arguments["batch"] or (128 if quick else 256)
-    steps = count // arguments["batch"]
+    steps = source.count // arguments["batch"]
     if not steps:
-        raise ValueError(f"{count} images are fewer than one batch of {arguments['batch']}: pass a smaller --batch")
+        raise ValueError(
+            f"{source.count} images are fewer than one batch of {arguments['batch']}: pass a smaller --batch"
+        )
     arguments["epochs"] = arguments["epochs"] or (max(1, round(400 / steps)) if quick else 200)
 
 
@@ -150,10 +269,10 @@ def made(arguments, source):
     """The method, its optimizer and its callbacks."""
     from keras_ssl import recipes
 
-    completed(arguments, source.count)
-    size, batch = arguments["size"], arguments["batch"]
+    completed(arguments, source)
+    batch = arguments["batch"]
     details = recipes.Run(
-        (size, size, 3), source.count, batch, source.count // batch, arguments["epochs"], arguments["encoder"],
+        source.shape, source.count, batch, source.count // batch, arguments["epochs"], arguments["encoder"],
         arguments["width"], arguments["patch"], arguments["quick"], source.in_order,
     )  # fmt: skip
     model, optimizer, *callbacks = recipes.make(arguments["method"], details)
@@ -171,54 +290,10 @@ def often(text):
     return text if text == "epoch" else positive(text)
 
 
-# The images
-
-
-class Source:
-    """The images to train on."""
-
-    def __init__(self, arguments):
-        from keras_ssl import data
-
-        self.folder, self.size, self.seed = arguments["data"], arguments["size"], arguments["seed"]
-        found = data.image_folder(self.folder, self.size, 1, upscale=True, on_error=arguments["bad_images"])
-        self.paths = found.file_paths
-        self.count = len(self.paths)
-
-    def pipeline(self, batch, needs, epoch, start):
-        from keras_ssl import data
-
-        return data.files(
-            self.paths, self.size, batch, seed=self.seed, upscale=True, epoch=epoch, start=start,
-            labels=self.labels() if "label" in needs else None, index="index" in needs,
-        )  # fmt: skip
-
-    def in_order(self, batch=256, paths=None):
-        from keras_ssl import data
-
-        return data.files(
-            paths or self.paths, self.size, batch, index=True, shuffle=False, drop_remainder=False, upscale=True
-        )
-
-    def some(self, count=512):
-        """So many images, always the same ones, as a pipeline."""
-        import numpy as np
-
-        chosen = np.random.default_rng(0).permutation(self.count)[:count]
-        return self.in_order(paths=[self.paths[number] for number in sorted(chosen)])
-
-    def labels(self):
-        parts = [Path(path).relative_to(self.folder).parts for path in self.paths]
-        if any(len(part) == 1 for part in parts):
-            raise ValueError(f"The method learns from labels: put the images of {self.folder!r} into class folders")
-        names = sorted({part[0] for part in parts})
-        return [names.index(part[0]) for part in parts]
-
-
 # The run
 
 
-def train(model, source, checkpoint, callbacks, folder, arguments, record, epoch, start):
+def train(model, source, checkpoint, callbacks, watch, folder, arguments, record, epoch, start):
     from keras_ssl import eval
     from keras_ssl.command.callbacks import Journal, Stop
     from keras_ssl.command.images import labelled
@@ -227,9 +302,10 @@ def train(model, source, checkpoint, callbacks, folder, arguments, record, epoch
     journal = Journal(folder, record)
     stop = Stop(checkpoint, journal)
     watching = []
-    if arguments["watch"]:
-        sets = labelled(*arguments["watch"], arguments["size"], 256)
-        watching.append(eval.KNN(*sets, every=arguments["watch_every"], k=20))
+    if watch:
+        folders = isinstance(watch[0], str)
+        sets = labelled(*watch, arguments["size"], 256, upscale=arguments["upscale"]) if folders else watch
+        watching.append(eval.KNN(*sets, every=arguments["watch_every"]))
     # The features of a transformer are close together from the start.
     threshold = 0.05 if arguments["encoder"] in VITS else 0.1
     watching.append(eval.CollapseMonitor(source.some(), threshold=threshold, every=arguments["watch_every"]))
@@ -245,7 +321,8 @@ def train(model, source, checkpoint, callbacks, folder, arguments, record, epoch
                 verbose=1 if sys.stderr.isatty() else 2,
             )
     except BaseException as error:
-        record["status"] = "stopped" if stop.number is not None else f"failed: {error}"
+        stopped = isinstance(error, KeyboardInterrupt) or stop.number is not None
+        record["status"] = "stopped" if stopped else f"failed: {error}"
         runs.write(folder, record)
         raise
 
@@ -262,18 +339,19 @@ def begin(record, folder, epoch, start):
 
 
 def export(model, folder):
-    """Writes the encoder; with layers that are not Keras's own it is a file for this package."""
-    import keras_ssl
+    """Writes the encoder. One that plain Keras cannot load is written for this package, with a warning."""
+    from keras_ssl import saving
 
     file = folder / runs.ENCODER
     try:
-        keras_ssl.export(model, file)
-    except ValueError:
+        saving.export(model, file)
+    except ValueError as error:
+        warnings.warn(f"{file} is written for keras_ssl.load, not for Keras alone: {error}", stacklevel=2)
         model.evaluated_encoder.save(file)
     return file
 
 
-def described(arguments, model, source, steps):
+def described(arguments, model, source):
     """What a reader of the run would ask."""
     import keras
     import numpy as np
@@ -293,7 +371,7 @@ def described(arguments, model, source, steps):
             "python": platform.python_version(),
         },
         "images": source.count,
-        "steps_per_epoch": steps,
+        "steps_per_epoch": source.count // arguments["batch"],
         "parameters": model.encoder.count_params(),
         "features": model.encoder.output_shape[-1],
         "method": {

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keras_ssl import runs
-from keras_ssl.command.ending import running
+from keras_ssl.command.ending import given, running
 
 HELP = "a run -> one HTML page"
 DESCRIPTION = """Write one HTML page about a run: curves, scores, views, neighbours, a map of the features and more.
@@ -27,11 +27,33 @@ def add(parser):
 
 
 def run(options):
+    path = report(**given(options))
+    return {"report": str(path)}, f"The page: {path}"
+
+
+def report(folder, out=None, data=None, images=600, map="pca"):
+    """Writes one HTML page about a run: `python -m keras_ssl report`. Others are of `keras_ssl.visualize.report`.
+
+    Args:
+        folder: folder of a run of `keras_ssl.pretrain`, which may still go on.
+        out: the page; None is `report.html`, in the run's folder.
+        data: folder of images to show; None takes those of the run.
+        images: int, how many of them.
+        map: `"pca"`, `"tsne"` or `"umap"`.
+
+    Returns:
+        `pathlib.Path` of the page.
+
+    Raises:
+        FileNotFoundError: the folder is not of a run.
+
+    Example:
+        ```python
+        keras_ssl.report("runs/byol")
+        ```
+    """
     from keras_ssl import visualize
 
-    runs.read(options.folder)
+    runs.read(folder)
     with running():
-        path = visualize.report(
-            options.folder, data=options.data, count=options.images, method=options.map, path=options.out
-        )
-    return {"report": str(path)}, f"The page: {path}"
+        return visualize.report(folder, data=data, count=images, method=map, path=out)
