@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_ssl.augment import RandomResizedCrop, View, Views, uniform
+from keras_ssl.augment import RandomResizedCrop, View, Views, places, uniform
 from keras_ssl.augment.image import masks
 from tests.reference import masks as reference
 
@@ -214,23 +214,23 @@ def test_a_context_is_its_block_without_the_targets():
 @pytest.mark.parametrize("layer", [masks.RandomMask((5, 7), 0.6), masks.BlockMask(6, count=20)])
 def test_partition(layer):
     mask = draw(layer)
-    visible, hidden, restore = map(ops.convert_to_numpy, masks.partition(mask, layer.masked))
+    visible, hidden, restore = map(ops.convert_to_numpy, places.partition(mask, layer.masked))
     for row, seen, unseen, back in zip(mask.reshape(16, -1), visible, hidden, restore):
         np.testing.assert_array_equal(seen, np.flatnonzero(~row))
         np.testing.assert_array_equal(unseen, np.flatnonzero(row))
         np.testing.assert_array_equal(np.concatenate([seen, unseen])[back], np.arange(row.size))
     tokens = np.random.default_rng(0).normal(size=(16, mask[0].size, 3)).astype("float32")
-    parts = ops.concatenate([masks.select(tokens, visible), masks.select(tokens, hidden)], axis=1)
-    np.testing.assert_array_equal(ops.convert_to_numpy(masks.select(parts, restore)), tokens)
+    parts = ops.concatenate([places.select(tokens, visible), places.select(tokens, hidden)], axis=1)
+    np.testing.assert_array_equal(ops.convert_to_numpy(places.select(parts, restore)), tokens)
 
 
 def test_the_gradient_flows_to_the_tokens_that_are_selected():
     layer = masks.RandomMask(4, 0.75)
     mask = draw(layer, 3)
-    visible, _, _ = masks.partition(mask, layer.masked)
+    visible, _, _ = places.partition(mask, layer.masked)
     tokens = tf.Variable(np.ones((3, 16, 2), "float32"))
     with tf.GradientTape() as tape:
-        loss = ops.sum(2 * masks.select(tokens, visible))
+        loss = ops.sum(2 * places.select(tokens, visible))
     gradient = tf.convert_to_tensor(tape.gradient(loss, tokens)).numpy()
     np.testing.assert_array_equal(gradient, np.where(mask.reshape(3, 16, 1), 0.0, [2.0, 2.0]))
 
@@ -238,11 +238,11 @@ def test_the_gradient_flows_to_the_tokens_that_are_selected():
 def test_masked_indices_are_filled_up():
     layer = masks.BlockMask(6, (0.1, 0.5), p=0.5)
     mask = draw(layer)
-    indices, valid = map(ops.convert_to_numpy, masks.masked_indices(mask, layer.masked))
+    indices, valid = map(ops.convert_to_numpy, places.masked_indices(mask, layer.masked))
     assert indices.shape == valid.shape == (16, 18)
-    for row, places, real in zip(mask.reshape(16, -1), indices, valid):
-        np.testing.assert_array_equal(places[real], np.flatnonzero(row))
-        assert not row[places[~real]].any() and len(set(places)) == 18
+    for row, chosen, real in zip(mask.reshape(16, -1), indices, valid):
+        np.testing.assert_array_equal(chosen[real], np.flatnonzero(row))
+        assert not row[chosen[~real]].any() and len(set(chosen)) == 18
 
 
 def test_enlarge():

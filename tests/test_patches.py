@@ -302,7 +302,7 @@ OTHER_BACKEND = """
 import sys
 import keras
 import numpy as np
-from keras_ssl.augment import View
+from keras_ssl.augment import View, places
 from keras_ssl.augment.image import masks, mixing, patches
 given = np.load(sys.argv[1])
 layers = [
@@ -314,11 +314,14 @@ layers = [
 ]
 inputs = {"image": keras.Input((40, 44, 3), dtype="uint8", name="image")}
 inputs["seed"] = keras.Input((2,), dtype="int32", name="seed")
-model = keras.Model(inputs, [layer(inputs) for layer in layers])  # one program: JAX compiles for long
-found = keras.tree.flatten(model.predict({key: given[key] for key in ("image", "seed")}, verbose=0))
+class All(keras.layers.Layer):  # in `predict` layers that augment are not in training
+    def call(self, columns):
+        return keras.tree.flatten([layer(columns, training=True) for layer in layers])
+model = keras.Model(inputs, All()(inputs))  # one program: JAX compiles for long
+found = model.predict({key: given[key] for key in ("image", "seed")}, verbose=0)
 mask = masks.RandomMask(6, 0.5)(given["image"], seeds=given["seed"])
-lists = masks.partition(mask, 18)
-found += [*lists, *masks.masked_indices(mask, 20), masks.select(masks.enlarge(mask, 2), lists[0][:, :5] % 6)]
+lists = places.partition(mask, 18)
+found += [*lists, *places.masked_indices(mask, 20), places.select(masks.enlarge(mask, 2), lists[0][:, :5] % 6)]
 found += [patches.unpatchify(patches.patchify(given["image"][:, :, :40], 4), 4, (10, 10))]
 np.savez(sys.argv[2], *[keras.ops.convert_to_numpy(x) for x in found])
 """

@@ -1,5 +1,7 @@
-"""Augmentation: views of images, drawn per image and by seed."""
+"""Augmentation: views of images, clips, sounds, series, texts and graphs, drawn per sample and by seed."""
 
+from keras_ssl.augment.audio.waves import AddNoise, AudioCrop, Gain, SpectrumMask
+from keras_ssl.augment.graph.nodes import DropNodes, MaskAttributes, PerturbEdges, Subgraph
 from keras_ssl.augment.image.blur import GaussianBlur
 from keras_ssl.augment.image.channels import SplitChannels, ToLab, ToYCbCr
 from keras_ssl.augment.image.color import ColorJitter, Grayscale, Solarize
@@ -7,18 +9,7 @@ from keras_ssl.augment.image.crop import RandomFlip, RandomResizedCrop
 from keras_ssl.augment.image.drop import ChannelDrop, RandomErasing
 from keras_ssl.augment.image.filters import Sobel
 from keras_ssl.augment.image.geometry import CenterCrop, RandomCrop, RandomRotate, Resize, Rotations
-from keras_ssl.augment.layer import Augmentation
-from keras_ssl.augment.image.masks import (
-    BlockMask,
-    HoleMask,
-    MultiBlockMask,
-    RandomMask,
-    RegionMask,
-    enlarge,
-    masked_indices,
-    partition,
-    select,
-)
+from keras_ssl.augment.image.masks import BlockMask, HoleMask, MultiBlockMask, RandomMask, RegionMask, enlarge
 from keras_ssl.augment.image.mixing import CutMix, InputMix, MixUp, beta, mix_views, mixup, partners
 from keras_ssl.augment.image.patches import (
     Coarsen,
@@ -36,13 +27,30 @@ from keras_ssl.augment.image.patches import (
     unpatchify,
 )
 from keras_ssl.augment.image.policies import AutoAugment, RandAugment
-from keras_ssl.augment.random import fold, uniform
 from keras_ssl.augment.image.recipes import *  # noqa: F401, F403
 from keras_ssl.augment.image.recipes import __all__ as RECIPES
+from keras_ssl.augment.layer import Augmentation
+from keras_ssl.augment.places import masked_indices, partition, select
+from keras_ssl.augment.random import fold, normal, uniform
+from keras_ssl.augment.recipes import simclr_audio, simclr_graph, simclr_series, simclr_tokens, simclr_video
+from keras_ssl.augment.series.signals import (
+    DropChannels,
+    Jitter,
+    MaskTime,
+    PermuteSegments,
+    RotateAxes,
+    ScaleChannels,
+    SeriesCrop,
+    TimeWarp,
+)
 from keras_ssl.augment.shared import SharedViews
+from keras_ssl.augment.tokens.texts import CropTokens, DeleteTokens, MaskTokens
+from keras_ssl.augment.video.clips import PerClip, RandomClip, ReverseTime
 from keras_ssl.augment.view import View, Views
 
 __all__ = [
+    "AddNoise",
+    "AudioCrop",
     "Augmentation",
     "AutoAugment",
     "BlockMask",
@@ -50,20 +58,33 @@ __all__ = [
     "ChannelDrop",
     "Coarsen",
     "ColorJitter",
+    "CropTokens",
     "CutMix",
+    "DeleteTokens",
     "Downsample",
+    "DropChannels",
+    "DropNodes",
+    "Gain",
     "GaussianBlur",
     "Grayscale",
     "HoleMask",
     "InputMix",
+    "Jitter",
+    "MaskAttributes",
+    "MaskTime",
+    "MaskTokens",
     "MixUp",
     "Montage",
     "MultiBlockMask",
     "PatchGrid",
+    "PerClip",
     "PerPatch",
+    "PermuteSegments",
+    "PerturbEdges",
     "ProjectColors",
     "RECIPES",
     "RandAugment",
+    "RandomClip",
     "RandomCrop",
     "RandomErasing",
     "RandomFlip",
@@ -73,14 +94,21 @@ __all__ = [
     "RegionMask",
     "ReplacePatches",
     "Resize",
+    "ReverseTime",
+    "RotateAxes",
     "Rotations",
+    "ScaleChannels",
+    "SeriesCrop",
     "SharedViews",
     "ShiftChannels",
     "ShufflePatches",
     "Sobel",
     "Solarize",
+    "SpectrumMask",
     "SplitChannels",
     "Standardize",
+    "Subgraph",
+    "TimeWarp",
     "ToLab",
     "ToYCbCr",
     "View",
@@ -91,11 +119,17 @@ __all__ = [
     "masked_indices",
     "mix_views",
     "mixup",
+    "normal",
     "partition",
     "partners",
     "patchify",
     "permutations",
     "select",
+    "simclr_audio",
+    "simclr_graph",
+    "simclr_series",
+    "simclr_tokens",
+    "simclr_video",
     "uniform",
     "unpatchify",
     *RECIPES,

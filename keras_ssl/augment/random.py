@@ -1,9 +1,11 @@
-"""Random numbers as a pure function of one seed per image.
+"""Random numbers as a pure function of one seed per sample.
 
-A generator with a state gives an image other numbers when the batch is cut in another way, when the calls run in
-parallel or when a run resumes. A hash of (seed of the image, number of the draw) does not. The hash works on int32
+A generator with a state gives a sample other numbers when the batch is cut in another way, when the calls run in
+parallel or when a run resumes. A hash of (seed of the sample, number of the draw) does not. The hash works on int32
 with wrap-around products: every backend has them, in eager mode, in graphs and under XLA, with equal bits.
 """
+
+import math
 
 from keras import ops
 
@@ -42,13 +44,34 @@ def uniform(seeds, count):
 
     Args:
         seeds: int32 tensor `(batch, 2)`.
-        count: int, how many numbers an image gets.
+        count: int or int32 scalar, how many numbers a sample gets.
 
     Returns:
         float32 tensor `(batch, count)` in [0, 1), multiples of 2^-24.
     """
-    bits = scramble(scramble(seeds[:, :1] + keys(range(count), 2)) + seeds[:, 1:])
+    few = isinstance(count, int) and count <= 64
+    own = keys(range(count), 2) if few else (ops.arange(count, dtype="int32") * 3 + 3) * signed(GOLDEN)
+    bits = scramble(scramble(seeds[:, :1] + own) + seeds[:, 1:])
     return ops.cast(shift(bits, 8), "float32") * 2.0**-24
+
+
+def normal(seeds, count):
+    """Standard normal random numbers, by the transform of Box and Muller.
+
+    Args:
+        seeds: int32 tensor `(batch, 2)`.
+        count: int or int32 scalar, how many numbers a sample gets.
+
+    Returns:
+        float32 tensor `(batch, count)`, at most 5.8 in absolute value.
+    """
+    draws = ops.reshape(uniform(seeds, 2 * count), (-1, count, 2))
+    return ops.sqrt(-2 * ops.log(1 - draws[..., 0])) * ops.cos(2 * math.pi * draws[..., 1])
+
+
+def choose(draw, last):
+    """A whole number from 0 to `last`, all equally likely, as a float, by a draw from [0, 1)."""
+    return ops.minimum(ops.floor(draw * (last + 1)), last)  # the product may round up to last + 1
 
 
 def keys(numbers, part):

@@ -2,12 +2,13 @@
 
 import keras
 
+from keras_ssl.augment.layer import Augmentation
 from keras_ssl.augment.view import Views
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class SharedViews(Views):
-    """Views of each image that all have the same draws: the same box and flip at two sizes, say, as in BEiT.
+    """Views of each sample that all have the same draws: the same box and flip at two sizes, say, as in BEiT.
 
     Layers at the same place of the views draw the same numbers. They may differ in what the numbers do not decide
     (the size of a crop), and in what a view ends with.
@@ -23,12 +24,13 @@ class SharedViews(Views):
     """
 
     def __init__(self, views, seed=None, name=None, **kwargs):
-        kwargs.pop("count", None)
-        super().__init__(list(views) if isinstance(views, tuple) else views, seed=seed, name=name, **kwargs)
+        if isinstance(views, Augmentation):
+            raise ValueError(f"views must be a list of augmentation layers. Received: views={views}")
+        super().__init__(views, None, seed=seed, name=name, **kwargs)
 
     @property
     def separable(self):
-        return False  # of one image it gives several
+        return False  # of one sample it gives several
 
     def split(self, seeds):
         return [seeds] * len(self.views)

@@ -3,11 +3,11 @@
 import inspect
 
 import keras
-from keras import ops
 
-from keras_ssl.augment.layer import Augmentation
+from keras_ssl.augment.layer import Augmentation, amounts
 from keras_ssl.augment.random import split
 from keras_ssl.checks import is_int
+from keras_ssl.inputs import kind_of
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -15,9 +15,9 @@ class View(Augmentation):
     """Layers one after the other, each with seeds of its own.
 
     Args:
-        layers: list of layers. Other Keras layers than this package's (`keras.layers`, `keras_cv.layers`) are called
-            with float32 images from 0 to 255 and `training=True`, and get no seeds: give them
-            `value_range=(0, 255)` where they ask for one.
+        layers: list of layers, all for one kind of data. Other Keras layers than this package's (`keras.layers`,
+            `keras_cv.layers`) are called with the tensor of the samples (images as float32 from 0 to 255) and
+            `training=True`, and get no seeds: give them `value_range=(0, 255)` where they ask for one.
         seed, name: see `Augmentation`.
 
     Example:
@@ -32,13 +32,14 @@ class View(Augmentation):
         if not is_list_of(layers, keras.layers.Layer):
             raise ValueError(f"layers must be a list of Keras layers, at least one. Received: layers={layers}")
         self.layers = list(layers)
+        self.kind = common("layers", self.layers)
 
     @property
     def separable(self):
         return all(gives_one(layer) for layer in self.layers)
 
     def draw(self, seeds, size):
-        if not self.separable:  # a foreign layer may change the size: the draws wait until the images are there
+        if not self.separable:  # a foreign layer may change the size: the draws wait until the samples are there
             return {"seeds": seeds}
         drawn = []
         for layer, own in zip(self.layers, self.split(seeds), strict=True):
@@ -46,17 +47,22 @@ class View(Augmentation):
             size = layer.resized(size)
         return {"drawn": drawn}
 
-    def transform(self, images, drawn=None, seeds=None):
+    def transform(self, sample, drawn=None, seeds=None):
         if drawn is None:
             drawn = self.split(seeds)
         for layer, own in zip(self.layers, drawn, strict=True):
             if isinstance(layer, Augmentation):
-                own = own if isinstance(own, dict) else layer.draw(own, ops.shape(images)[1:3])
-                images = layer.transform(images, **own)
+                own = own if isinstance(own, dict) else layer.draw(own, layer.extents(sample))
+                sample = layer.transform(sample, **own)
             else:
-                training = {"training": True} if "training" in inspect.signature(layer.call).parameters else {}
-                images = ops.cast(layer(images, **training), "float32")
-        return images
+                sample = foreign(layer, self.kind, sample, training=True)
+        return sample
+
+    def rest(self, sample):
+        for layer in self.layers:
+            own = isinstance(layer, Augmentation)
+            sample = layer.rest(sample) if own else foreign(layer, self.kind, sample, training=False)
+        return sample
 
     def split(self, seeds):
         return split(seeds, range(len(self.layers)))
@@ -77,7 +83,7 @@ class View(Augmentation):
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class Views(Augmentation):
-    """Several views of each image, as a tuple of tensors.
+    """Several views of each sample, as a tuple of tensors, or of dicts where the data has masks or edges.
 
     A tuple and not a list: `tf.data` stacks a list into one tensor.
 
@@ -104,6 +110,7 @@ class Views(Augmentation):
             raise ValueError(f"count goes with a single view, not with a list of them. Received: count={count}")
         self.views = views if isinstance(views, Augmentation) else list(views)
         self.count = count
+        self.kind = common("views", self.each())
 
     @property
     def separable(self):
@@ -115,8 +122,11 @@ class Views(Augmentation):
     def draw(self, seeds, size):
         return {"drawn": [drawn for _, drawn in self.shares(seeds, size)]}
 
-    def transform(self, images, drawn):
-        return tuple(view.transform(images, **own) for view, own in zip(self.each(), drawn, strict=True))
+    def transform(self, sample, drawn):
+        return tuple(view.transform(sample, **own) for view, own in zip(self.each(), drawn, strict=True))
+
+    def rest(self, sample):
+        return tuple(view.rest(sample) for view in self.each())
 
     def split(self, seeds):
         return split(seeds, range(len(self.each())))
@@ -133,8 +143,35 @@ class Views(Augmentation):
 
 
 def gives_one(layer):
-    """Whether the layer makes one image of each image by itself."""
+    """Whether the layer makes one sample of each sample by itself."""
     return isinstance(layer, Augmentation) and layer.separable and not isinstance(layer, Views)
+
+
+def common(name, layers):
+    """The kind of data of layers, or None where none of them has one; an error where they are for several."""
+    kinds = {layer.kind for layer in layers if isinstance(layer, Augmentation) and layer.kind}
+    if len(kinds) > 1:
+        columns = sorted(kind.column for kind in kinds)
+        raise ValueError(f"{name} must all be for one kind of data. Received: {name} for {columns}")
+    return kinds.pop() if kinds else None
+
+
+def foreign(layer, kind, sample, training):
+    """What a layer of another package makes of the tensor of the samples."""
+    kind = kind or (kind_of(sample) if isinstance(sample, dict) else None)
+    tensor = sample[kind.column] if isinstance(sample, dict) else sample
+    training = {"training": training} if "training" in inspect.signature(layer.call).parameters else {}
+    try:
+        made = layer(tensor, **training)
+    except Exception as error:
+        if type(error).__name__ != "OperatorNotAllowedInGraphError":
+            raise
+        raise ValueError(
+            f"The layer {type(layer).__name__} asks for the value of a tensor, which a compiled model cannot tell. "
+            "Give the augmentation to the pipeline, keras_ssl.data.views(dataset, augment), and the model augment=None."
+        ) from error
+    made = amounts(kind, made)
+    return {**sample, kind.column: made} if isinstance(sample, dict) else made
 
 
 def is_list_of(values, kind):

@@ -5,13 +5,14 @@ import numpy as np
 from keras import ops
 
 from keras_ssl.augment.image.crop import block_rows, resample
-from keras_ssl.augment.layer import Augmentation, change, check_probability, check_range
+from keras_ssl.augment.image.layer import ImageLayer
+from keras_ssl.augment.layer import change, check_probability, check_range
 from keras_ssl.augment.random import uniform
 from keras_ssl.checks import is_int
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class GaussianBlur(Augmentation):
+class GaussianBlur(ImageLayer):
     """Images are blurred by a Gaussian of random width; borders are mirrored (without the border pixel itself).
 
     Args:

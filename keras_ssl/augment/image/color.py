@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ssl.augment.layer import Augmentation, change, check_probability
+from keras_ssl.augment.image.layer import ImageLayer
+from keras_ssl.augment.layer import change, check_probability
 from keras_ssl.augment.random import uniform
 from keras_ssl.checks import is_number
 
@@ -15,7 +16,7 @@ LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, with torchvision's digits
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class ColorJitter(Augmentation):
+class ColorJitter(ImageLayer):
     """Brightness, contrast, saturation and hue change in random order and by random amounts, per image.
 
     Brightness, contrast and saturation mix the image with black, with the mean of its gray version and with its gray
@@ -73,7 +74,7 @@ class ColorJitter(Augmentation):
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class Grayscale(Augmentation):
+class Grayscale(ImageLayer):
     """Images lose their colors and keep three equal channels.
 
     Args:
@@ -101,7 +102,7 @@ class Grayscale(Augmentation):
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class Solarize(Augmentation):
+class Solarize(ImageLayer):
     """Bright pixels are inverted.
 
     Args:

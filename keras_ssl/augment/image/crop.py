@@ -5,14 +5,15 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl.augment.layer import Augmentation, change, check_probability, check_range, check_size
-from keras_ssl.augment.random import uniform
+from keras_ssl.augment.image.layer import ImageLayer, check_size
+from keras_ssl.augment.layer import change, check_probability, check_range
+from keras_ssl.augment.random import choose, uniform
 
 TRIES = 10
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class RandomResizedCrop(Augmentation):
+class RandomResizedCrop(ImageLayer):
     """A box of random area, shape and place is cut out of each image and resized to one size.
 
     The box follows the definition of the field (Inception's, as torchvision draws it): the area is uniform, the
@@ -103,7 +104,7 @@ class RandomResizedCrop(Augmentation):
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class RandomFlip(Augmentation):
+class RandomFlip(ImageLayer):
     """Images are mirrored left and right.
 
     In a view with a `RandomResizedCrop` its argument `flip` does the same for nothing.
@@ -126,11 +127,6 @@ class RandomFlip(Augmentation):
 
     def get_config(self):
         return {**super().get_config(), "p": self.p}
-
-
-def choose(draw, last):
-    """A whole number from 0 to `last`, all equally likely."""
-    return ops.minimum(ops.floor(draw * (last + 1)), last)  # the product may round up to last + 1
 
 
 def resampling(start, length, side, size, flipped=None):

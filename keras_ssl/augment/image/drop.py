@@ -5,13 +5,14 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl.augment.layer import Augmentation, change, check_fill, check_probability, check_range
-from keras_ssl.augment.random import GOLDEN, fold, scramble, shift, signed, uniform
+from keras_ssl.augment.image.layer import ImageLayer, check_fill
+from keras_ssl.augment.layer import change, check_probability, check_range
+from keras_ssl.augment.random import fold, uniform
 from keras_ssl.checks import is_int
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class RandomErasing(Augmentation):
+class RandomErasing(ImageLayer):
     """Random Erasing Data Augmentation (Zhong et al., 2017), arXiv:1708.04896: a rectangle is painted over.
 
     The area is uniform, the aspect ratio log-uniform. A side that is longer than the image's is cut to it, where the
@@ -69,7 +70,7 @@ class RandomErasing(Augmentation):
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class ChannelDrop(Augmentation):
+class ChannelDrop(ImageLayer):
     """All channels but a few, chosen per image, are painted over: against cues of color and chromatic aberration.
 
     CPC v2 (https://arxiv.org/abs/1905.09272) and context prediction (https://arxiv.org/abs/1505.05192) keep one.
@@ -114,12 +115,5 @@ def paint(images, seeds, fill):
     if fill is not None:
         return ops.cast(ops.convert_to_tensor(fill), "float32")
     height, width, channels = ops.shape(images)[1:]
-    noise = ops.reshape(many_uniform(fold(seeds, 0), height * width * channels), (-1, height, width, channels))
+    noise = ops.reshape(uniform(fold(seeds, 0), height * width * channels), (-1, height, width, channels))
     return 255 * noise
-
-
-def many_uniform(seeds, count):
-    """`uniform(seeds, count)` for a count of thousands: the keys are computed, not listed one by one."""
-    keys = (ops.arange(count, dtype="int32")[None, :] * 3 + 3) * signed(GOLDEN)
-    bits = scramble(scramble(seeds[:, :1] + keys) + seeds[:, 1:])
-    return ops.cast(shift(bits, 8), "float32") * 2.0**-24

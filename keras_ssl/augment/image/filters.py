@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from keras_ssl.augment.layer import Augmentation
+from keras_ssl.augment.image.layer import ImageLayer
 from keras_ssl.checks import check_flags, is_number
 
 
-class Filter(Augmentation):
+class Filter(ImageLayer):
     """Base of layers that do the same to every image: an `Augmentation` that draws no seeds.
 
     Such a layer may stand in a view, and as well at the start of an encoder.
@@ -17,14 +17,16 @@ class Filter(Augmentation):
     """
 
     def __init__(self, name=None, **kwargs):
-        kwargs.pop("seed", None)
-        super().__init__(name=name, **kwargs)
+        super().__init__(None, name, **kwargs)
 
     def own_seeds(self, batch):
         return None
 
     def draw(self, seeds, size):
         return {}
+
+    def rest(self, sample):
+        return self.transform(sample)
 
     def get_config(self):
         config = super().get_config()

@@ -8,7 +8,8 @@ from keras import ops
 
 from keras_ssl.augment.image.crop import resample, resampling
 from keras_ssl.augment.image.filters import Filter
-from keras_ssl.augment.layer import Augmentation, check_fill, check_probability, check_size, per_image
+from keras_ssl.augment.image.layer import ImageLayer, check_fill, check_size, per_image
+from keras_ssl.augment.layer import check_probability
 from keras_ssl.augment.random import uniform
 from keras_ssl.checks import check_flags, is_int, is_number
 
@@ -16,7 +17,7 @@ RIGHT_ANGLES = (0, 90, 180, 270)
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class RandomCrop(Augmentation):
+class RandomCrop(ImageLayer):
     """A box of one size is cut out at a random place, of the image or of the image with a margin around it.
 
     Pixels are moved and stay what they are. `RandomCrop(32, padding=4, flip=0.5)` is the usual view of CIFAR.
@@ -189,7 +190,7 @@ class Rotations(Filter):
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class RandomRotate(Augmentation):
+class RandomRotate(ImageLayer):
     """Each image is rotated by one of a few angles, as in `Rotations`, which gives them all.
 
     Args:

@@ -11,10 +11,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ssl.augment.image.crop import choose
-from keras_ssl.augment.layer import Augmentation, check_probability, check_range, check_size
-from keras_ssl.augment.random import uniform
+from keras_ssl.augment.image.layer import check_size
+from keras_ssl.augment.layer import Augmentation, check_probability, check_range
+from keras_ssl.augment.places import flat, lowest, masked_indices
+from keras_ssl.augment.random import choose, uniform
 from keras_ssl.checks import check_flags, is_int, is_number
+from keras_ssl.inputs import kind_of
 
 TRIES = 40  # blocks tried for a mask; BEiT's loop ends earlier (of 4000 masks of 75 patches of 196, all by 36)
 FAILURES = 10  # tries in a row that add nothing, after which BEiT's loop gives up
@@ -30,8 +32,8 @@ class Mask(Augmentation):
     A subclass implements `masks(seeds)` with int32 seeds `(batch, 2)`.
 
     Call arguments:
-        images: tensor `(batch, ...)` of any shape, or the pipeline's dict with `"image"` and, where there is one,
-            `"seed"`.
+        inputs: tensor `(batch, ...)` of any shape, or the pipeline's dict with the column of the samples and, where
+            there is one, `"seed"`.
         seeds: int32 tensor `(batch, 2)`, or None.
 
     Args:
@@ -47,11 +49,15 @@ class Mask(Augmentation):
         check_size("grid", grid)
         self.grid = tuple(grid) if isinstance(grid, list) else grid
 
-    def call(self, images, seeds=None):
-        if isinstance(images, dict):
-            images, seeds = images["image"], images.get("seed", seeds)
-        seeds = self.own_seeds(ops.shape(images)[0]) if seeds is None else ops.cast(seeds, "int32")
-        return self.transform(images, **self.draw(seeds))
+    def prepare(self, columns):
+        kind = kind_of(columns) if isinstance(columns, dict) else None
+        return columns[kind.column] if kind else columns
+
+    def extents(self, sample):
+        return ()
+
+    def rest(self, sample):
+        raise ValueError(f"{type(self).__name__} was called with training=False: there is no mask outside of training.")
 
     def draw(self, seeds, size=None):
         return {"masks": self.masks(seeds)}
@@ -515,76 +521,6 @@ class MultiBlockMask(Mask):
         return {**super().get_config(), **config, "context": self.context, "keep": self.keep}
 
 
-def partition(mask, count):
-    """Where the visible and the hidden patches are.
-
-    Args:
-        mask: bool tensor `(batch, rows, columns)` or `(batch, patches)` with the same number of hidden patches in
-            every row of the batch.
-        count: int, this number: `masked` of the layer that made the mask.
-
-    Returns:
-        three int32 tensors: the indices of the visible patches `(batch, patches - count)` and of the hidden ones
-        `(batch, count)`, each in ascending order, and for every patch its place in the two lists one after the other
-        `(batch, patches)`, so that `select(concatenate([visible, hidden]), restore)` is in the order of the image.
-
-    Example:
-        >>> import numpy as np
-        >>> visible, hidden, restore = partition(np.array([[True, False, False, True]]), 2)
-        >>> visible[0].numpy().tolist(), hidden[0].numpy().tolist(), restore[0].numpy().tolist()
-        ([1, 2], [0, 3], [2, 0, 1, 3])
-    """
-    mask = flat(mask)
-    patches = mask.shape[1]
-    order = ops.argsort(ops.where(mask, patches, 0) + ops.arange(patches, dtype="int32"), axis=1)
-    return order[:, : patches - count], order[:, patches - count :], ops.cast(ops.argsort(order, axis=1), "int32")
-
-
-def masked_indices(mask, count):
-    """The indices of the hidden patches where their number differs between images, in lists of one length.
-
-    Args:
-        mask: bool tensor `(batch, rows, columns)` or `(batch, patches)`.
-        count: int, the length of the lists: `masked` of the layer that made the mask.
-
-    Returns:
-        two tensors `(batch, count)`: the indices as int32, in ascending order, filled up by those of visible patches;
-        and as bool, which of them are hidden patches.
-
-    Example:
-        >>> import numpy as np
-        >>> indices, valid = masked_indices(np.array([[False, False, True, False], [True, False, True, True]]), 3)
-        >>> indices.numpy().tolist(), valid.numpy().tolist()
-        ([[2, 0, 1], [0, 2, 3]], [[True, False, False], [True, True, True]])
-    """
-    mask = flat(mask)
-    patches = mask.shape[1]
-    order = ops.argsort(ops.where(mask, 0, patches) + ops.arange(patches, dtype="int32"), axis=1)
-    hidden = ops.sum(ops.cast(mask, "int32"), axis=1, keepdims=True)
-    return order[:, :count], ops.arange(count, dtype="int32") < hidden
-
-
-def select(tokens, indices):
-    """Tokens at indices, per image.
-
-    Args:
-        tokens: tensor `(batch, patches, ...)`.
-        indices: int32 tensor `(batch, count)`.
-
-    Returns:
-        tensor `(batch, count, ...)`; the gradient flows back to the tokens that were taken.
-
-    Example:
-        >>> import numpy as np
-        >>> select(np.array([[[1.0], [2.0], [3.0]]]), np.array([[2, 0]])).numpy().tolist()
-        [[[3.0], [1.0]]]
-    """
-    tokens = ops.convert_to_tensor(tokens)
-    batch, patches = ops.shape(tokens)[:2]
-    rows = ops.arange(batch, dtype="int32")[:, None] * patches + ops.cast(indices, "int32")
-    return ops.take(ops.reshape(tokens, (-1, *tokens.shape[2:])), rows, axis=0)
-
-
 def enlarge(mask, factor):
     """A mask on a finer grid: every patch becomes a square of `factor` x `factor` patches, or pixels.
 
@@ -601,11 +537,6 @@ def enlarge(mask, factor):
         [[[1, 1, 0, 0], [1, 1, 0, 0]]]
     """
     return mask if factor == 1 else ops.repeat(ops.repeat(mask, factor, axis=1), factor, axis=2)
-
-
-def lowest(scores, count):
-    """The `count` lowest scores of every row, as bool: exactly so many, an int or a tensor `(batch, 1)`."""
-    return ops.cast(ops.argsort(ops.argsort(scores, axis=1), axis=1), "int32") < count
 
 
 def box(top, left, height, width, rows, columns):
@@ -654,12 +585,6 @@ def neighbors(mask):
 def total(mask):
     """The number of patches of a mask, int32 `(batch, 1)`."""
     return ops.sum(ops.cast(mask, "int32"), axis=(1, 2))[:, None]
-
-
-def flat(mask):
-    """A mask as `(batch, patches)`."""
-    mask = ops.convert_to_tensor(mask)
-    return ops.reshape(mask, (-1, math.prod(mask.shape[1:])))
 
 
 def check_ratio(value):

@@ -11,16 +11,15 @@ import numpy as np
 from keras import ops
 
 from keras_ssl import distribute
-from keras_ssl.augment.image.crop import choose
-from keras_ssl.augment.layer import Augmentation, per_image
+from keras_ssl.augment.image.layer import ImageLayer, per_image
 from keras_ssl.augment.image.masks import box
-from keras_ssl.augment.random import fold, uniform
+from keras_ssl.augment.random import choose, fold, uniform
 from keras_ssl.checks import check_flags, check_ints, check_numbers, is_number
 
 NODES = 1024  # of the table from which beta-distributed numbers are read
 
 
-class Mixing(Augmentation):
+class Mixing(ImageLayer):
     """Base of the layers that mix every image with another one of the batch.
 
     The partners follow each other in a random circle through the batch: each image is the partner of one other and
@@ -167,7 +166,7 @@ class CutMix(Mixing):
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class InputMix(Augmentation):
+class InputMix(ImageLayer):
     """Further images of the batch shine through every image, which keeps the most weight, and its label.
 
     i-Mix: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020), arXiv:2010.08887: an

@@ -14,12 +14,13 @@ from keras import ops
 
 from keras_ssl import distribute
 from keras_ssl.augment.image.color import check_colors
-from keras_ssl.augment.image.crop import choose, resample
+from keras_ssl.augment.image.crop import resample
 from keras_ssl.augment.image.filters import Filter
-from keras_ssl.augment.layer import Augmentation, change, check_probability, check_range, check_size
-from keras_ssl.augment.image.masks import lowest, select
+from keras_ssl.augment.image.layer import ImageLayer, check_size
+from keras_ssl.augment.layer import Augmentation, change, check_probability, check_range
 from keras_ssl.augment.image.mixing import partners
-from keras_ssl.augment.random import split, uniform
+from keras_ssl.augment.places import lowest, select
+from keras_ssl.augment.random import choose, split, uniform
 from keras_ssl.checks import check_flags, is_int, is_number
 
 
@@ -86,7 +87,7 @@ def unpatchify(patches, size, grid=None):
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class PatchGrid(Augmentation):
+class PatchGrid(ImageLayer):
     """Patches on a grid that lies at a random place of the image, each moved a little by itself.
 
     Gaps and jitter keep a network from solving a puzzle by the edges of its pieces. Where the papers place a grid
@@ -182,15 +183,17 @@ class PatchGrid(Augmentation):
 class PatchAugmentation(Augmentation):
     """Base of the layers that take patches `(batch, patches, height, width, channels)` in the place of images."""
 
-    def call(self, images, seeds=None):
-        if len(images.shape) != 5:
+    def prepare(self, columns):
+        if isinstance(columns, dict) or len(columns.shape) != 5:
+            received = sorted(columns) if isinstance(columns, dict) else f"shape={tuple(columns.shape)}"
             raise ValueError(
                 f"{type(self).__name__} expects patches of shape (batch, patches, height, width, channels): put it "
-                f"behind a PatchGrid. Received: shape={tuple(images.shape)}"
+                f"behind a PatchGrid. Received: {received}"
             )
-        patches = ops.cast(images, "float32")
-        seeds = self.own_seeds(ops.shape(patches)[0]) if seeds is None else ops.cast(seeds, "int32")
-        return self.transform(patches, seeds)
+        return ops.cast(columns, "float32")
+
+    def extents(self, sample):
+        return ops.shape(sample)[2:4]
 
     @property
     def separable(self):
@@ -399,7 +402,7 @@ class Montage(PatchAugmentation):
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class ProjectColors(Augmentation):
+class ProjectColors(ImageLayer):
     """The axis from green to magenta is taken out of the colors, along which the aberration of lenses is seen.
 
     Context Prediction (Doersch et al., 2015), arXiv:1505.05192. The gray value stays; values may leave 0 to 255.
@@ -436,7 +439,7 @@ class ProjectColors(Augmentation):
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class ShiftChannels(Augmentation):
+class ShiftChannels(ImageLayer):
     """Every channel is cut out at a place of its own, so that the shifts of the colors by a lens tell nothing.
 
     Jigsaw (Noroozi and Favaro, 2016), arXiv:1603.09246: by 0 to 2 pixels.
@@ -529,7 +532,7 @@ class Standardize(Filter):
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class Coarsen(Augmentation):
+class Coarsen(ImageLayer):
     """Images are made smaller and large again, so that a network cannot live on the finest details.
 
     Context Prediction (Doersch et al., 2015), arXiv:1505.05192: a third of the patches, to a number of pixels from
@@ -574,7 +577,7 @@ class Coarsen(Augmentation):
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class Downsample(Augmentation):
+class Downsample(ImageLayer):
     """Images become smaller by a whole factor, each by one of four kernels: box, triangle, bicubic or Lanczos.
 
     Learning to Count (Noroozi et al., 2017), arXiv:1708.06734: by 2. With a single kernel a network recognizes it.

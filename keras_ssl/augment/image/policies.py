@@ -13,7 +13,8 @@ from keras import ops
 
 from keras_ssl.augment.image.color import luma
 from keras_ssl.augment.image.geometry import pick
-from keras_ssl.augment.layer import Augmentation, check_fill, check_probability, per_image
+from keras_ssl.augment.image.layer import ImageLayer, check_fill, per_image
+from keras_ssl.augment.layer import check_probability
 from keras_ssl.augment.random import uniform
 from keras_ssl.checks import is_int, is_number
 
@@ -48,7 +49,7 @@ IMAGENET = (
 )
 
 
-class Policy(Augmentation):
+class Policy(ImageLayer):
     """Base of the policies: a row of steps, and in each an operation of its own for every image.
 
     A subclass draws `operation`, an int32 tensor `(batch, steps)` of indices into `operations`, -1 for none, and

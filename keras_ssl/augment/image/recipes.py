@@ -18,7 +18,8 @@ from keras_ssl.augment.image.crop import RandomFlip, RandomResizedCrop
 from keras_ssl.augment.image.drop import RandomErasing
 from keras_ssl.augment.image.filters import Sobel
 from keras_ssl.augment.image.geometry import RIGHT_ANGLES, RandomCrop, Resize, Rotations
-from keras_ssl.augment.layer import check_probability, check_size
+from keras_ssl.augment.image.layer import check_size
+from keras_ssl.augment.layer import check_probability
 from keras_ssl.augment.image.policies import AutoAugment, RandAugment
 from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.view import View, Views

@@ -25,8 +25,7 @@ import keras
 from keras import ops
 
 from keras_ssl import checks, heads, memory
-from keras_ssl.augment.image.crop import choose
-from keras_ssl.augment.random import fold, uniform
+from keras_ssl.augment.random import choose, fold, uniform
 
 from keras_ssl.losses import log_normalizer, nce, similarities
 from keras_ssl.losses.contrastive import cross_entropy

@@ -23,7 +23,8 @@ import keras
 from keras import ops
 
 from keras_ssl import checks, distribute
-from keras_ssl.augment.image.masks import BlockMask, RandomMask, masked_indices, select
+from keras_ssl.augment.image.masks import BlockMask, RandomMask
+from keras_ssl.augment.places import masked_indices, select
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.encoders import class_token_stages, vit_stages
 from keras_ssl.encoders.decoder import MaskToken

@@ -22,7 +22,8 @@ import keras
 from keras import ops
 
 from keras_ssl import teacher
-from keras_ssl.augment.image.masks import BlockMask, partition, select
+from keras_ssl.augment.image.masks import BlockMask
+from keras_ssl.augment.places import partition, select
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.encoders import MaskToken, patch_grid, vit_stages
 from keras_ssl.losses import perplexity, token_cross_entropy, token_share

@@ -14,7 +14,7 @@ Leave it when features of a whole image are enough: MAE is faster.
 import keras
 from keras import ops
 
-from keras_ssl.augment.image.masks import select
+from keras_ssl.augment.places import select
 from keras_ssl.encoders.conv_vit import conv_vit_stages
 from keras_ssl.methods.masked.mae import MAE
 

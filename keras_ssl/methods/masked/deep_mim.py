@@ -22,7 +22,7 @@ import keras
 from keras import ops
 
 from keras_ssl import checks
-from keras_ssl.augment.image.masks import flat, partition
+from keras_ssl.augment.places import flat, partition
 from keras_ssl.encoders import patch_grid, vit_stages
 from keras_ssl.losses import masked_cosine, masked_error, patch_pixels, standard_pixels
 from keras_ssl.method import Method

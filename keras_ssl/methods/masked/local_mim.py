@@ -22,7 +22,8 @@ import keras
 from keras import ops
 
 from keras_ssl import checks
-from keras_ssl.augment.image.masks import enlarge, flat, partition
+from keras_ssl.augment.image.masks import enlarge
+from keras_ssl.augment.places import flat, partition
 from keras_ssl.checks import check_numbers
 from keras_ssl.encoders import patch_grid, vit_stages
 from keras_ssl.losses import masked_error, patch_pixels, standard_pixels

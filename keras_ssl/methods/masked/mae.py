@@ -22,8 +22,9 @@ import keras
 from keras import ops
 
 from keras_ssl import checks
-from keras_ssl.augment.image.masks import RandomMask, enlarge, flat, partition, select
+from keras_ssl.augment.image.masks import RandomMask, enlarge
 from keras_ssl.augment.image.patches import unpatchify
+from keras_ssl.augment.places import flat, partition, select
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.encoders import MaskToken, patch_grid, token_decoder, vit_stages
 from keras_ssl.losses import masked_error, patch_pixels, plain_pixels, standard_pixels

@@ -20,7 +20,7 @@ import keras
 from keras import ops
 
 from keras_ssl import heads
-from keras_ssl.augment.image.masks import select
+from keras_ssl.augment.places import select
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.checks import is_number

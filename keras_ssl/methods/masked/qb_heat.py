@@ -20,8 +20,9 @@ import keras
 from keras import ops
 
 from keras_ssl import checks
-from keras_ssl.augment.image.masks import enlarge, flat, select
+from keras_ssl.augment.image.masks import enlarge
 from keras_ssl.augment.image.patches import unpatchify
+from keras_ssl.augment.places import flat, select
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.encoders import patch_grid, token_decoder, vit_stages

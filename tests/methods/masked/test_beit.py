@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import encoders
-from keras_ssl.augment.image.masks import partition, select
+from keras_ssl.augment.places import partition, select
 from tests import cases
 from tests.reference import masked as reference
 

@@ -1,0 +1,1 @@
+"""Audio: layers of waves `(batch, samples)` or `(batch, samples, channels)`, and of spectrograms."""

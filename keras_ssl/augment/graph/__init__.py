@@ -1,0 +1,1 @@
+"""Graph: layers of graphs, padded to one number of nodes and of edges."""

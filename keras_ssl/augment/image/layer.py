@@ -1,0 +1,39 @@
+"""Image layers: what those of images share."""
+
+from keras import ops
+
+from keras_ssl import inputs
+from keras_ssl.augment.layer import Augmentation
+from keras_ssl.checks import is_int, is_number
+
+
+class ImageLayer(Augmentation):
+    """Base of the layers of images: float32 `(batch, height, width, channels)` from 0 to 255.
+
+    Args:
+        seed, name: see `Augmentation`.
+    """
+
+    kind = inputs.IMAGE
+
+
+def per_image(x):
+    """`(batch,)` as `(batch, 1, 1, 1)`, to meet images."""
+    return ops.reshape(x, (-1, 1, 1, 1))
+
+
+def check_size(name, value):
+    """The size `value`, an int or a pair (height, width), as a pair."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(is_int(side, 1) for side in pair):
+        raise ValueError(f"{name} must be a positive int or a pair of them. Received: {name}={value!r}")
+    return pair
+
+
+def check_fill(value, none=False):
+    """The value of new pixels, a number or one a channel, as a number or a tuple."""
+    numbers = value if isinstance(value, (tuple, list)) else (value,)
+    if not (none and value is None) and not (numbers and all(map(is_number, numbers))):
+        kinds = "a number, one a channel or None" if none else "a number or one a channel"
+        raise ValueError(f"fill must be {kinds}. Received: fill={value!r}")
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,136 @@
+"""Recipes: two views of SimCLR for every kind of data but images, whose recipes are in `augment.image.recipes`.
+
+The numbers are those that each field starts from; a paper's own are its method's recipe.
+"""
+
+from keras_ssl.augment.audio.waves import AddNoise, AudioCrop, Gain
+from keras_ssl.augment.graph.nodes import DropNodes, MaskAttributes, PerturbEdges
+from keras_ssl.augment.image.color import ColorJitter, Grayscale
+from keras_ssl.augment.image.crop import RandomResizedCrop
+from keras_ssl.augment.series.signals import Jitter, PermuteSegments, ScaleChannels, SeriesCrop
+from keras_ssl.augment.tokens.texts import CropTokens, DeleteTokens
+from keras_ssl.augment.video.clips import PerClip, RandomClip
+from keras_ssl.augment.view import View, Views
+
+
+def simclr_video(size, frames=16, stride=2, count=2, seed=None):
+    """Views of videos: clips from random times, each with one crop, flip, jitter and grayscale for all of its frames.
+
+    CVRL: Spatiotemporal Contrastive Video Representation Learning (Qian et al., 2020), arXiv:2008.03800, without its
+    choice of times and without the blur.
+
+    Args:
+        size: int or pair of ints (height, width), the size of the views in pixels.
+        frames: int, the number of frames of a view.
+        stride: int, the step from one frame to the next.
+        count: int, the number of views.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `Views`, `count` draws of one view.
+
+    Example:
+        >>> import numpy as np
+        >>> first, second = simclr_video(16, frames=4)(np.zeros((2, 12, 24, 32, 3), "uint8"))
+        >>> first.shape
+        TensorShape([2, 4, 16, 16, 3])
+    """
+    layers = [RandomResizedCrop(size, (0.3, 1.0), flip=0.5), ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8), Grayscale(0.2)]
+    return Views(View([RandomClip(frames, stride), PerClip(View(layers))]), count, seed=seed)
+
+
+def simclr_audio(length, decibels=6.0, snr=(3.0, 30.0), noise_p=0.5, count=2, seed=None):
+    """Views of sounds: a part of the wave, louder or softer, half of them with noise.
+
+    The parts are those of COLA: Contrastive Learning of General-Purpose Audio Representations (Saeed et al., 2020),
+    arXiv:2010.10915, which changes them no further.
+
+    Args:
+        length: int, the number of samples of a view: COLA's 0.96 seconds are 15360 at 16 kHz.
+        decibels: float, see `Gain`.
+        snr: pair of floats, see `AddNoise`.
+        noise_p: float, the probability of `AddNoise`.
+        count: int, the number of views.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `Views`, `count` draws of one view.
+
+    Example:
+        >>> import numpy as np
+        >>> first, second = simclr_audio(15360)(np.zeros((2, 32000), "float32"))
+    """
+    return Views(View([AudioCrop(length), Gain(decibels), AddNoise(snr, noise_p)]), count, seed=seed)
+
+
+def simclr_series(length, segments=5, jitter=0.05, scale=0.1, count=2, seed=None):
+    """Views of sensor series: a part, its segments in another order, scaled channels and noise.
+
+    The layers of Um et al. (2017), arXiv:1706.00527, for series with a standard deviation of about 1.
+
+    Args:
+        length: int, the number of steps of a view.
+        segments: int, see `PermuteSegments`.
+        jitter: float, the standard deviation of `Jitter`.
+        scale: float, the standard deviation of `ScaleChannels`.
+        count: int, the number of views.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `Views`, `count` draws of one view.
+
+    Example:
+        >>> import numpy as np
+        >>> first, second = simclr_series(100)(np.zeros((2, 128, 6), "float32"))
+    """
+    layers = [SeriesCrop(length), PermuteSegments(segments), ScaleChannels(scale), Jitter(jitter)]
+    return Views(View(layers), count, seed=seed)
+
+
+def simclr_tokens(ratio=(0.6, 1.0), deletion=0.1, pad_id=0, special=(), count=2, seed=None):
+    """Views of texts: a part of the text, with some tokens left out.
+
+    CLEAR: Contrastive Learning for Sentence Representation (Wu et al., 2020), arXiv:2012.15466, deletes words and
+    spans.
+
+    Args:
+        ratio: pair of floats, see `CropTokens`.
+        deletion: float, the part of the tokens that `DeleteTokens` leaves out.
+        pad_id: int, the token of the padding.
+        special: ints, tokens that are never left out.
+        count: int, the number of views.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `Views`, `count` draws of one view: dicts of `"token_ids"` and `"padding_mask"`.
+
+    Example:
+        >>> import numpy as np
+        >>> first, second = simclr_tokens()(np.ones((2, 48), "int32"))
+    """
+    layers = [CropTokens(ratio, pad_id, special=special), DeleteTokens(deletion, pad_id, special=special)]
+    return Views(View(layers), count, seed=seed)
+
+
+def simclr_graph(nodes=0.1, edges=0.1, attributes=0.1, count=2, seed=None):
+    """Views of graphs: nodes left out, edges replaced, attributes hidden.
+
+    GraphCL: Graph Contrastive Learning with Augmentations (You et al., 2020), arXiv:2010.13902, draws one or two of
+    them for each view.
+
+    Args:
+        nodes: float, the part of the nodes that `DropNodes` leaves out.
+        edges: float, the part of the edges that `PerturbEdges` replaces.
+        attributes: float, the part of the nodes whose features `MaskAttributes` hides.
+        count: int, the number of views.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `Views`, `count` draws of one view: dicts of `"nodes"`, `"edges"` and their masks.
+
+    Example:
+        >>> import numpy as np
+        >>> graph = {"nodes": np.ones((1, 4, 8)), "edges": np.array([[[0, 1], [1, 0]]])}
+        >>> first, second = simclr_graph()(graph)
+    """
+    return Views(View([DropNodes(nodes), PerturbEdges(edges), MaskAttributes(attributes)]), count, seed=seed)

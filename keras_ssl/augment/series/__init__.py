@@ -1,0 +1,1 @@
+"""Series: layers of sensor series `(batch, time, channels)`."""

@@ -1,0 +1,339 @@
+"""Signals: noise, strength, order, speed and rotation of the channels of sensors."""
+
+import keras
+from keras import ops
+
+from keras_ssl import inputs
+from keras_ssl.augment.layer import Augmentation, check_probability
+from keras_ssl.augment.places import lowest, select
+from keras_ssl.augment.random import fold, normal, uniform
+from keras_ssl.augment.steps import TimeCrop, changed, ends, moved, parts, real
+from keras_ssl.checks import check_flags, check_ints, check_numbers
+
+
+class SeriesLayer(Augmentation):
+    """Base of the layers of series: float32 `(batch, time, channels)`, with a mask where some of it is not real.
+
+    A subclass may implement `alter(values, mask, ...)` with the draws in place of `transform`: what it gives for
+    steps that are not real is not used.
+
+    Args:
+        seed, name: see `Augmentation`.
+    """
+
+    kind = inputs.SERIES
+
+    def transform(self, sample, **draws):
+        values, mask = parts(self.kind, sample)
+        return changed(self.kind, sample, self.alter(values, mask, **draws))
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class SeriesCrop(TimeCrop):
+    """A part of a series from a random start.
+
+    Where series carry a mask, a crop ends before the last real step or on it; a series that is too short is kept
+    from its start on, and its mask says what is real.
+
+    Args:
+        length: int, the number of steps of the crop.
+        seed, name: see `Augmentation`.
+
+    Raises:
+        ValueError: for a length that is not a positive int, and for series that are shorter, with their padding.
+
+    Example:
+        >>> import numpy as np
+        >>> SeriesCrop(100)(np.zeros((4, 128, 6), "float32")).shape
+        TensorShape([4, 100, 6])
+    """
+
+    kind = inputs.SERIES
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class Jitter(SeriesLayer):
+    """Gaussian noise is added, other noise at every step and in every channel.
+
+    Args:
+        deviation: float, the standard deviation of the noise, in the unit of the series.
+        seed, name: see `Augmentation`.
+
+    Raises:
+        ValueError: for a negative deviation.
+
+    Example:
+        >>> import numpy as np
+        >>> Jitter(0.05)(np.zeros((4, 128, 6), "float32")).shape
+        TensorShape([4, 128, 6])
+    """
+
+    def __init__(self, deviation=0.05, seed=None, name=None, **kwargs):
+        super().__init__(seed=seed, name=name, **kwargs)
+        check_numbers(least=0, deviation=deviation)
+        self.deviation = deviation
+
+    def alter(self, values, mask, seeds):
+        _, steps, channels = ops.shape(values)
+        return values + self.deviation * ops.reshape(normal(seeds, steps * channels), (-1, steps, channels))
+
+    def get_config(self):
+        return {**super().get_config(), "deviation": self.deviation}
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class ScaleChannels(SeriesLayer):
+    """Every channel is multiplied by a number of its own, normal around 1.
+
+    Args:
+        deviation: float, the standard deviation of the numbers.
+        seed, name: see `Augmentation`.
+
+    Raises:
+        ValueError: for a negative deviation.
+
+    Example:
+        >>> import numpy as np
+        >>> ScaleChannels(0.1)(np.zeros((4, 128, 6), "float32")).shape
+        TensorShape([4, 128, 6])
+    """
+
+    def __init__(self, deviation=0.1, seed=None, name=None, **kwargs):
+        super().__init__(seed=seed, name=name, **kwargs)
+        check_numbers(least=0, deviation=deviation)
+        self.deviation = deviation
+
+    def alter(self, values, mask, seeds):
+        return values * (1 + self.deviation * normal(seeds, ops.shape(values)[2])[:, None, :])
+
+    def get_config(self):
+        return {**super().get_config(), "deviation": self.deviation}
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class PermuteSegments(SeriesLayer):
+    """The series is cut into segments, which come in another order; all channels alike.
+
+    The segments have one length, up to one step. Padding stays where it is.
+
+    Args:
+        segments: int, the number of segments.
+        seed, name: see `Augmentation`.
+
+    Raises:
+        ValueError: for a number that is not a positive int.
+
+    Example:
+        >>> import numpy as np
+        >>> PermuteSegments(4)(np.zeros((4, 128, 6), "float32")).shape
+        TensorShape([4, 128, 6])
+    """
+
+    def __init__(self, segments=5, seed=None, name=None, **kwargs):
+        super().__init__(seed=seed, name=name, **kwargs)
+        check_ints(segments=segments)
+        self.segments = segments
+
+    def draw(self, seeds, size):
+        return {"order": ops.cast(ops.argsort(uniform(seeds, self.segments), axis=1), "int32")}
+
+    def transform(self, sample, order):
+        values, mask = parts(self.kind, sample)
+        end = ends(values, mask)[:, None]
+        bounds = end * ops.arange(self.segments + 1, dtype="int32") // self.segments  # (batch, segments + 1)
+        starts = ops.take_along_axis(bounds[:, :-1], order, axis=1)
+        stops = ops.cumsum(ops.take_along_axis(bounds[:, 1:], order, axis=1) - starts, axis=1)
+        place = ops.arange(ops.shape(values)[1], dtype="int32")[None, :]
+        slot = ops.sum(ops.cast(place[:, :, None] >= stops[:, None, :], "int32"), axis=2)  # of every new step
+        slot = ops.minimum(slot, self.segments - 1)
+        lengths = ops.take_along_axis(stops, slot, axis=1) - place  # to the end of the segment
+        moves = ops.take_along_axis(ops.take_along_axis(bounds[:, 1:], order, axis=1), slot, axis=1) - lengths
+        return moved(sample, ops.where(place < end, moves, place))
+
+    def get_config(self):
+        return {**super().get_config(), "segments": self.segments}
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class TimeWarp(SeriesLayer):
+    """Time runs faster here and slower there; the first and the last real step stay.
+
+    The speed is normal around 1 at the knots, never below a tenth, and linear between them. Values are linear between
+    the steps; a step between two of which one is not real is not real.
+
+    Args:
+        knots: int, the number of knots between the start and the end, which are knots too.
+        deviation: float, the standard deviation of the speed.
+        seed, name: see `Augmentation`.
+
+    Raises:
+        ValueError: for numbers that are none.
+
+    Example:
+        >>> import numpy as np
+        >>> TimeWarp()(np.zeros((4, 128, 6), "float32")).shape
+        TensorShape([4, 128, 6])
+    """
+
+    def __init__(self, knots=4, deviation=0.2, seed=None, name=None, **kwargs):
+        super().__init__(seed=seed, name=name, **kwargs)
+        check_ints(least=0, knots=knots)
+        check_numbers(least=0, deviation=deviation)
+        self.knots, self.deviation = knots, deviation
+
+    def draw(self, seeds, size):
+        return {"speeds": ops.maximum(1 + self.deviation * normal(seeds, self.knots + 2), 0.1)}
+
+    def transform(self, sample, speeds):
+        values, mask = parts(self.kind, sample)
+        last = ops.cast(ends(values, mask) - 1, "float32")[:, None]
+        step = ops.arange(ops.shape(values)[1], dtype="float32")[None, :]
+        part = ops.clip(step / ops.maximum(last, 1), 0, 1) * (self.knots + 1)  # from knot to knot
+        knot = ops.minimum(ops.floor(part), self.knots)
+        before = ops.take_along_axis(speeds, ops.cast(knot, "int32"), axis=1)
+        after = ops.take_along_axis(speeds, ops.cast(knot, "int32") + 1, axis=1)
+        whole = ops.cumsum((speeds[:, :-1] + speeds[:, 1:]) / 2, axis=1)  # the ways up to the knots
+        way = ops.take_along_axis(ops.pad(whole, [(0, 0), (1, 0)]), ops.cast(knot, "int32"), axis=1)
+        way = way + (part - knot) * (before + (after - before) * (part - knot) / 2)
+        place = ops.where(step < last, way / whole[:, -1:] * last, step)
+        below = ops.floor(place)
+        share = (place - below)[:, :, None]
+        below = ops.cast(below, "int32")
+        above = ops.minimum(below + 1, ops.shape(values)[1] - 1)
+        values = select(values, below) * (1 - share) + select(values, above) * share
+        if mask is None:
+            return {**sample, self.kind.column: values} if isinstance(sample, dict) else values
+        mask = select(mask, below) & (select(mask, above) | (share[:, :, 0] == 0))
+        return {**sample, self.kind.column: ops.where(mask[:, :, None], values, 0.0), self.kind.also[0]: mask}
+
+    def get_config(self):
+        return {**super().get_config(), "knots": self.knots, "deviation": self.deviation}
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class RotateAxes(SeriesLayer):
+    """The three axes of a sensor are rotated, as if it had been worn another way; all rotations are equally likely.
+
+    Channels are groups of three, one after the other: those of the accelerometer, then those of the gyroscope.
+
+    Args:
+        together: whether all groups of a series rotate alike, as the sensors of one device do.
+        seed, name: see `Augmentation`.
+
+    Raises:
+        ValueError: the number of channels is not a multiple of three.
+
+    Example:
+        >>> import numpy as np
+        >>> RotateAxes()(np.zeros((4, 128, 6), "float32")).shape
+        TensorShape([4, 128, 6])
+    """
+
+    def __init__(self, together=False, seed=None, name=None, **kwargs):
+        super().__init__(seed=seed, name=name, **kwargs)
+        check_flags(together=together)
+        self.together = together
+
+    def alter(self, values, mask, seeds):
+        channels = values.shape[2]
+        if channels is None or channels % 3:
+            raise ValueError(
+                f"RotateAxes needs groups of three channels. Received: shape={tuple(values.shape)}. Leave it out, or "
+                "rotate the channels that are axes before the others are added."
+            )
+        groups = channels // 3
+        drawn = 1 if self.together else groups
+        draws = ops.reshape(normal(seeds, 4 * drawn), (-1, drawn, 4))
+        turned = ops.reshape(values, (*ops.shape(values)[:2], groups, 3))
+        turned = ops.sum(rotations(draws)[:, None] * turned[:, :, :, None, :], axis=-1)
+        return ops.reshape(turned, ops.shape(values))
+
+    def get_config(self):
+        return {**super().get_config(), "together": self.together}
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class DropChannels(SeriesLayer):
+    """Channels become zero, each with the same probability; one of them always stays.
+
+    Args:
+        p: float, the probability of a channel to be dropped.
+        seed, name: see `Augmentation`.
+
+    Raises:
+        ValueError: for a probability out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> DropChannels(0.1)(np.zeros((4, 128, 6), "float32")).shape
+        TensorShape([4, 128, 6])
+    """
+
+    def __init__(self, p=0.1, seed=None, name=None, **kwargs):
+        super().__init__(seed=seed, name=name, **kwargs)
+        check_probability("p", p)
+        self.p = p
+
+    def alter(self, values, mask, seeds):
+        draws = uniform(seeds, ops.shape(values)[2])
+        kept = (draws >= self.p) | lowest(-draws, 1)
+        return ops.where(kept[:, None, :], values, 0.0)
+
+    def get_config(self):
+        return {**super().get_config(), "p": self.p}
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class MaskTime(SeriesLayer):
+    """Stretches of a series are hidden, in all channels.
+
+    Of the steps at which a stretch of real ones may start, so many are chosen at random that their stretches, which
+    may overlap, have `ratio` of the real steps.
+
+    Args:
+        ratio: float from 0 to 1, the part that is hidden, where no stretches overlap.
+        span: int, the steps of a stretch.
+        fill: float, the value of what is hidden.
+        seed, name: see `Augmentation`.
+
+    Raises:
+        ValueError: for numbers out of their range.
+
+    Example:
+        >>> import numpy as np
+        >>> MaskTime(0.1)(np.zeros((4, 128, 6), "float32")).shape
+        TensorShape([4, 128, 6])
+    """
+
+    def __init__(self, ratio=0.1, span=1, fill=0.0, seed=None, name=None, **kwargs):
+        super().__init__(seed=seed, name=name, **kwargs)
+        check_probability("ratio", ratio)
+        check_ints(span=span)
+        check_numbers(fill=fill)
+        self.ratio, self.span, self.fill = ratio, span, fill
+
+    def alter(self, values, mask, seeds):
+        steps = ops.shape(values)[1]
+        end = ends(values, mask)[:, None]
+        place = ops.arange(steps, dtype="int32")[None, :]
+        starts = real(values, mask) & (place <= ops.maximum(end - self.span, 0))
+        number = ops.sum(ops.cast(real(values, mask), "float32"), axis=1, keepdims=True)
+        count = ops.floor(self.ratio * number / self.span + uniform(fold(seeds, 0), 1))
+        scores = ops.where(starts, uniform(seeds, steps), 2.0)
+        chosen = ops.cumsum(ops.cast(lowest(scores, ops.cast(count, "int32")) & starts, "int32"), axis=1)
+        earlier = ops.pad(chosen, [(0, 0), (self.span, 0)])[:, :steps]
+        return ops.where((chosen > earlier)[:, :, None], self.fill, values)
+
+    def get_config(self):
+        return {**super().get_config(), "ratio": self.ratio, "span": self.span, "fill": self.fill}
+
+
+def rotations(draws):
+    """Uniform rotations `(batch, groups, 3, 3)` of four normal numbers `(batch, groups, 4)` each: unit quaternions."""
+    w, x, y, z = ops.unstack(draws / ops.sqrt(ops.sum(draws**2, axis=-1, keepdims=True) + 1e-20), 4, axis=-1)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return ops.stack([ops.stack(row, axis=-1) for row in rows], axis=-2)

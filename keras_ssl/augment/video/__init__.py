@@ -1,0 +1,1 @@
+"""Video: layers of clips `(batch, frames, height, width, channels)`."""
