@@ -429,6 +429,25 @@ def test_layers_of_keras_and_keras_cv_in_a_view():
     model.fit(x, np.zeros((6, 1)), batch_size=3, verbose=0, shuffle=False)
 
 
+def test_a_layer_that_needs_values_names_the_other_place():
+    class Loops(keras.layers.Layer):  # as RandAugment and others of KerasCV
+        def call(self, images):
+            return images if keras.ops.max(images) > 300 else 255 - images
+
+    view, x = augment.View([augment.RandomFlip(), Loops()]), images(4)
+
+    class Model(keras.Model):
+        def call(self, x, training=False):
+            return keras.ops.mean(view(x), axis=(1, 2, 3))[:, None]
+
+    model = Model()
+    model.compile("sgd", "mse", jit_compile=False)
+    with pytest.raises(ValueError, match="The layer Loops asks for the value .*keras_ssl.data.views"):
+        model.fit(x, np.zeros((4, 1)), verbose=0)
+    (batch,) = data.views(data.arrays(x, 4, shuffle=False), augment.View([Loops()]))
+    np.testing.assert_array_equal(batch["views"][0], 255.0 - x)
+
+
 # Replicas and backends
 
 REPLICAS = """

@@ -146,7 +146,7 @@ def test_augmentation_layers(name, data):
     names, known = parameters(made)
     known |= {"count": None} if name == "Views" else {"size": 2} if name == "HoleMask" else {}
     argument = data.draw(st.sampled_from(names))
-    attempt(made, known, argument, data.draw(st.sampled_from(WRONG)), accepts=("seed", "jitter", "fill", "mean"))
+    attempt(made, known, argument, data.draw(st.sampled_from(WRONG)), accepts=("seed", "jitter", "fill", "mean", "snr"))
 
 
 @pytest.mark.parametrize("name", [name for name in recipes.__all__ if name != "present"])

@@ -17,7 +17,7 @@ LEAVES = {"heads", "teacher", "memory", "losses", "augment", "encoders", "optimi
 ALLOWED = {leaf: {"checks", "distribute", "inputs", "pixels"} for leaf in LEAVES} | {
     "checks": set(),
     "inputs": set(),
-    "pixels": set(),
+    "pixels": {"checks"},
     "players": set(),
     "batches": {"distribute", "inputs"},
     "step": {"distribute", "inputs", "players"},

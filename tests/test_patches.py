@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import ops
 from PIL import Image
 
-from keras_ssl.augment import ColorJitter, Grayscale, RandomResizedCrop, View, Views
+from keras_ssl.augment import ColorJitter, Grayscale, RandomResizedCrop, View, Views, patchify, unpatchify
 from keras_ssl.augment.image import patches
 from keras_ssl.augment.random import split
 from tests.reference import augment as reference_augment
@@ -46,12 +46,12 @@ def coordinates(batch, height, width):
 @pytest.mark.parametrize("size, pair", [(4, (4, 4)), ((8, 11), (8, 11)), (1, (1, 1))])
 def test_patchify(size, pair):
     x = images()
-    found = patches.patchify(x, size)
+    found = patchify(x, size)
     np.testing.assert_array_equal(numpy(found), [reference.patchify(image, *pair) for image in x])
     grid = (40 // pair[0], 44 // pair[1])
-    np.testing.assert_array_equal(numpy(patches.unpatchify(found, size, grid)), x)
+    np.testing.assert_array_equal(numpy(unpatchify(found, size, grid)), x)
     square = images(2, 24, 24)
-    np.testing.assert_array_equal(numpy(patches.unpatchify(patches.patchify(square, 8), 8)), square)
+    np.testing.assert_array_equal(numpy(unpatchify(patchify(square, 8), 8)), square)
 
 
 GRIDS = [  # the papers', at a fifth to a tenth of the size, with room to move or without
@@ -302,7 +302,7 @@ OTHER_BACKEND = """
 import sys
 import keras
 import numpy as np
-from keras_ssl.augment import View, places
+from keras_ssl.augment import View, patchify, places, unpatchify
 from keras_ssl.augment.image import masks, mixing, patches
 given = np.load(sys.argv[1])
 layers = [
@@ -322,7 +322,7 @@ found = model.predict({key: given[key] for key in ("image", "seed")}, verbose=0)
 mask = masks.RandomMask(6, 0.5)(given["image"], seeds=given["seed"])
 lists = places.partition(mask, 18)
 found += [*lists, *places.masked_indices(mask, 20), places.select(masks.enlarge(mask, 2), lists[0][:, :5] % 6)]
-found += [patches.unpatchify(patches.patchify(given["image"][:, :, :40], 4), 4, (10, 10))]
+found += [unpatchify(patchify(given["image"][:, :, :40], 4), 4, (10, 10))]
 np.savez(sys.argv[2], *[keras.ops.convert_to_numpy(x) for x in found])
 """
 
@@ -363,9 +363,9 @@ def cut(**options):
 @pytest.mark.parametrize(
     "build, message",
     [
-        (lambda: patches.patchify(images(), 7), "size must divide the height and the width"),
-        (lambda: patches.unpatchify(np.zeros((2, 6, 48)), 4), "patches must be"),
-        (lambda: patches.unpatchify(np.zeros((2, 4, 47)), 4), "patches must be"),
+        (lambda: patchify(images(), 7), "size must divide the height and the width"),
+        (lambda: unpatchify(np.zeros((2, 6, 48)), 4), "patches must be"),
+        (lambda: unpatchify(np.zeros((2, 4, 47)), 4), "patches must be"),
         (lambda: patches.PatchGrid(0, 8), "grid must be a positive int"),
         (lambda: patches.PatchGrid(2, -1), "size must be a positive int"),
         (lambda: patches.PatchGrid(2, 8, stride=0), "stride must be a positive int or None"),

@@ -22,9 +22,7 @@ from keras_ssl.augment.image.patches import (
     ShiftChannels,
     ShufflePatches,
     Standardize,
-    patchify,
     permutations,
-    unpatchify,
 )
 from keras_ssl.augment.image.policies import AutoAugment, RandAugment
 from keras_ssl.augment.image.recipes import *  # noqa: F401, F403
@@ -47,6 +45,7 @@ from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.tokens.texts import CropTokens, DeleteTokens, MaskTokens
 from keras_ssl.augment.video.clips import PerClip, RandomClip, ReverseTime
 from keras_ssl.augment.view import View, Views
+from keras_ssl.pixels import patchify, unpatchify
 
 __all__ = [
     "AddNoise",

@@ -64,15 +64,13 @@ def patch_pixels(images, patch, normalize=False):
     >>> patch_pixels(np.zeros((2, 32, 32, 3), "uint8"), 4).shape
     TensorShape([2, 64, 48])
     """
-    height, width, channels = images.shape[1:]
+    height, width = images.shape[1:3]
     if not isinstance(patch, int) or patch < 1 or height is None or width is None or height % patch or width % patch:
         raise ValueError(
             "patch must be a positive int that divides the height and the width of the images. Received: "
             f"patch={patch} and images of shape {tuple(images.shape)}"
         )
-    rows, columns = height // patch, width // patch
-    patches = ops.reshape(precise(images), (-1, rows, patch, columns, patch, channels))
-    patches = ops.reshape(ops.transpose(patches, (0, 1, 3, 2, 4, 5)), (-1, rows * columns, patch * patch * channels))
+    patches = pixels.patchify(precise(images), patch)
     if not normalize:
         return patches
     mean, deviation = patch_statistics(patches)

@@ -5,9 +5,10 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl.augment.image.layer import ImageLayer, check_size
+from keras_ssl.augment.image.layer import ImageLayer
 from keras_ssl.augment.layer import change, check_probability, check_range
 from keras_ssl.augment.random import choose, uniform
+from keras_ssl.pixels import check_size
 
 TRIES = 10
 

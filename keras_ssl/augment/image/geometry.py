@@ -8,10 +8,11 @@ from keras import ops
 
 from keras_ssl.augment.image.crop import resample, resampling
 from keras_ssl.augment.image.filters import Filter
-from keras_ssl.augment.image.layer import ImageLayer, check_fill, check_size, per_image
+from keras_ssl.augment.image.layer import ImageLayer, check_fill, per_image
 from keras_ssl.augment.layer import check_probability
 from keras_ssl.augment.random import uniform
 from keras_ssl.checks import check_flags, is_int, is_number
+from keras_ssl.pixels import check_size
 
 RIGHT_ANGLES = (0, 90, 180, 270)
 

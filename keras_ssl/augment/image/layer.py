@@ -4,7 +4,7 @@ from keras import ops
 
 from keras_ssl import inputs
 from keras_ssl.augment.layer import Augmentation
-from keras_ssl.checks import is_int, is_number
+from keras_ssl.checks import is_number
 
 
 class ImageLayer(Augmentation):
@@ -20,14 +20,6 @@ class ImageLayer(Augmentation):
 def per_image(x):
     """`(batch,)` as `(batch, 1, 1, 1)`, to meet images."""
     return ops.reshape(x, (-1, 1, 1, 1))
-
-
-def check_size(name, value):
-    """The size `value`, an int or a pair (height, width), as a pair."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(is_int(side, 1) for side in pair):
-        raise ValueError(f"{name} must be a positive int or a pair of them. Received: {name}={value!r}")
-    return pair
 
 
 def check_fill(value, none=False):

@@ -11,12 +11,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_ssl.augment.image.layer import check_size
 from keras_ssl.augment.layer import Augmentation, check_probability, check_range
 from keras_ssl.augment.places import flat, lowest, masked_indices
 from keras_ssl.augment.random import choose, uniform
 from keras_ssl.checks import check_flags, is_int, is_number
 from keras_ssl.inputs import kind_of
+from keras_ssl.pixels import check_size, cubic
 
 TRIES = 40  # blocks tried for a mask; BEiT's loop ends earlier (of 4000 masks of 75 patches of 196, all by 36)
 FAILURES = 10  # tries in a row that add nothing, after which BEiT's loop gives up
@@ -566,9 +566,7 @@ def bicubic(side, numbers, cell, offset):
     """Matrices `(batch, side, numbers)` that enlarge `numbers` by the factor `cell`, at an offset of 0 to 1 cells."""
     pixel = ((ops.arange(side, dtype="float32") + 0.5) / cell)[None, :] + 1 + offset
     distance = ops.abs(pixel[:, :, None] - ops.arange(numbers, dtype="float32")[None, None, :])
-    near = (1.5 * distance - 2.5) * distance**2 + 1
-    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
-    return ops.where(distance < 1, near, ops.where(distance < 2, far, 0.0))  # Keys's kernel with a = -1/2
+    return cubic(distance)
 
 
 def neighbors(mask):

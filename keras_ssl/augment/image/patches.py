@@ -16,74 +16,13 @@ from keras_ssl import distribute
 from keras_ssl.augment.image.color import check_colors
 from keras_ssl.augment.image.crop import resample
 from keras_ssl.augment.image.filters import Filter
-from keras_ssl.augment.image.layer import ImageLayer, check_size
+from keras_ssl.augment.image.layer import ImageLayer
 from keras_ssl.augment.layer import Augmentation, change, check_probability, check_range
 from keras_ssl.augment.image.mixing import partners
 from keras_ssl.augment.places import lowest, select
 from keras_ssl.augment.random import choose, split, uniform
 from keras_ssl.checks import check_flags, is_int, is_number
-
-
-def patchify(images, size):
-    """Images as rows of flattened patches, those of the first row of patches first.
-
-    Args:
-        images: tensor `(batch, height, width, channels)`.
-        size: int or pair of ints (height, width), the size of a patch in pixels; it divides the image's.
-
-    Returns:
-        tensor `(batch, patches, size * size * channels)`, inside a patch by row, column and channel.
-
-    Raises:
-        ValueError: for images that cannot be cut into patches of this size.
-
-    Example:
-        >>> import numpy as np
-        >>> patchify(np.zeros((2, 32, 32, 3)), 4).shape
-        TensorShape([2, 64, 48])
-    """
-    high, wide = check_size("size", size)
-    height, width, channels = images.shape[1:]
-    if height is None or width is None or height % high or width % wide:
-        raise ValueError(
-            f"size must divide the height and the width of the images. Received: size={size} and "
-            f"images.shape={tuple(images.shape)}"
-        )
-    rows, columns = height // high, width // wide
-    patches = ops.transpose(ops.reshape(images, (-1, rows, high, columns, wide, channels)), (0, 1, 3, 2, 4, 5))
-    return ops.reshape(patches, (-1, rows * columns, high * wide * channels))
-
-
-def unpatchify(patches, size, grid=None):
-    """The images of which `patchify` made the patches.
-
-    Args:
-        patches: tensor `(batch, patches, size * size * channels)`.
-        size: int or pair of ints (height, width), the size of a patch in pixels.
-        grid: int or pair of ints (rows, columns), the number of patches along the sides; None for a square.
-
-    Returns:
-        tensor `(batch, height, width, channels)`.
-
-    Raises:
-        ValueError: for patches that are not of this size, or not as many as the grid has.
-
-    Example:
-        >>> import numpy as np
-        >>> unpatchify(np.zeros((2, 64, 48)), 4).shape
-        TensorShape([2, 32, 32, 3])
-    """
-    high, wide = check_size("size", size)
-    count, numbers = patches.shape[1:]
-    rows, columns = check_size("grid", math.isqrt(count) if grid is None else grid)
-    if rows * columns != count or numbers % (high * wide):
-        raise ValueError(
-            f"patches must be (batch, rows * columns, height * width * channels) of size={size} and grid={grid} "
-            f"(None is a square). Received: patches.shape={tuple(patches.shape)}"
-        )
-    channels = numbers // (high * wide)
-    images = ops.transpose(ops.reshape(patches, (-1, rows, columns, high, wide, channels)), (0, 1, 3, 2, 4, 5))
-    return ops.reshape(images, (-1, rows * high, columns * wide, channels))
+from keras_ssl.pixels import check_size, cubic
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -677,10 +616,6 @@ def coarsening(side, small):
     place = ops.clip((ops.transpose(pixel, (0, 2, 1)) + 0.5) / step - 0.5, 0, small[:, :, None] - 1)
     up = ops.relu(1 - ops.abs(place - ops.transpose(number, (0, 2, 1))))
     return ops.matmul(up, down)
-
-
-def cubic(x):
-    return np.where(x < 1, (1.5 * x - 2.5) * x**2 + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0.0))
 
 
 KERNELS = [  # functions of the distance in pixels of the small image

@@ -18,12 +18,12 @@ from keras_ssl.augment.image.crop import RandomFlip, RandomResizedCrop
 from keras_ssl.augment.image.drop import RandomErasing
 from keras_ssl.augment.image.filters import Sobel
 from keras_ssl.augment.image.geometry import RIGHT_ANGLES, RandomCrop, Resize, Rotations
-from keras_ssl.augment.image.layer import check_size
 from keras_ssl.augment.layer import check_probability
 from keras_ssl.augment.image.policies import AutoAugment, RandAugment
 from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.view import View, Views
 from keras_ssl.checks import check_flags, is_int, is_number
+from keras_ssl.pixels import check_size
 
 __all__ = [
     "barlow_twins",

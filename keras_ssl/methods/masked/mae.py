@@ -23,7 +23,7 @@ from keras import ops
 
 from keras_ssl import checks
 from keras_ssl.augment.image.masks import RandomMask, enlarge
-from keras_ssl.augment.image.patches import unpatchify
+from keras_ssl.augment import unpatchify
 from keras_ssl.augment.places import flat, partition, select
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.encoders import MaskToken, patch_grid, token_decoder, vit_stages

@@ -21,7 +21,7 @@ from keras import ops
 
 from keras_ssl import checks
 from keras_ssl.augment.image.masks import enlarge
-from keras_ssl.augment.image.patches import unpatchify
+from keras_ssl.augment import unpatchify
 from keras_ssl.augment.places import flat, select
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import local_seeds

@@ -20,7 +20,7 @@ import keras
 from keras import ops
 
 from keras_ssl.augment.image.masks import RandomMask, enlarge
-from keras_ssl.augment.image.patches import unpatchify
+from keras_ssl.augment import unpatchify
 from keras_ssl.augment.places import flat
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.encoders import MaskToken, patch_grid, vit_stages
