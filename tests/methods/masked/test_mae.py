@@ -181,7 +181,7 @@ def test_the_loss_is_the_loop(normalise):
     model = make(normalise=normalise)
     pixels = images()
     masks = some_masks(model)
-    model.mask.call = lambda images, seeds: masks
+    model.mask.call = lambda images, seeds, **options: masks
     found = float(model({"views": [pixels]}, training=True)["loss"])
     standard = np.asarray(losses.standard_pixels(pixels), "float64")
     sizes = {"patch": PATCH, "depth": 2, "heads": 2, "decoder_depth": 1, "decoder_heads": 2}
@@ -239,7 +239,7 @@ def test_a_predictor_of_zeros(patch):
 def test_every_image_and_every_step_has_its_own_mask():
     model = make()
     drawn, call = [], model.mask.call
-    model.mask.call = lambda *inputs: (drawn.append(call(*inputs)), drawn[-1])[1]
+    model.mask.call = lambda *inputs, **options: (drawn.append(call(*inputs)), drawn[-1])[1]
     for _ in range(2):
         model({"views": [images(16)]}, training=True)
     found = np.concatenate(drawn).reshape(32, -1)
