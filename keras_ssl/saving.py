@@ -1,9 +1,24 @@
-"""Saving: a whole method as one `.keras` file, and its encoder as a file that needs nothing but Keras."""
+"""Saving: a whole method as one `.keras` file, and its encoder as a file for where it will run, opened and compared."""
+
+import importlib.util
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
 
 import keras
+import numpy as np
 
 import keras_ssl
 from keras_ssl import encoders
+from keras_ssl.inputs import input_names
+
+FORMATS = {".keras": "keras", "": "tf_saved_model", ".tflite": "litert", ".onnx": "onnx"}
+NEEDS = {"onnx": ("onnx", "tf2onnx")}
+HALF = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+# How far the numbers of an exported encoder may be from those of the encoder, as a share of the largest.
+TOLERANCE = 1e-3
 
 
 def load(path, compile=True):
@@ -23,31 +38,77 @@ def load(path, compile=True):
         ValueError: the path does not end in `.keras`, or there is no such file. Older formats of Keras are not read:
             they can hold code.
     """
-    check_path(path)
+    if not str(path).endswith(".keras"):
+        raise ValueError(f"path must end in '.keras'. Received: path={str(path)!r}")
     keras_ssl.register()
     return keras.saving.load_model(path, compile=compile)
 
 
 def export(model, path):
-    """Writes the encoder alone, its preprocessing inside, as one `.keras` file that plain Keras loads.
+    """Writes the encoder alone, its preprocessing inside, in float32, for where it will run; the ending says how.
 
-    `keras.saving.load_model(path)` needs neither keras_ssl nor `custom_objects`. Grouped, fused and synchronised
-    batch normalisation become the plain layer of Keras, which computes the same in inference.
+    - `.keras`: one file that `keras.saving.load_model` reads with neither keras_ssl nor `custom_objects`.
+    - a folder, without an ending: a SavedModel of TensorFlow, for serving.
+    - `.tflite`: LiteRT (TensorFlow Lite), for devices.
+    - `.onnx`: ONNX; needs the packages onnx and tf2onnx: `pip install keras_ssl[onnx]`.
+
+    Grouped, fused and synchronised batch normalisation become the plain layer of Keras, which computes the same in
+    inference, and layers of half precision become those of float32. What was written is opened by its runtime and
+    compared with the encoder before it takes the place of an older file; a warning says so where the runtime
+    (onnxruntime, of ONNX) is not installed.
 
     Args:
-        model: a `keras_ssl.Method`, whose `evaluated_encoder` is written, or an encoder.
-        path: str or path that ends in `.keras`.
+        model: a `keras_ssl.Method`, whose `evaluated_encoder` is written, or an encoder, functional or sequential.
+        path: str or path that ends in `.keras`, `.tflite` or `.onnx`, or has no ending.
 
     Returns:
         `keras.Model`, the encoder that was written.
 
     Raises:
-        ValueError: the encoder holds a layer that is not Keras's own, or the path does not end in `.keras`.
+        ImportError: the format needs a package that is not installed.
+        TypeError: the encoder is neither functional nor sequential.
+        ValueError: the path has another ending; the encoder holds a layer that is not Keras's own and the file is to
+            be `.keras`; or what was written cannot be opened, or computes something else: nothing is left then.
+
+    Example:
+    ```python
+    keras_ssl.export(model, "encoder.keras")
+    keras_ssl.export(model, "encoder.onnx")
+    ```
     """
-    check_path(path)
-    encoder = plain(model.evaluated_encoder if isinstance(model, keras_ssl.Method) else model)
-    encoder.save(path)
+    form = format_of(path)
+    path = Path(os.fspath(path))
+    encoder = model.evaluated_encoder if isinstance(model, keras_ssl.Method) else model
+    encoder = in_float32(plain(encoder) if form == "keras" else encoders.with_plain_batch_norm(encoder))
+    sample = example(encoder)
+    expected = keras.ops.convert_to_numpy(encoder(sample, training=False))
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        if form == "keras":
+            encoder.save(part)
+        else:
+            convert(encoder, part, form)
+        compare(part, form, sample, expected, path)
+        if part.is_dir() and path.is_dir():  # an older one: files of the user's own beside it stay
+            shutil.copytree(part, path, dirs_exist_ok=True)
+        else:
+            os.replace(part, path)
     return encoder
+
+
+def format_of(path, name="path"):
+    """Keras's name of the format of a file, by its ending; raises where it is none, or a package is missing."""
+    ending = Path(os.fspath(path)).suffix
+    if ending not in FORMATS:
+        raise ValueError(
+            f"{name} must end in .keras, .tflite, .onnx, or be a folder, for a SavedModel. Received: "
+            f"{name}={str(path)!r}"
+        )
+    form = FORMATS[ending]
+    missing = [package for package in NEEDS.get(form, ()) if importlib.util.find_spec(package) is None]
+    if missing:
+        raise ImportError(f"The format {form} needs {' and '.join(missing)}: pip install 'keras_ssl[{form}]'")
+    return form
 
 
 def plain(encoder):
@@ -62,10 +123,171 @@ def plain(encoder):
     return encoder
 
 
-def check_path(path):
-    if not str(path).endswith(".keras"):
-        raise ValueError(f"path must end in '.keras'. Received: path={str(path)!r}")
-
-
 def is_of_keras(layer):
     return type(layer).__module__.split(".")[0] == "keras"
+
+
+# In float32, whatever the policy of the training
+
+
+def in_float32(encoder):
+    """The encoder itself where it computes in float32, else a copy that does."""
+    if not any(layer.dtype_policy.name in HALF for layer in encoder._flatten_layers()):
+        return encoder
+    copy = type(encoder).from_config(without_half(encoder.get_config()))
+    copy.set_weights([np.asarray(weights).astype("float32") for weights in encoder.get_weights()])
+    return copy
+
+
+def without_half(config):
+    """A config whose policies of half precision are float32."""
+    if isinstance(config, (list, tuple)):
+        return type(config)(without_half(part) for part in config)
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy" and config.get("config", {}).get("name") in HALF:
+        return {**config, "config": {**config["config"], "name": "float32"}}
+    return {
+        key: "float32" if key == "dtype" and isinstance(value, str) and value in HALF else without_half(value)
+        for key, value in config.items()
+    }
+
+
+# Other formats
+
+
+def convert(encoder, path, form):
+    """Writes the encoder by Keras's own means."""
+    if form == "onnx":
+        teach_erfc()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converters' own
+        encoder.export(path, format=form, verbose=False)
+
+
+def teach_erfc():
+    """Gives tf2onnx the operation `Erfc`, which TensorFlow's exact GELU is made of and ONNX lacks: 1 - erf(x)."""
+    from tf2onnx.handler import tf_op
+
+    if any("Erfc" in handlers for versions in tf_op.get_opsets().values() for handlers in versions):
+        return
+
+    class Erfc:
+        @classmethod
+        def version_9(cls, graph, node, **options):
+            dtype, shape = graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
+            one = graph.make_const(f"{node.name}_one", np.ones((), "float32")).output[0]
+            erf = graph.make_node("Erf", [node.input[0]], dtypes=[dtype], shapes=[shape]).output[0]
+            graph.remove_node(node.name)
+            graph.make_node("Sub", [one, erf], outputs=node.output, name=node.name, dtypes=[dtype], shapes=[shape])
+
+    tf_op("Erfc")(Erfc)
+
+
+# What was written, opened
+
+
+def compare(part, form, sample, expected, path):
+    """Raises unless the runtime of the format opens what was written and finds the expected features."""
+    try:
+        found = RUNTIMES[form](part, sample)
+    except ImportError as error:
+        warnings.warn(
+            f"{str(path)!r} was written, but not opened: {error}. Whether it computes what the encoder does is "
+            "not known."
+        )
+        return
+    except Exception as error:
+        raise ValueError(
+            f"The encoder could not be exported to {str(path)!r}: the runtime of the format ({form}) cannot open or "
+            f"run what was written. It says: {error}"
+        ) from error
+    found, most = np.asarray(found), np.abs(expected).max(initial=1.0)
+    if found.shape != expected.shape or not np.abs(found - expected).max(initial=0.0) <= TOLERANCE * most:
+        apart = np.abs(found - expected).max() if found.shape == expected.shape else f"shape {found.shape}"
+        raise ValueError(
+            f"The encoder could not be exported to {str(path)!r}: what was written computes other features than the "
+            f"encoder. Received: a difference of {apart}, features up to {most:.3g}"
+        )
+
+
+def by_keras(path, sample):
+    keras_ssl.register()
+    return keras.ops.convert_to_numpy(keras.saving.load_model(path, compile=False)(sample, training=False))
+
+
+def by_tensorflow(path, sample):
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))  # which must live as long as its functions
+    return loaded.serve(keras.tree.map_structure(tf.convert_to_tensor, sample)).numpy()
+
+
+def by_litert(path, sample):
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        import tensorflow as tf
+
+        Interpreter = tf.lite.Interpreter
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TensorFlow's tells of its successor
+        interpreter = Interpreter(str(path))
+    details = interpreter.get_input_details()
+    places = paired({place["name"]: place for place in details}, sample)
+    for place, values in places:
+        interpreter.resize_tensor_input(place["index"], values.shape)
+    interpreter.allocate_tensors()
+    for place, values in places:
+        interpreter.set_tensor(place["index"], values.astype(place["dtype"]))
+    interpreter.invoke()
+    flex = sorted({op["op_name"] for op in interpreter._get_ops_details() if op["op_name"].startswith("Flex")})
+    if flex:
+        warnings.warn(
+            f"The file needs operations of TensorFlow ({', '.join(flex)}) that LiteRT has in its Flex delegate only."
+        )
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+def by_onnxruntime(path, sample):
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ImportError("its runtime is not installed (pip install onnxruntime)") from None
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    places = paired({place.name: place.name for place in session.get_inputs()}, sample)
+    return session.run(None, dict(places))[0]
+
+
+RUNTIMES = {"keras": by_keras, "tf_saved_model": by_tensorflow, "litert": by_litert, "onnx": by_onnxruntime}
+
+
+def paired(places, sample):
+    """Pairs of the inputs of a file, known by their names, and of the arrays that go there."""
+    if not isinstance(sample, dict):
+        (place,) = places.values()
+        return [(place, sample)]
+    left, pairs = dict(places), []
+    for name in sorted(sample, key=len, reverse=True):  # "series_mask" before "series"
+        found = next(found for found in left if name in found)
+        pairs.append((left.pop(found), sample[name]))
+    return pairs
+
+
+def example(encoder, rows=2):
+    """Some samples that an encoder takes, float32 pixels from 0 to 255 and small ints: an array or a dict of them."""
+    generator, names = np.random.default_rng(0), input_names(encoder)
+    made = [drawn(tensor, rows, generator) for tensor in encoder.inputs]
+    return dict(zip(names, made, strict=True)) if names else made[0]
+
+
+def drawn(tensor, rows, generator):
+    rank, dtype = len(tensor.shape), keras.backend.standardize_dtype(tensor.dtype)
+    unknown = 224 if rank == 4 else 16  # a multiple of the patches of all common vision transformers
+    shape = (rows, *(unknown if side is None else side for side in tensor.shape[1:]))
+    if dtype == "bool":
+        return np.ones(shape, "bool")
+    if "int" in dtype:
+        return generator.integers(0, 2, shape).astype(dtype)
+    pixels = rank >= 4
+    return (generator.uniform(0, 255, shape) if pixels else generator.normal(size=shape)).astype("float32")

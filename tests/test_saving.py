@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import keras_ssl
+from keras_ssl import saving
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -102,15 +103,83 @@ def test_export_refuses_what_plain_keras_cannot_load(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["encoder.h5", "encoder", "encoder.keras.zip"])
+@pytest.mark.parametrize("name", ["encoder.h5", "encoder.pt", "encoder.keras.zip"])
 def test_export_refuses_other_files(tmp_path, name):
-    with pytest.raises(ValueError, match="must end in '.keras'"):
+    with pytest.raises(ValueError, match="must end in .keras, .tflite, .onnx"):
         keras_ssl.export(encoder(), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
+def vit(**options):
+    return keras_ssl.encoders.vit((8, 8, 3), patch=4, width=16, depth=1, heads=2, **options)  # with an exact GELU
+
+
+ENDINGS = {"keras": ".keras", "tf_saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*tf.lite:UserWarning")
+@pytest.mark.parametrize("form, policy", [
+    *((form, "mixed_bfloat16") for form in ENDINGS), ("onnx", "mixed_float16"), ("keras", "mixed_float16"),
+    ("litert", "float32"), ("onnx", "float32"),
+])  # fmt: skip
+def test_exports_are_float32_and_compute_the_features(form, policy, tmp_path):
+    if form == "onnx":
+        pytest.importorskip("onnxruntime"), pytest.importorskip("tf2onnx")
+    keras.config.set_dtype_policy(policy)
+    trained = vit()
+    keras.config.set_dtype_policy("float32")
+    path = tmp_path / f"encoder{ENDINGS[form]}"
+    written = keras_ssl.export(trained, path)
+    assert {layer.compute_dtype for layer in written._flatten_layers()} == {"float32"}
+    pixels = images()[:3].astype("float32")
+    expected = written.predict(pixels, verbose=0)
+    found = saving.RUNTIMES[form](path, pixels)  # another number of images than it was written with
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(expected, trained.predict(pixels, verbose=0).astype("float32"), atol=0.1)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*tf.lite:UserWarning")
+@pytest.mark.parametrize("form", ENDINGS)
+def test_encoders_of_several_inputs_are_exported(form, tmp_path):
+    given = {
+        "series": keras.Input((5, 3), name="series"), "series_mask": keras.Input((5,), dtype="bool", name="series_mask")
+    }  # fmt: skip
+    x = keras.layers.GlobalAveragePooling1D()(keras.layers.Dense(4)(given["series"]), mask=given["series_mask"])
+    path = tmp_path / f"encoder{ENDINGS[form]}"
+    written = keras_ssl.export(keras.Model(given, x), path)
+    sample = saving.example(written, rows=3)
+    sample["series_mask"][:, 3:] = False
+    found = saving.RUNTIMES[form](path, sample)
+    np.testing.assert_allclose(found, written(sample), atol=1e-5)
+
+
+def test_an_export_that_is_wrong_is_told_and_not_left(tmp_path, monkeypatch):
+    path = tmp_path / "encoder.keras"
+    keras_ssl.export(encoder(), path)
+    before = path.read_bytes()
+    broken = {"keras": lambda path, sample: by_keras(path, sample) + 1}
+    by_keras = saving.by_keras
+    for runtime, words in ((broken["keras"], "computes other features"), (lambda *_: 1 / 0, "cannot open or run")):
+        monkeypatch.setitem(saving.RUNTIMES, "keras", runtime)
+        with pytest.raises(ValueError, match=words):
+            keras_ssl.export(encoder(), path)
+        assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_runtime_is_said(tmp_path, monkeypatch):
+    def missing(*_):
+        raise ImportError("its runtime is not installed (pip install onnxruntime)")
+
+    monkeypatch.setitem(saving.RUNTIMES, "keras", missing)
+    with pytest.warns(UserWarning, match="was written, but not opened: its runtime is not installed"):
+        keras_ssl.export(encoder(), tmp_path / "encoder.keras")
+    assert (tmp_path / "encoder.keras").is_file()
+
+
 def test_load_executes_nothing_that_is_in_the_file(tmp_path):
-    model = keras_ssl.SimCLR(encoder(keras.layers.Lambda(lambda x: x + 1)), hidden=4, dim=3)
+    view = keras_ssl.augment.View([keras_ssl.augment.RandomResizedCrop(8), keras.layers.Lambda(lambda x: x + 1)])
+    model = keras_ssl.SimCLR(encoder(), keras_ssl.augment.Views(view, 2), hidden=4, dim=3)
     model.save(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="(?i)unsafe|lambda"):
         keras_ssl.load(tmp_path / "model.keras")

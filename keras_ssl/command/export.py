@@ -14,10 +14,9 @@ examples:
   python -m keras_ssl export runs/byol --out encoder.tflite      # LiteRT (TensorFlow Lite), for devices
   python -m keras_ssl export runs/byol --out encoder.onnx        # ONNX: pip install 'keras_ssl[onnx]'
 
-All take images of 0..255 as float32 (batch, height, width, channels): the preprocessing is inside.
+All take images of 0..255 as float32 (batch, height, width, channels): the preprocessing is inside, and they compute
+in float32. Each file is opened by its runtime and compared with the encoder before it is said to be done.
 """
-FORMATS = {".tflite": "litert", ".onnx": "onnx"}
-NEEDS = {"onnx": ("onnx", "tf2onnx")}
 
 
 def add(parser):
@@ -26,34 +25,14 @@ def add(parser):
 
 
 def run(options):
-    ending = options.out.suffix
-    if ending not in ("", ".keras", *FORMATS):
-        raise ValueError(
-            f"--out must end in .keras, {', '.join(FORMATS)}, or be a folder, for a SavedModel. Received: "
-            f"{str(options.out)!r}"
-        )
-    form = "keras" if ending == ".keras" else FORMATS.get(ending, "tf_saved_model")
-    check(form)
     import keras_ssl
-    from keras_ssl import encoders
+    from keras_ssl import saving
 
+    form = saving.format_of(options.out, "--out")
     encoder = runs.load_encoder(options.encoder)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with running():
-        if form == "keras":
-            keras_ssl.export(encoder, options.out)
-        else:
-            plain = encoders.with_plain_batch_norm(encoder)
-            plain(plain.inputs)  # Keras refuses a model for ONNX that was never called
-            plain.export(options.out, format=form, verbose=False)
+        encoder = keras_ssl.export(encoder, options.out)
     document = {"out": str(options.out), "format": form}
     document |= {"input": [None, *encoder.input_shape[1:]], "output": list(encoder.output_shape)}
     return document, f"{options.out}: {form}, images {encoder.input_shape} to features {encoder.output_shape}"
-
-
-def check(form):
-    import importlib.util
-
-    missing = [name for name in NEEDS.get(form, ()) if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ImportError(f"The format {form} needs {' and '.join(missing)}: pip install 'keras_ssl[{form}]'")

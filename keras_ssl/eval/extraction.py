@@ -1,5 +1,6 @@
 """Features: what a frozen encoder makes of a set of samples of any kind, see `keras_ssl.inputs`."""
 
+import contextlib
 import warnings
 
 import keras
@@ -110,18 +111,8 @@ def pooled(encoder, pool="mean"):
         raise ValueError(f'pool must be "mean", "max" or None. Received: pool={pool!r}')
     if not isinstance(encoder, keras.Model):
         raise TypeError(f"encoder must be a keras.Model from samples to a map or tokens. Received: {encoder!r}")
-    with encoder.distribute_strategy.scope() if keras.backend.backend() == "tensorflow" else nothing():
+    with encoder.distribute_strategy.scope() if keras.backend.backend() == "tensorflow" else contextlib.nullcontext():
         return Pooled(encoder, pool)
-
-
-class nothing:
-    """A context in which all is as outside of it."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return False
 
 
 class Pooled(keras.Model):

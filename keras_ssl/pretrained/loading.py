@@ -97,7 +97,7 @@ def load(source, input_shape=None, pooling="auto", trainable=True, features=None
 def save(encoder, path, card):
     """Writes an encoder as one `.keras` file, whole or not at all, with a card that says what it is.
 
-    The file loads with Keras alone, and with `load`.
+    The file loads with Keras alone, and with `load`, and computes in float32 whatever the policy of the training.
 
     Args:
         encoder: `keras.Model` of Keras's own layers.
@@ -127,7 +127,7 @@ def save(encoder, path, card):
         text = json.dumps(card, indent=2)
     except (TypeError, ValueError) as error:
         raise ValueError(f"card must hold what JSON can: strings, numbers, lists, dicts. It says: {error}") from None
-    encoder = saving.plain(encoder)
+    encoder = saving.in_float32(saving.plain(encoder))
     part = path.with_name(f".{path.stem}.{os.getpid()}.keras")
     try:
         encoder.save(part)
