@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_ssl import batches, distribute, inputs, step
 from keras_ssl.players import Players
+from keras_ssl.rebuild import check_rebuildable
 
 
 class Method(keras.Model):
@@ -300,14 +301,16 @@ def check_encoder(encoder):
         shape = None
     if shape is None or not encoder.built:
         raise ValueError(
-            f"encoder '{encoder.name}' is not built, so the size of its features is unknown. Give a Sequential an "
-            "Input; wrap a subclassed model: images = keras.Input(shape); keras.Model(images, encoder(images))."
+            f"encoder '{encoder.name}' {'is of a class of its own' if encoder.built else 'is not built'}, so the size "
+            "of its features is unknown. Give a Sequential an Input; wrap a subclassed model: images = "
+            "keras.Input(shape); keras.Model(images, encoder(images))."
         )
     if not (isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[-1], int)):
         raise ValueError(
             f"encoder '{encoder.name}' must return features of shape (batch, dim). Received: output shape {shape}. "
             "Pool the map or the tokens first: keras_ssl.encoders.pool(backbone)."
         )
+    check_rebuildable(encoder)
     return encoder
 
 

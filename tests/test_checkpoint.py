@@ -181,9 +181,9 @@ def test_nothing_in_a_file_is_executed(tmp_path):
 
     def model():
         keras.utils.set_random_seed(0)
-        images = keras.Input((8, 8, 3))
-        outputs = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(lambda x: x + 1)(images))
-        made = keras_ssl.SimCLR(keras.Model(images, keras.layers.Dense(4)(outputs)), make().augment, hidden=4, dim=3)
+        code = keras.layers.Lambda(lambda x: x + 1)
+        view = keras_ssl.augment.View([keras_ssl.augment.RandomResizedCrop(8), code])
+        made = keras_ssl.SimCLR(make().encoder, keras_ssl.augment.Views(view, 2), hidden=4, dim=3)
         made.compile(optimizer="sgd")
         return made
 

@@ -18,15 +18,16 @@ ALLOWED = {leaf: {"checks", "distribute", "inputs", "pixels"} for leaf in LEAVES
     "checks": set(),
     "inputs": set(),
     "pixels": {"checks"},
+    "rebuild": set(),
     "players": set(),
     "batches": {"distribute", "inputs"},
     "step": {"distribute", "inputs", "players"},
-    "method": {"batches", "checks", "distribute", "inputs", "players", "step"},
+    "method": {"batches", "checks", "distribute", "inputs", "players", "rebuild", "step"},
     "methods": LEAVES | {"checks", "inputs", "method"},
     "data": {"checks", "inputs"},
     "eval": {"augment", "checks", "data", "encoders", "inputs", "optimizers"},  # fine-tuning trains
     "visualize": {"checks", "data", "eval", "encoders", "runs"},
-    "saving": {"encoders"},
+    "saving": {"encoders", "inputs"},
     "pretrained": {"encoders", "saving"},
     "checkpoint": {"checks", "distribute", "method", "step"},
     "recipes": LEAVES | {"inputs", "methods"},
@@ -38,7 +39,7 @@ ALLOWED = {leaf: {"checks", "distribute", "inputs", "pixels"} for leaf in LEAVES
     "__init__": set(),
 }
 # Where tensorflow may be named.
-TENSORFLOW = {"batches", "distribute", "data", "step"}
+TENSORFLOW = {"batches", "distribute", "data", "saving", "step"}
 KERNELS = {"encoders/batch_norm.py"}  # calls one where it runs on TensorFlow
 
 
