@@ -406,7 +406,7 @@ def test_what_cannot_be_segmented(change, said):
 @pytest.mark.parametrize("train, said", [
     (boxes_of(4, 0)[:2], "must be .images, boxes, labels."),
     ((boxes_of(4, 0)[0], np.zeros((4, 1, 4)), np.zeros((4, 1), int)), "left, top, right, bottom"),
-    ((boxes_of(4, 0)[0], np.full((4, 1, 4), [0, 0, 40, 8]), np.zeros((4, 1), int)), "inside of the image of 32 x 32"),
+    ((boxes_of(4, 0)[0], np.full((4, 1, 4), [0, 0, 40, 8]), np.zeros((4, 1), int)), "inside the image of 32 x 32"),
     ((*boxes_of(4, 0)[:2], np.full((4, 2), 2)), "Labels must be below 2"),
     ((*boxes_of(4, 0)[:2], np.zeros((4, 3), int)), "one int label a box"),
     ((*boxes_of(4, 0)[:2], np.full((4, 2), -1)), "no objects"),
