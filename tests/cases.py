@@ -146,7 +146,9 @@ def case_of(name):
 
 def further():
     """Cases that are no method of the package, by a name of their own."""
-    return {}
+    from tests import kinds
+
+    return kinds.CASES
 
 
 def names():
