@@ -146,9 +146,9 @@ def case_of(name):
 
 def further():
     """Cases that are no method of the package, by a name of their own."""
-    from tests import kinds
+    from tests import kinds, players
 
-    return kinds.CASES
+    return kinds.CASES | players.CASES
 
 
 def names():
@@ -247,6 +247,12 @@ def make(name, optimizer=None, seed=0, **compile):
     model = new(name)
     model.compile(optimizer=optimizer or case_of(name).optimizer(), **compile)
     return model
+
+
+def for_players(name, optimizer):
+    """What the method is compiled with: `optimizer()`, or one for each of its players."""
+    players = method_of(name).players
+    return {player: optimizer() for player in players} if players else optimizer()
 
 
 def state(model):

@@ -4,6 +4,7 @@ The tests of a method share its batches, whose views are made once, one compiled
 what the base class alone decides is tested on a few methods. `KERAS_SSL_COMPLETE=1` tests all of it on all methods.
 """
 
+import contextlib
 import functools
 import gc
 import os
@@ -90,6 +91,11 @@ def run(request):
 few_methods = pytest.mark.parametrize("run", [x for x in grouped if x.values[0] in few()], indirect=True)
 
 
+def total(outputs):
+    """The loss, summed over the players where there are several."""
+    return sum(keras.tree.flatten(outputs["loss"]))
+
+
 def train(model, batches):
     return [float(model.train_on_batch(batch, return_dict=True)["loss"]) for batch in batches]
 
@@ -118,7 +124,7 @@ def test_every_trainable_weight_gets_a_gradient(run):
     model = run.eager()
     with tf.GradientTape() as tape:
         tape.watch([v.value for v in moving(model) if "float" in v.dtype])
-        loss = model(run.batches[0], training=True)["loss"]
+        loss = total(model(run.batches[0], training=True))
     assert np.isfinite(loss)
     weights = model.trainable_variables
     frozen = [v.value for v in moving(model) if "float" in v.dtype]
@@ -138,7 +144,7 @@ def test_a_run_that_diverged_is_seen_in_its_loss(run):
         with pytest.raises(ValueError, match=run.case.diverged):
             model(run.batches[0], training=True)
     else:
-        assert not np.isfinite(model(run.batches[0], training=True)["loss"])
+        assert not np.isfinite(total(model(run.batches[0], training=True)))
 
 
 def test_training_moves_what_it_should(run):
@@ -240,22 +246,28 @@ def assert_still(watched, before):
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
 
 
+def scaled(initial_scale):
+    return keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05), initial_scale=initial_scale)
+
+
 @few_methods
 def test_an_overflow_moves_nothing(run):
     keras.config.set_dtype_policy("mixed_float16")
-    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05), initial_scale=2.0**40)
-    model = make(run.name, optimizer, run_eagerly=True)
+    optimizers = cases.for_players(run.name, lambda: scaled(2.0**40))
+    model = make(run.name, optimizers, run_eagerly=True)
     part_teacher_from_student(model)
     watched = [*model.trainable_variables, *moving(model)]
     before = [v.numpy() for v in watched]
     train(model, run.batches[:1])
-    assert int(optimizer.iterations) == 0 and float(optimizer.dynamic_scale) == 2.0**39
+    assert int(model.optimizer.iterations) == 0
+    assert {float(optimizer.dynamic_scale) for optimizer in keras.tree.flatten(optimizers)} == {2.0**39}
     assert_still(watched, before)
 
 
 @few_methods
 def test_gradient_accumulation_moves_the_teacher_once_an_update(run):
-    model = make(run.name, keras.optimizers.SGD(0.05, gradient_accumulation_steps=2), run_eagerly=True)
+    optimizers = cases.for_players(run.name, lambda: keras.optimizers.SGD(0.05, gradient_accumulation_steps=2))
+    model = make(run.name, optimizers, run_eagerly=True)
     part_teacher_from_student(model)
     before = [v.numpy() for v in moving(model)]
     train(model, run.batches[:1])
@@ -290,26 +302,37 @@ def test_one_replica_equals_two(run, two_replicas):
 
 
 @few_methods
+def test_one_replica_equals_two_where_gradients_are_clipped(run, two_replicas):
+    found, batches = [], cases.rows(run.batches[:2])
+    for scope in (contextlib.nullcontext(), two_replicas.scope()):
+        with scope:
+            model = make(run.name, cases.for_players(run.name, lambda: keras.optimizers.SGD(1.0, global_clipnorm=0.05)))
+        model.fit(batches, verbose=0)
+        found.append([v.numpy() for v in [*model.trainable_variables, *moving(model)]])
+    for variable, one, two in zip([*model.trainable_variables, *moving(model)], *found):
+        np.testing.assert_allclose(two, one, rtol=1e-3, atol=3e-4, err_msg=variable.path)  # unclipped: 5e-2
+
+
+@few_methods
 def test_an_overflow_on_one_replica_is_known_to_all(run, two_replicas):
     keras.config.set_dtype_policy("mixed_float16")
     with two_replicas.scope():
-        optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05), initial_scale=1.0)
-        model = make(run.name, optimizer)
+        model = make(run.name, cases.for_players(run.name, lambda: scaled(1.0)))
         part_teacher_from_student(model)
     watched = [*model.trainable_variables, *moving(model)]
     before = [v.numpy() for v in watched]
 
     def objective(*inputs):  # finite on the first replica, infinite on the second
         # straight from a weight: through synchronized batch norm or gathered negatives both replicas would see it
-        weight = ops.mean(ops.cast(model.trainable_variables[0], "float32"))
+        added = ops.mean(ops.cast(model.trainable_variables[0], "float32"))
         outputs = type(model).objective(model, *inputs)
         outputs = outputs if isinstance(outputs, dict) else {"loss": outputs}
         broken = ops.where(keras_ssl.distribute.replica() == 1, np.float32(np.inf), 0.0)
-        return outputs | {"loss": outputs["loss"] + weight * broken}
+        return outputs | {"loss": keras.tree.map_structure(lambda loss: loss + added * broken, outputs["loss"])}
 
     model.objective = objective
     model.fit(cases.dataset(run.batches[:1]), verbose=0)
-    assert optimizer.iterations.numpy() == 0
+    assert int(model.optimizer.iterations) == 0
     assert_still(watched, before)
 
 
@@ -325,8 +348,8 @@ ROWS = np.arange(2 * BATCH - 3)
 
 def test_views_made_by_the_pipeline_are_those_of_the_model(run):
     batch = next(iter(cases.pipeline(run.name)))
-    alike = run.eager()(batch, training=True)["loss"]
-    expected = run.eager()(run.batches[0], training=True)["loss"]
+    alike = total(run.eager()(batch, training=True))
+    expected = total(run.eager()(run.batches[0], training=True))
     assert float(alike) == pytest.approx(float(expected), rel=1e-3, abs=1e-4)
 
 
