@@ -24,9 +24,9 @@ def tensorflow(method, batch):
             weights = method.weights_of(player)
             gradients = tape.gradient(loss, weights)
             # embeddings have sparse gradients
-            moves.append((player, [g if g is None else tf.convert_to_tensor(g) for g in gradients], weights))
-        for player, gradients, weights in moves:
-            optimizer = optimizer_of(method, player)
+            moves.append([g if g is None else tf.convert_to_tensor(g) for g in gradients])
+        for player, gradients in zip(turn, all_or_none(method, moves)):
+            optimizer, weights = optimizer_of(method, player), method.weights_of(player)
             before = tf.identity(optimizer.iterations)
             optimizer.apply(summed_and_clipped(gradients, optimizer), weights)
             stepped = tf.logical_and(stepped, optimizer.iterations > before)
@@ -60,11 +60,12 @@ def jax(method, state, batch):
             return scaled, (found, others)
 
         scaled, pull, (found, others) = backend.vjp(lambda weights: compute(weights, others), trainable, has_aux=True)
-        gradients = [
-            pull([ops.ones_like(loss) if i == number else ops.zeros_like(loss) for i, loss in enumerate(scaled)])[0]
-            for number in range(len(turn))
-        ]
-        for player, own in zip(turn, gradients):
+        moves = []
+        for number, player in enumerate(turn):
+            seed = [ops.ones_like(loss) if i == number else ops.zeros_like(loss) for i, loss in enumerate(scaled)]
+            gradients = pull(seed)[0]
+            moves.append([gradients[place] for place in places_of(method, player)])
+        for player, own in zip(turn, all_or_none(method, moves)):
             before = iterations(method, player, trainable, others, optimizer)
             trainable, optimizer = applied(method, player, trainable, optimizer, own)
             stepped = ops.logical_and(stepped, iterations(method, player, trainable, others, optimizer) > before)
@@ -91,14 +92,13 @@ def torch(method, batch):
         for number, player in enumerate(turn):
             method.zero_grad()
             scale(method, player, method.local_loss(found, player)).backward(retain_graph=number + 1 < len(turn))
-            weights = list(method.weights_of(player))
-            gradients = [weight.value.grad for weight in weights]
-            moves.append((player, [g if g is None else g.clone() for g in gradients], weights))
+            gradients = [weight.value.grad for weight in method.weights_of(player)]
+            moves.append([g if g is None else g.clone() for g in gradients])
         with backend.no_grad():
-            for player, gradients, weights in moves:
+            for player, gradients in zip(turn, all_or_none(method, moves)):
                 optimizer = optimizer_of(method, player)
                 before = int(optimizer.iterations)
-                optimizer.apply(gradients, weights)
+                optimizer.apply(gradients, list(method.weights_of(player)))
                 stepped = stepped and int(optimizer.iterations) > before
         found = keras.tree.map_structure(lambda x: x.detach() if hasattr(x, "detach") else x, found)
         losses |= {player: method.loss_of(found, player) for player in turn}
@@ -128,9 +128,12 @@ def optimizer_of(method, player):
 
 def optimizers_of(method):
     """All optimizers of a method, without the scaling of half precision around them."""
+    return [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in all_of(method)]
+
+
+def all_of(method):
     made = method.optimizer
-    made = list(made.optimizers.values()) if isinstance(made, Players) else [made]
-    return [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in made]
+    return list(made.optimizers.values()) if isinstance(made, Players) else [made]
 
 
 def scale(method, player, loss):
@@ -140,13 +143,22 @@ def scale(method, player, loss):
 
 def may_skip(method):
     """Whether there are steps in which an optimizer leaves the weights alone."""
-    made = method.optimizer
-    made = made.optimizers.values() if isinstance(made, Players) else [made]
-    scaled = any(isinstance(optimizer, keras.optimizers.LossScaleOptimizer) for optimizer in made)
+    scaled = any(isinstance(optimizer, keras.optimizers.LossScaleOptimizer) for optimizer in all_of(method))
     return scaled or any(optimizer.gradient_accumulation_steps for optimizer in optimizers_of(method))
 
 
-# Clipping, and an overflow, on several replicas
+# An overflow of one player, and clipping and an overflow on several replicas
+
+
+def all_or_none(method, moves):
+    """The gradients of the players of a turn, a list for each: an overflow of one player is known to all.
+
+    So all of them skip the turn, and none moves alone.
+    """
+    if len(moves) < 2 or not any(isinstance(one, keras.optimizers.LossScaleOptimizer) for one in all_of(method)):
+        return moves
+    overflow = sum(ops.sum(g * 0) for gradients in moves for g in gradients if g is not None)  # 0, or not a number
+    return [[g if g is None else g + overflow for g in gradients] for gradients in moves]
 
 
 def summed_and_clipped(gradients, optimizer):
@@ -191,16 +203,20 @@ def iterations(method, player, trainable, others, optimizer):
         return ops.convert_to_tensor(optimizer_of(method, player).iterations)
 
 
+def places_of(method, player):
+    """Where the weights of a player are among all trainable ones."""
+    places = {id(variable): place for place, variable in enumerate(method.trainable_variables)}
+    return [places[id(variable)] for variable in method.weights_of(player)]
+
+
 def applied(method, player, trainable, state, gradients):
     """The weights and the state of all optimizers after one player's step."""
     if player is None:
         return map(list, method.optimizer.stateless_apply(state, gradients, trainable))
-    optimizer = method.optimizer.optimizers[player]
-    places = {id(variable): place for place, variable in enumerate(method.trainable_variables)}
-    own = [places[id(variable)] for variable in method.weights_of(player)]
+    optimizer, own = method.optimizer.optimizers[player], places_of(method, player)
     begin = sum(len(one.variables) for one in method.optimizer.before(player))
     part = slice(begin, begin + len(optimizer.variables))
-    moved, after = optimizer.stateless_apply(state[part], [gradients[i] for i in own], [trainable[i] for i in own])
+    moved, after = optimizer.stateless_apply(state[part], gradients, [trainable[i] for i in own])
     trainable, state = list(trainable), list(state)
     for place, value in zip(own, moved):
         trainable[place] = value

@@ -27,7 +27,7 @@ def videos(count):
 
 
 def video_encoder():
-    clips = keras.Input((FRAMES, SIDE, SIDE, 3))
+    clips = keras.Input((None, None, None, 3))
     x = layers.Conv3D(8, (2, 3, 3), strides=(1, 2, 2))(layers.Rescaling(1 / 127.5, offset=-1)(clips))
     x = layers.ReLU()(layers.BatchNormalization(synchronized=keras_ssl.distribute.replicas() > 1)(x))
     return keras.Model(clips, layers.GlobalAveragePooling3D()(x))
@@ -42,8 +42,8 @@ def sounds(count):
 
 
 def audio_encoder():
-    waves = keras.Input((WAVE,))
-    x = layers.Conv1D(8, 5, strides=2, activation="relu")(layers.Reshape((WAVE, 1))(waves))
+    waves = keras.Input((None,))
+    x = layers.Conv1D(8, 5, strides=2, activation="relu")(layers.Reshape((-1, 1))(waves))
     return keras.Model(waves, layers.GlobalAveragePooling1D()(layers.Conv1D(8, 3, activation="relu")(x)))
 
 
@@ -56,7 +56,7 @@ def series(count):
 
 
 def series_encoder():
-    signals = keras.Input((TIME, 3))
+    signals = keras.Input((None, 3))
     x = layers.Conv1D(8, 3, strides=2, activation="relu")(signals)
     return keras.Model(signals, layers.GlobalAveragePooling1D()(layers.Conv1D(8, 3, activation="relu")(x)))
 
@@ -68,14 +68,15 @@ def series_views():
 def tokens(count, length=LENGTH):
     """Texts of unequal lengths: token 0 is the padding."""
     rng = np.random.default_rng(0)
-    real = np.arange(length) < rng.integers(5, length + 1, (count, 1))
+    real = np.arange(length) < rng.integers(5, length, (count, 1))
     return {"token_ids": np.where(real, rng.integers(1, VOCABULARY, (count, length)), 0), "padding_mask": real}
 
 
 def token_encoder():
     """Attention and a mean over what is real."""
-    ids, real = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="bool")
-    x = keras_ssl.encoders.TokenEmbedding(VOCABULARY, 8)(ids)
+    ids = keras.Input((None,), dtype="int32", name="token_ids")
+    real = keras.Input((None,), dtype="bool", name="padding_mask")
+    x = layers.Embedding(VOCABULARY, 8)(ids)
     y = layers.MultiHeadAttention(2, 4, use_bias=False)(x, x, attention_mask=real[:, None, :])
     x = layers.Dense(16, activation="relu")(x + y)
     return keras.Model({"token_ids": ids, "padding_mask": real}, MaskedMean()(x, real))
@@ -98,10 +99,10 @@ def graphs(count):
 def graph_encoder():
     """Two sums over neighbors and a mean over what is real."""
     taken = {
-        "nodes": keras.Input((None, 3)),
-        "edges": keras.Input((None, 2), dtype="int32"),
-        "nodes_mask": keras.Input((None,), dtype="bool"),
-        "edges_mask": keras.Input((None,), dtype="bool"),
+        "nodes": keras.Input((None, 3), name="nodes"),
+        "edges": keras.Input((None, 2), dtype="int32", name="edges"),
+        "nodes_mask": keras.Input((None,), dtype="bool", name="nodes_mask"),
+        "edges_mask": keras.Input((None,), dtype="bool", name="edges_mask"),
     }
     x = taken["nodes"]
     for _ in range(2):
