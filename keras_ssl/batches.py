@@ -1,6 +1,6 @@
 """Batches: what `fit` and `predict` look at before they train, and on the host while they do.
 
-Everything here is one sentence in the place of a run that is broken: pixels of 0..1, numbers out of range, batches too
+Everything here is one sentence in place of a run that is broken: pixels of 0..1, numbers out of range, batches too
 small to compare, arguments of Keras that a method has no use for.
 """
 

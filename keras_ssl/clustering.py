@@ -220,7 +220,7 @@ def embed(
             the columns of the samples and `"index"`, their numbers, such as a pipeline of `keras_ssl.data` made with
             `index=True, drop_remainder=False`, in any order.
         samples: int, number of samples that the data must hold; None: as many as it holds.
-        batch_size: int, samples a step of the encoder.
+        batch_size: int, samples per step of the encoder.
         strategy: the strategy of the model, or None.
         pieces: `Pieces`, or None: keeps the blocks that are done. Those are not embedded again; a pipeline still reads
             them.
@@ -379,7 +379,7 @@ class Recluster(keras.callbacks.Callback):
         warmup: int, epochs before the first clustering.
         every: int, epochs between two clusterings.
         at: sequence of ints, the steps before which there is a clustering; None: by epochs.
-        batch_size: int, samples a step of the encoder.
+        batch_size: int, samples per step of the encoder.
         seed: int, of everything that is drawn.
         folder: a folder that keeps the blocks and iterations of an unfinished clustering; None: a run that is stopped
             in the middle of one begins it again. All hosts must see it.

@@ -1,4 +1,4 @@
-"""Memory: a first-in first-out queue of keys, and a bank with one entry a sample."""
+"""Memory: a first-in first-out queue of keys, and a bank with one entry per sample."""
 
 import keras
 from keras import ops

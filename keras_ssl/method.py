@@ -324,7 +324,7 @@ def check_augment(augment):
 
 
 def check_arguments(cls, given):
-    """Raises where an argument is none of the method's, or out of its bounds."""
+    """Raises where an argument is not one of the method's, or out of its bounds."""
     known = [*arguments(cls), "name", "dtype"]
     for name in given:
         if name not in known:

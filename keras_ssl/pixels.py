@@ -12,7 +12,7 @@ OTHER_MEAN, OTHER_STD = 0.5, 0.25  # where the number of channels is not 3
 
 
 def statistics(channels):
-    """Mean and standard deviation of pixels from 0 to 1, one a channel: ImageNet's for 3 channels.
+    """Mean and standard deviation of pixels from 0 to 1, one per channel: ImageNet's for 3 channels.
 
     Args:
         channels: int.

@@ -97,7 +97,7 @@ def export(model, path):
 
 
 def format_of(path, name="path"):
-    """Keras's name of the format of a file, by its ending; raises where it is none, or a package is missing."""
+    """Keras's name of the format of a file, by its ending; raises for another ending or a missing package."""
     ending = Path(os.fspath(path)).suffix
     if ending not in FORMATS:
         raise ValueError(

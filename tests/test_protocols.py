@@ -410,7 +410,7 @@ def test_monitor():
     (lambda x, y: evaluation.Result("x", {}), ValueError, "one measure"),
     (lambda x, y: evaluation.Result("x", {"a": []}), ValueError, "one value"),
     (lambda x, y: evaluation.Result("x", {"a": "good"}), TypeError, "a number, a Score"),
-    (lambda x, y: evaluation.Result("x", {"a": 1})["b"], KeyError, "none of the measures"),
+    (lambda x, y: evaluation.Result("x", {"a": 1})["b"], KeyError, "not one of the measures"),
     (lambda x, y: evaluation.few_shot(None, x, (x, y)), ValueError, "train set has no labels"),
     (lambda x, y: evaluation.few_shot(None, (x, y), shots=0), ValueError, "shots"),
     (lambda x, y: evaluation.few_shot(None, (x, y), ways=1), ValueError, "ways"),

@@ -169,7 +169,7 @@ def change(sample, chosen, how):
 
 
 def checked(layer, kind, tensor):
-    """The tensor of a kind's own column; an error where it is none, of another rank or dtype, or empty."""
+    """The tensor of a kind's own column; an error where it is not one, of another rank or dtype, or empty."""
     dtype = getattr(tensor, "dtype", type(tensor).__name__)
     dtype = str(getattr(dtype, "name", dtype)).removeprefix("torch.")
     name = type(layer).__name__
@@ -198,7 +198,7 @@ def check_probability(name, value):
 
 
 def check_range(name, value, least=0.0):
-    """The pair of numbers `value` as a tuple; an error where it is none, is not increasing or starts below `least`."""
+    """The pair of numbers `value` as a tuple; an error where it is no pair, not increasing or starts below `least`."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else ()
     if len(pair) != 2 or not all(map(is_number, pair)) or not least < pair[0] <= pair[1]:
         raise ValueError(f"{name} must be a pair (low, high) with {least:g} < low <= high. Received: {name}={value!r}")

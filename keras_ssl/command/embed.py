@@ -28,7 +28,7 @@ def add(parser):
     option("--out", required=True, type=Path, help="the file, .npz or .csv")
     option("--projector", type=Path, metavar="FOLDER", help="write the files of TensorBoard's projector there")
     option("--size", type=int, help="side of the images in pixels, where the encoder takes any")
-    option("--batch", type=int, default=256, help="images a step (256)")
+    option("--batch", type=int, default=256, help="images per step (256)")
     option("--bad-images", choices=("raise", "skip"), default="raise", help="what happens with unreadable ones")
     option("--upscale", action="store_true", help="enlarge images smaller than the size; else they are an error")
 

@@ -39,7 +39,7 @@ def add(parser):
     option("--test", required=True, help="labelled images to judge by")
     option("--protocol", nargs="+", choices=PROTOCOLS, default=["knn", "linear"], metavar="NAME", help="knn linear")
     option("--size", type=int, help="side of the images in pixels, where the encoder takes any")
-    option("--batch", type=int, default=256, help="images a step (256)")
+    option("--batch", type=int, default=256, help="images per step (256)")
     option("--k", type=int, default=200, help="neighbors of knn (200, as in papers; take fewer with few of a class)")
     option("--epochs", type=int, default=100, help="of fine_tune (100)")
     option("--seed", type=int, default=0)

@@ -171,7 +171,7 @@ def checked(samples):
 
 
 def numbers(name, array, bools=False):
-    """An array of numbers; a TypeError where it is none."""
+    """An array of numbers; a TypeError where it is not one."""
     try:
         array = array if isinstance(array, np.ndarray) else np.asarray(array)
     except ValueError as error:
@@ -267,7 +267,7 @@ def checked_pixels(kind, name, array):
         in_range(name, array)
     elif array[:256].max() == 1:
         warnings.warn(
-            f"{name} look like 0..1 in the place of 0..255: the largest pixel of the first ones is 1. Floats of 0..1 "
+            f"{name} look like 0..1 in place of 0..255: the largest pixel of the first ones is 1. Floats of 0..1 "
             'become pixels by (images * 255).round().astype("uint8").',
             stacklevel=4,
         )

@@ -214,7 +214,7 @@ class Branches:
             )
         self.sizes = [pair(crop.size) for crop in self.crops]
         self.separable = all(view.separable for view in self.views)
-        # Views with foreign layers: another layer in the place of the crop, as the seeds go by the place.
+        # Views with foreign layers: another layer in place of the crop, as the seeds go by the place.
         self.foreign = {
             id(view): type(view)([keras.layers.Identity(dtype="float32"), *layers[1:]])
             for view, layers in zip(self.views, self.layers, strict=True)

@@ -122,7 +122,7 @@ def by_pillow(data, channels):
 
 
 def content(data):
-    """The bytes of a file, which TensorFlow may hand over inside of an array."""
+    """The bytes of a file, which TensorFlow may hand over inside an array."""
     return data.item() if hasattr(data, "item") else data
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 def on_host(function, compiled=True):
     """A function of tensors, made of `keras.ops`, for the `map` of a pipeline.
 
-    On TensorFlow it is the function itself. JAX and PyTorch cannot compute inside of a graph of TensorFlow: there the
+    On TensorFlow it is the function itself. JAX and PyTorch cannot compute inside a graph of TensorFlow: there the
     pipeline calls them, on the CPU, with the same result, as the draws of this package are pure functions of the seeds.
 
     Args:

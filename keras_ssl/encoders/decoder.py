@@ -32,7 +32,7 @@ def token_decoder(inputs, grid, width=512, depth=8, heads=16, outputs=768, *, ml
 
     Returns:
         `keras.Model` from `(batch, rows * columns, inputs)`, one token more with a class token, to
-        `(batch, rows * columns, outputs)`, or `width` in the place of `outputs`.
+        `(batch, rows * columns, outputs)`, or `width` in place of `outputs`.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -66,7 +66,7 @@ def token_decoder(inputs, grid, width=512, depth=8, heads=16, outputs=768, *, ml
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class MaskToken(layers.Layer):
-    """One learned vector in the place of every hidden token.
+    """One learned vector in place of every hidden token.
 
     Call arguments:
         tokens: `(batch, patches, width)`, or a map `(batch, rows, columns, width)`.

@@ -22,7 +22,7 @@ class LogMel(layers.Layer):
         waves: float `(batch, samples)`, usually in [-1, 1].
 
     Args:
-        sampling_rate: int, samples a second of the waves. Sounds of another rate must be converted before.
+        sampling_rate: int, samples per second of the waves. Sounds of another rate must be converted before.
         mels: int, number of bands (64).
         window: float, seconds of a frame (0.025).
         hop: float, seconds between the starts of frames (0.010).

@@ -39,7 +39,7 @@ class MaskedBatchNormalization(layers.BatchNormalization):
 
 
 def masked_pool(x, mask, pooling):
-    """One vector a sample out of the real places.
+    """One vector per sample out of the real places.
 
     Args:
         x: `(batch, places, channels)`.

@@ -21,7 +21,7 @@ def with_positions(encoder, positions="learned", grid=None):
         a functional `keras.Model` as `vit` makes it, with the class token and the pooling of the encoder.
 
     Raises:
-        ValueError: the model is no `vit`, the positions are unknown, or the grid is none.
+        ValueError: the model is no `vit`, the positions are unknown, or the grid is invalid.
 
     Example:
     ```python

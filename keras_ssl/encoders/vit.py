@@ -141,7 +141,7 @@ class VitStages(NamedTuple):
 def vit_stages(encoder):
     """The stages of a `vit`, for methods that hide, replace or read tokens.
 
-    `encoder(images)` is `blocks(positions(patches(images)))`, pooled. A method that puts a mask token in the place of
+    `encoder(images)` is `blocks(positions(patches(images)))`, pooled. A method that puts a mask token in place of
     patches (BEiT, SimMIM, iBOT) changes the output of `patches`; one that runs the blocks on some of the patches
     (MAE) drops tokens from the output of `positions`, which know their places already.
 

@@ -78,7 +78,7 @@ class KNN(Labelled):
         every: positive int, epochs between two measurements.
         k: positive int, number of neighbours, see `knn`.
         temperature: positive float, see `knn`.
-        batch_size: int, images a step of the encoder.
+        batch_size: int, images per step of the encoder.
         name: string, the key in the logs.
 
     Attributes:
@@ -193,7 +193,7 @@ class CollapseMonitor(Evaluation):
         action: `"warn"` or `"stop"`: `warnings.warn`, or the same and the end of the training.
         every: positive int, epochs between two measurements.
         images: int, the number of images to look at.
-        batch_size: int, images a step of the encoder.
+        batch_size: int, images per step of the encoder.
 
     Attributes:
         collapsed: bool, whether the last measurement was below the threshold.

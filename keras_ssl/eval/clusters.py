@@ -25,7 +25,7 @@ def clustering(encoder, data, clusters=None, seeds=3, restarts=10, batch_size=25
         clusters: int of 2 or more; None: the number of classes.
         seeds: positive int, the number of runs of k-means, with the seeds 0, 1, ...; or a sequence of seeds.
         restarts: positive int, the starts of a run, of which the best is kept.
-        batch_size: int, images a step of the encoder.
+        batch_size: int, images per step of the encoder.
 
     Returns:
         `Result` with the measures `"accuracy"`, `"NMI"`, `"ARI"`, means over the seeds. The interval is that of the

@@ -106,7 +106,7 @@ def detections(model, images, most=100, batch_size=16):
         model: `keras.Model` that `detect` returned with `return_model=True`, or one loaded from its file.
         images: array `(n, height, width, channels)` of the size of the training images.
         most: positive int, objects an image, those with the highest scores.
-        batch_size: positive int, images a step.
+        batch_size: positive int, images per step.
 
     Returns:
         list with a triple for each image: float32 array `(objects, 4)` of left, top, right, bottom in pixels, int64

@@ -32,7 +32,7 @@ def few_shot(encoder, train, test=None, shots=(1, 5), ways=5, episodes=600, quer
         episodes: positive int; 600 or 10,000 in the papers.
         queries: positive int, images of a class to classify; 15 in the papers.
         seed: int from 0, the choice of the episodes; same seed, same result.
-        batch_size: int, images a step of the encoder.
+        batch_size: int, images per step of the encoder.
 
     Returns:
         `Result` with the measures `"1-shot nearest centroid"`, `"1-shot logistic regression"` and so on, means over the

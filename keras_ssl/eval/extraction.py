@@ -31,16 +31,16 @@ def features(encoder, data, batch_size=256, pool=None):
             one of them; a pair `(samples, labels)` of these; or a finite `tf.data.Dataset`, batched or not, of dicts
             of columns and, where there are labels, `"label"`, of `(samples, label)` tuples, or of samples. Ints stay
             ints where the encoder takes ints.
-        batch_size: int, samples a step.
+        batch_size: int, samples per step.
         pool: None, or `"mean"` or `"max"` for an encoder that returns a map or tokens, see `pooled`.
 
     Returns:
         `(features, labels)`: float32 array `(n, dim)`, and int64 array `(n,)` or None where the data has no labels.
 
     Raises:
-        TypeError: `data` is none of the above or `encoder` cannot predict.
+        TypeError: `data` is not one of the above or `encoder` cannot predict.
         ValueError: the data is empty, endless, shuffled without a way to have it in order, of samples of several
-            sizes, or lacks what the encoder takes; the labels are not integers, one a sample; or the features are
+            sizes, or lacks what the encoder takes; the labels are not integers, one per sample; or the features are
             not `(batch, dim)`.
 
     Example:
@@ -470,7 +470,7 @@ def as_images(images):
 
 
 def check_pixels(sample, encoder=None):
-    """Warns where pixels look like 0..1 in the place of 0..255; raises where they are not finite."""
+    """Warns where pixels look like 0..1 in place of 0..255; raises where they are not finite."""
     if isinstance(sample, dict):
         kind = kind_of(sample)
         images = None if kind is None else sample[kind.column]

@@ -22,7 +22,7 @@ def semi_supervised(encoder, train, test, fractions=(0.01, 0.1), seeds=3, fit=No
         seeds: positive int, the number of parts of each size, with the seeds 0, 1, ...; or a sequence of seeds.
         fit: function `fit(encoder, train, test, seed=...)` that returns a `Score`: `fine_tune`, `linear`, `knn` with a
             lambda around it. None is `linear` on features that are computed once.
-        batch_size: int, images a step of the encoder.
+        batch_size: int, images per step of the encoder.
 
     Returns:
         `Result` with the measures `"1 % of the labels"` and so on, means over the seeds.

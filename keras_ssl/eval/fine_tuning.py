@@ -36,8 +36,8 @@ def fine_tune(
         train: labelled images to fit: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
         test: labelled images to score, of the encoder's size. They are not augmented.
         epochs: positive int, passes over the training images; 100 for a ViT-B in MAE and BEiT.
-        batch_size: positive int, images a step; 1024 in MAE. A smaller training set is one batch.
-        learning_rate: positive float, the rate at 256 images a step: the highest rate is
+        batch_size: positive int, images per step; 1024 in MAE. A smaller training set is one batch.
+        learning_rate: positive float, the rate at 256 images per step: the highest rate is
             `learning_rate * batch_size / 256`. 1e-3 in MAE, whose code has 5e-4 for a ViT-B.
         weight_decay: float >= 0; 0.05 in both papers.
         layer_decay: float in (0, 1]; 0.75 in MAE, 0.65 in BEiT-B and in MAE's code for a ViT-B; 1 is none.

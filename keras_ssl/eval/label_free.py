@@ -26,7 +26,7 @@ def rank_me(encoder, data, images=25600, batch_size=256):
             None for raw pixels.
         data: images as an array or a finite `tf.data.Dataset`, see `features`.
         images: int of 2 or more, the first so many are taken; the paper's 25,600.
-        batch_size: int, images a step of the encoder.
+        batch_size: int, images per step of the encoder.
 
     Returns:
         `Result` with the measure `"RankMe"`.
@@ -58,7 +58,7 @@ def lidar(encoder, data, augment, images=1000, views=50, seed=0, batch_size=256)
         images: int of 2 or more, the paper's n; the first so many are taken.
         views: int of 2 or more, of each image; the paper's q.
         seed: int from 0, of the views, for layers of `keras_ssl.augment`.
-        batch_size: int, images a step of the encoder.
+        batch_size: int, images per step of the encoder.
 
     Returns:
         `Result` with the measure `"LiDAR"`.
@@ -126,7 +126,7 @@ def align_uniform(encoder, data, augment, images=2048, seed=0, batch_size=256):
         augment: layer or function from a batch of images to a list of views or one view, see `lidar`.
         images: int of 2 or more, the first so many are taken. The time grows with its square.
         seed: int from 0, of the views, for layers of `keras_ssl.augment`.
-        batch_size: int, images a step of the encoder.
+        batch_size: int, images per step of the encoder.
 
     Returns:
         `Result` with the measures `"alignment"` and `"uniformity"`, the mean of that of the first and of the second

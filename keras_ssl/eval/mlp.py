@@ -26,7 +26,7 @@ def mlp_probe(
         test: labelled images to score.
         hidden: positive int, width of the hidden layer.
         epochs: positive int, passes over the training features. At least 1,000 steps are made.
-        batch_size: int, images a step of the encoder and features a step of the classifier; a smaller training set
+        batch_size: int, images per step of the encoder and features per step of the classifier; a smaller training set
             is one batch.
         learning_rate: positive float, the first rate.
         weight_decay: float >= 0, decoupled (AdamW's), of the two matrices, not of the biases.

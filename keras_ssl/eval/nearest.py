@@ -23,9 +23,9 @@ def knn(encoder, train, test, k=200, temperature=0.1, batch_size=256):
         train: labelled images that vote: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
         test: labelled images that are classified.
         k: positive int, number of neighbours; the paper's 200. Where the training set is smaller, all of it votes
-            and the name of the score says so: with few samples a class choose a smaller one.
+            and the name of the score says so: with few samples per class choose a smaller one.
         temperature: positive float, the paper's tau; the paper uses 0.07, the field 0.1 or 0.07.
-        batch_size: int, images a step of the encoder.
+        batch_size: int, images per step of the encoder.
 
     Returns:
         `Score`.

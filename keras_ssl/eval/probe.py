@@ -31,7 +31,7 @@ def linear(encoder, train, test, epochs=100, batch_size=256, learning_rate=None,
         test: labelled images to score.
         epochs: positive int, passes over the training features. At least 1,000 steps are made, so that a small
             training set converges as well.
-        batch_size: int, images a step of the encoder and features a step of the classifier; a smaller training set
+        batch_size: int, images per step of the encoder and features per step of the classifier; a smaller training set
             is one batch.
         learning_rate: positive float, or None for the largest one that is safe for these features:
             `1 / (weight_decay + curvature / 2)`, the curvature being the largest eigenvalue of their covariance.

@@ -24,7 +24,7 @@ def retrieval(encoder, queries, gallery=None, k=(1, 5, 10), batch_size=256):
         queries: labelled images: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
         gallery: labelled images that are ranked for each query. None: all queries but the query itself.
         k: positive int or several.
-        batch_size: int, images a step of the encoder.
+        batch_size: int, images per step of the encoder.
 
     Returns:
         `Result` with the measures `"mAP"` and `"recall@1"` and so on, means over the queries. A query without an image

@@ -62,7 +62,7 @@ class Result:
 
     Raises:
         ValueError: no measures, or one without values.
-        TypeError: a measure is none of the above.
+        TypeError: a measure is not one of the above.
 
     Example:
         >>> result = Result("linear probe", {"SimCLR": [0.61, 0.63, 0.62], "BYOL": [0.66, 0.64, 0.65]})
@@ -111,7 +111,7 @@ class Result:
 
     def __getitem__(self, key):
         if key not in self.measures:
-            raise KeyError(f"{key!r} is none of the measures {list(self.measures)}")
+            raise KeyError(f"{key!r} is not one of the measures {list(self.measures)}")
         return self.measures[key]
 
     def __iter__(self):

@@ -35,7 +35,7 @@ def segment(
             has one; a list of maps is taken whole.
         width: positive int, channels of the head.
         epochs: positive int, passes over the training images.
-        batch_size: positive int, images a step. A smaller training set is one batch.
+        batch_size: positive int, images per step. A smaller training set is one batch.
         learning_rate: positive float, the highest one.
         weight_decay: float >= 0.
         layer_decay: float in (0, 1], how the rate falls from layer to layer of the encoder where it is fine-tuned, see

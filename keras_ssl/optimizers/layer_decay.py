@@ -36,7 +36,7 @@ def layer_decay(model, decay):
         list of floats, one for each of `model.trainable_variables`, for `AdamW(rates=...)`.
 
     Raises:
-        TypeError: the model is none.
+        TypeError: the model is not a `keras.Model`.
         ValueError: the decay is out of its range, or the model has no trainable variables.
 
     Example:
@@ -62,7 +62,7 @@ def layer_decay(model, decay):
 
 
 def _leaves(model):
-    """The layers with weights, in their order, those of models inside of the model too."""
+    """The layers with weights, in their order, those of models inside the model too."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _leaves(layer)

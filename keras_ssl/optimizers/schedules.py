@@ -87,8 +87,8 @@ def scale(learning_rate, batch_size, base=256, rule="linear"):
     is `scale(1.2, batch, rule="sqrt")`).
 
     Args:
-        learning_rate: float, the rate at `base` samples a step.
-        batch_size: positive int, samples a step over all replicas.
+        learning_rate: float, the rate at `base` samples per step.
+        batch_size: positive int, samples per step over all replicas.
         base: positive int, the paper's batch.
         rule: `"linear"` or `"sqrt"`.
 

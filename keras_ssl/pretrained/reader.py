@@ -37,7 +37,7 @@ def read(path, select):
         dict of NumPy arrays, under the keys of `select`.
 
     Raises:
-        ValueError: the file is none of these, is damaged, or names what weights do not need.
+        ValueError: the file is not one of these, is damaged, or names what weights do not need.
     """
     path = os.fspath(path)
     with open(path, "rb") as stream:

@@ -35,7 +35,7 @@ def curves(history, names=None, path=None):
 
     Raises:
         ImportError: Matplotlib is missing.
-        TypeError: the history is none of these.
+        TypeError: the history is not one of these.
         ValueError: there is nothing to draw, or no such column.
 
     Example:

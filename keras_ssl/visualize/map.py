@@ -17,7 +17,7 @@ def projection(features, labels=None, method="tsne", class_names=None, path=None
             nothing; on l2-normalised features, that is by cosine) or `"pca"` (linear, distances are kept as far as
             two dimensions can) or `"umap"` (McInnes et al., 2018; as t-SNE, and between groups a little more; by
             cosine).
-        class_names: list of strings, one a class, for the legend; None writes the numbers.
+        class_names: list of strings, one per class, for the legend; None writes the numbers.
         path: where to save the picture as well; the ending says the format.
         seed: int, where t-SNE starts.
 

@@ -45,7 +45,7 @@ def html_page(path, title, figures=None, tables=None, text=""):
         `pathlib.Path` of the page.
 
     Raises:
-        TypeError: a figure is not a Matplotlib figure, or a table is none of the above.
+        TypeError: a figure is not a Matplotlib figure, or a table is not one of the above.
 
     Example:
         ```python

@@ -84,7 +84,7 @@ class AddNoise(Augmentation):
         seed, name: see `Augmentation`.
 
     Raises:
-        ValueError: for a range or probability that is none.
+        ValueError: for an invalid range or probability.
 
     Example:
         >>> import numpy as np
@@ -142,7 +142,7 @@ class SpectrumMask(Augmentation):
         seed, name: see `Augmentation`.
 
     Raises:
-        ValueError: for numbers that are none, and for waves in the place of spectrograms `(batch, frames, bands)`.
+        ValueError: for invalid numbers, and for waves in place of spectrograms `(batch, frames, bands)`.
 
     Example:
         >>> import numpy as np

@@ -29,7 +29,7 @@ class RandomResizedCrop(ImageLayer):
         seed, name: see `Augmentation`.
 
     Raises:
-        ValueError: for a size, range or probability that is none.
+        ValueError: for an invalid size, range or probability.
 
     Example:
         >>> import numpy as np

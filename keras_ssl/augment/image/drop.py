@@ -26,7 +26,7 @@ class RandomErasing(ImageLayer):
         seed, name: see `Augmentation`.
 
     Raises:
-        ValueError: for a range or probability that is none.
+        ValueError: for an invalid range or probability.
 
     Example:
         >>> import numpy as np

@@ -89,7 +89,7 @@ class Resize(Filter):
         name: str, the name of the layer.
 
     Raises:
-        ValueError: for a size that is none.
+        ValueError: for an invalid size.
     """
 
     def __init__(self, size, name=None, **kwargs):
@@ -121,7 +121,7 @@ class CenterCrop(Filter):
         name: str, the name of the layer.
 
     Raises:
-        ValueError: for a size or part that is none.
+        ValueError: for an invalid size or part.
 
     Example:
         >>> import numpy as np

@@ -23,9 +23,9 @@ def per_image(x):
 
 
 def check_fill(value, none=False):
-    """The value of new pixels, a number or one a channel, as a number or a tuple."""
+    """The value of new pixels, a number or one per channel, as a number or a tuple."""
     numbers = value if isinstance(value, (tuple, list)) else (value,)
     if not (none and value is None) and not (numbers and all(map(is_number, numbers))):
-        kinds = "a number, one a channel or None" if none else "a number or one a channel"
+        kinds = "a number, one per channel or None" if none else "a number or one per channel"
         raise ValueError(f"fill must be {kinds}. Received: fill={value!r}")
     return tuple(value) if isinstance(value, list) else value

@@ -41,7 +41,7 @@ class Mask(Augmentation):
         seed, name: see `Augmentation`.
 
     Raises:
-        ValueError: for a grid that is none.
+        ValueError: for an invalid grid.
     """
 
     def __init__(self, grid, seed=None, name=None, **kwargs):
@@ -87,7 +87,7 @@ class CountedMask(Mask):
         p: float, the probability of an image to be masked at all.
 
     Raises:
-        ValueError: for a grid, ratio, count or probability that is none.
+        ValueError: for an invalid grid, ratio, count or probability.
     """
 
     def __init__(self, grid, ratio, count=None, p=1.0, seed=None, name=None, **kwargs):
@@ -153,7 +153,7 @@ class RandomMask(CountedMask):
         bool tensor `(batch, rows, columns)`, True where hidden: `masked` patches of every image.
 
     Raises:
-        ValueError: for arguments that are none of these, and for a unit that does not divide the grid.
+        ValueError: for other arguments than these, and for a unit that does not divide the grid.
 
     Example:
         >>> import numpy as np
@@ -197,7 +197,7 @@ class BlockMask(CountedMask):
     This is the authors' loop: the area of a block is uniform between `least` and what is still to be hidden, its
     aspect log-uniform, its place uniform, and it counts if it hides something new and not too much. Their loop gives
     up after 10 tries in a row without a block, and then hides a few patches less: for 75 of 196 one in three masks,
-    0.5 patches in the mean. Here the missing ones are chosen at random among the neighbors of hidden patches.
+    0.5 patches on average. Here the missing ones are chosen at random among the neighbors of hidden patches.
     The loop has 40 tries, more than theirs takes.
 
     Args:
@@ -215,7 +215,7 @@ class BlockMask(CountedMask):
         bool tensor `(batch, rows, columns)`, True where hidden: `masked` patches of every image.
 
     Raises:
-        ValueError: for arguments that are none of these.
+        ValueError: for other arguments than these.
 
     Example:
         >>> import numpy as np
@@ -296,7 +296,7 @@ class RegionMask(CountedMask):
         bool tensor `(batch, rows, columns)`, True where hidden.
 
     Raises:
-        ValueError: for arguments that are none of these.
+        ValueError: for other arguments than these.
 
     Example:
         >>> import numpy as np
@@ -348,7 +348,7 @@ class HoleMask(Mask):
         bool tensor `(batch, rows, columns)`, True where hidden: `masked` patches of every image.
 
     Raises:
-        ValueError: for a rectangle larger than the grid, and for a step that is none.
+        ValueError: for a rectangle larger than the grid, and for an invalid step.
 
     Example:
         >>> import numpy as np
@@ -427,7 +427,7 @@ class MultiBlockMask(Mask):
         target blocks `(batch, targets, masked)`.
 
     Raises:
-        ValueError: for ranges and numbers that are none, and for targets that may leave no or too little context.
+        ValueError: for invalid ranges and numbers, and for targets that may leave no or too little context.
 
     Example:
         >>> import numpy as np

@@ -23,7 +23,7 @@ class Mixing(ImageLayer):
     """Base of the layers that mix every image with another one of the batch.
 
     The partners follow each other in a random circle through the batch: each image is the partner of one other and
-    never of itself (in the papers, of a random permutation, one image of a batch in the mean is). An image is mixed
+    never of itself (in the papers, whose permutation is random, one image of a batch is, on average). An image is mixed
     by the seeds of all images, so it is not the same in another batch.
 
     Args:

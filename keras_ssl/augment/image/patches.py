@@ -53,7 +53,7 @@ class PatchGrid(ImageLayer):
         float32 tensor `(batch, rows * columns, height, width, channels)`.
 
     Raises:
-        ValueError: for sizes that are none, and for images that are smaller than the grid.
+        ValueError: for invalid sizes, and for images that are smaller than the grid.
 
     Example:
         >>> import numpy as np
@@ -120,7 +120,7 @@ class PatchGrid(ImageLayer):
 
 
 class PatchAugmentation(Augmentation):
-    """Base of the layers that take patches `(batch, patches, height, width, channels)` in the place of images."""
+    """Base of the layers that take patches `(batch, patches, height, width, channels)` in place of images."""
 
     def prepare(self, columns):
         if isinstance(columns, dict) or len(columns.shape) != 5:
@@ -151,7 +151,7 @@ class PerPatch(PatchAugmentation):
         what the layer makes of the patches: float32 tensor `(batch, patches, height, width, channels)`.
 
     Raises:
-        ValueError: for a layer that is none, and for a tensor that holds no patches.
+        ValueError: for an invalid layer, and for a tensor that holds no patches.
 
     Example:
         >>> import numpy as np
@@ -257,7 +257,7 @@ class ReplacePatches(PatchAugmentation):
         float32 tensor `(batch, patches, height, width, channels)`.
 
     Raises:
-        ValueError: for a number that is none or more than there are patches.
+        ValueError: for an invalid number, or one above the number of patches.
 
     Example:
         >>> import numpy as np
@@ -388,7 +388,7 @@ class ShiftChannels(ImageLayer):
         seed, name: see `Augmentation`.
 
     Raises:
-        ValueError: for a shift that is none, and for images not larger than it.
+        ValueError: for an invalid shift, and for images not larger than it.
 
     Example:
         >>> import numpy as np
@@ -442,7 +442,7 @@ class Standardize(Filter):
         name: str, the name of the layer.
 
     Raises:
-        ValueError: for a deviation that is none.
+        ValueError: for an invalid deviation.
 
     Example:
         >>> import numpy as np
@@ -484,7 +484,7 @@ class Coarsen(ImageLayer):
         seed, name: see `Augmentation`.
 
     Raises:
-        ValueError: for a range or probability that is none.
+        ValueError: for an invalid range or probability.
 
     Example:
         >>> import numpy as np
@@ -526,7 +526,7 @@ class Downsample(ImageLayer):
         seed, name: see `Augmentation`.
 
     Raises:
-        ValueError: for a factor that is none, and for images that it does not divide.
+        ValueError: for an invalid factor, and for images that it does not divide.
 
     Example:
         >>> import numpy as np

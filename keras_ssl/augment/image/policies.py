@@ -164,7 +164,7 @@ class AutoAugment(Policy):
         seed, name: see `Augmentation`.
 
     Raises:
-        ValueError: for a policy that is none, and for the operation "color" without 3 channels.
+        ValueError: for an invalid policy, and for the operation "color" without 3 channels.
 
     Example:
         >>> import numpy as np

@@ -167,7 +167,7 @@ class TimeWarp(SeriesLayer):
         seed, name: see `Augmentation`.
 
     Raises:
-        ValueError: for numbers that are none.
+        ValueError: for invalid numbers.
 
     Example:
         >>> import numpy as np

@@ -38,7 +38,7 @@ class CMC(Method):
     """The lightness of an image and its colour, or any views of several senses, find each other in memory banks.
 
     Every view has an encoder and a bank of its own; the embedding of one view is compared with the banks of the others
-    only. `predict`, `encoder` and `keras_ssl.export` take whole images, part them into the channels of the views and
+    only. `predict`, `encoder` and `keras_ssl.export` take whole images, split them by the channels of the views and
     give the features of all encoders in a row.
 
     The data must hold `"index"`; how the noise is drawn: see `InstDisc`. All directions have the same noise images.
@@ -48,7 +48,7 @@ class CMC(Method):
         augment: layer from images to as many views, each with the channels that its encoder takes;
             `keras_ssl.augment.cmc`.
         samples: int, number of images in the data set; their indices are 0 to `samples - 1`.
-        convert: what `encoder` does to the images before it parts their channels: an augmentation layer without draws,
+        convert: what `encoder` does to the images before it splits their channels: an augmentation layer without draws,
             or any Keras layer. None for `ToLab(pixels=True)` where the encoders take 1 and 2 channels, and for
             nothing elsewhere. It must be the conversion of `augment`.
         core: whether the first view is compared with each of the others ("core view"); False for all pairs of views
@@ -58,7 +58,7 @@ class CMC(Method):
             command of its README).
         temperature: float > 0 (tau, 0.07; 0.1 on STL-10).
         momentum: float in [0, 1), share of the old entry that is kept (0.5).
-        softmax: whether one softmax over the image and its noise images (InfoNCE) stands in the place of NCE. The
+        softmax: whether one softmax over the image and its noise images (InfoNCE) replaces NCE. The
             authors found it better.
 
     Raises:

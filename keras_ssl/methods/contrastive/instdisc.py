@@ -55,7 +55,7 @@ class InstDisc(Method):
         momentum: float in [0, 1), share of the old entry that is kept (0.5).
         proximal: float, weight of the squared distance to the image's old entry (lambda; 30 in the paper, 0 in the
             authors' code).
-        softmax: whether one softmax over the image and its noise images (InfoNCE) stands in the place of NCE, as in
+        softmax: whether one softmax over the image and its noise images (InfoNCE) replaces NCE, as in
             the later version of the authors' code, with 65536 negatives.
 
     Example:

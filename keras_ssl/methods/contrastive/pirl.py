@@ -51,7 +51,7 @@ class PIRL(Method):
         temperature: float > 0 (tau, 0.07).
         momentum: float in [0, 1), share of the old entry that is kept (0.5).
         weight: float in [0, 1], weight of the patches' loss (lambda, 0.5); the image's has `1 - weight`.
-        softmax: whether one softmax over the image and its noise images (InfoNCE) stands in the place of NCE.
+        softmax: whether one softmax over the image and its noise images (InfoNCE) replaces NCE.
 
     Example:
 

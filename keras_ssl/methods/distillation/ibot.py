@@ -37,7 +37,7 @@ from keras_ssl.methods.distillation.dino import DINO
 class IBOT(DINO):
     """DINO, and the same for patches: the student does not see some of them, and finds what the teacher makes of them.
 
-    The teacher sees every global view whole; in the student's, a learned token stands in the place of hidden patches.
+    The teacher sees every global view whole; in the student's, a learned token replaces hidden patches.
     Class tokens are compared between views, as in DINO, and patches within a view. They share the head, its last
     layer and the temperatures, as in the paper's default, and have centres of their own. Half of the global views stay
     whole, and local views always do.

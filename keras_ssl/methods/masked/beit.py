@@ -33,7 +33,7 @@ from keras_ssl.method import Method
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class BEiT(Method):
-    """The encoder sees an image with a mask token in the place of blocks of patches, and names the tokens hidden there.
+    """The encoder sees an image with a mask token in place of blocks of patches, and names the tokens hidden there.
 
     The tokenizer is trained before, on the same images, and copied: it never moves. It sees the whole image, the same
     crop as the encoder, at its own size. Each image hides exactly as many patches, where the authors hide at most so

@@ -58,7 +58,7 @@ class LocalMIM(Method):
         augment: layer from images to one view; `keras_ssl.augment.mae`.
         taps: ints, the blocks that predict, counted from 1, up to the last; None for the paper's `(2, 4, depth - 2,
             depth)`, for which there are at least 7 blocks.
-        scales: numbers, one a tap, cells along the side of a patch: 1, 2, 4, ..., or 1/2 and so on for cells of
+        scales: numbers, one per tap, cells along the side of a patch: 1, 2, 4, ..., or 1/2 and so on for cells of
             several patches (4, 2, 1, 0.5).
         bins: int, directions of the histogram (9; 18 for ViT-L). None: the pixels of each cell, normalised by their
             own mean and deviation.

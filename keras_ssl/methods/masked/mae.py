@@ -50,7 +50,7 @@ class MAE(Method):
         depth: int, blocks of the decoder (8).
         heads: int, heads of the decoder's attention (16).
         normalise: whether each patch of the target is normalised by its own mean and deviation (the paper's better
-            form). Predictions of 0 have an error of (n - 1) / n then, n numbers a patch.
+            form). Predictions of 0 have an error of (n - 1) / n then, n numbers per patch.
 
     Raises:
         ValueError: the encoder is no `vit` of a known size, or no patch would stay, or none be hidden.
@@ -138,7 +138,7 @@ class MaskedDecoder(keras.layers.Layer):
         name: str.
 
     Returns:
-        tensor `(batch, patches, outputs)`, or `width` in the place of `outputs`.
+        tensor `(batch, patches, outputs)`, or `width` in place of `outputs`.
     """
 
     def __init__(self, inputs, grid, width, depth, heads, outputs, class_token=True, name=None, **kwargs):
@@ -208,7 +208,7 @@ def has_class_token(stages):
 
 
 def paste(images, masks, found, patch, normalised):
-    """The masks, and the images with what was found in the place of the hidden patches, as NumPy arrays."""
+    """The masks, and the images with what was found in place of the hidden patches, as NumPy arrays."""
     found = ops.cast(found, "float32")
     if normalised:
         mean, deviation = patch_statistics(patch_pixels(standard_pixels(images), patch))

@@ -47,7 +47,7 @@ class MP3(Method):
             task is nearly trivial.
 
     Raises:
-        ValueError: the encoder is no ViT, has positions or takes images of any size, or the ratio is none.
+        ValueError: the encoder is no ViT, has positions or takes images of any size, or the ratio is out of range.
 
     Example:
 

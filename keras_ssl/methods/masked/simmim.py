@@ -30,7 +30,7 @@ from keras_ssl.method import Method
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class SimMIM(Method):
-    """The encoder sees all patches, a mask token in the place of the hidden ones, and one layer predicts their pixels.
+    """The encoder sees all patches, a mask token in place of the hidden ones, and one layer predicts their pixels.
 
     Squares of `unit` pixels are hidden, larger than a patch: the pixels between two visible patches are easy to guess.
     The loss is the mean absolute error over the hidden pixels. As no patch is dropped, hierarchical encoders train as

@@ -18,5 +18,5 @@ def paper(run):
 
 
 def minutes(run):
-    # A narrower embedding than the paper's: with 128 images a batch the correlations of 2,048 are noise.
+    # A narrower embedding than the paper's: with 128 images per batch the correlations of 2,048 are noise.
     return keras_ssl.BarlowTwins(run.encoder(), views(run), hidden=512, dim=512), run.short_sgd(0.05)
