@@ -16,7 +16,7 @@ rounds' ratios, with quartiles. Parts (`--only`):
 
 All policies are SimCLR's. Where libraries differ, each stays as it is: keras-cv jitters in one order, adds the
 brightness and does not antialias a crop that shrinks, as tf.image does not unless told; lightly blurs by boxes. What
-only a peer would do is left out (lightly's normalisation). Every contender gets as many parallel calls or loader
+only a peer would do is left out (lightly's normalization). Every contender gets as many parallel calls or loader
 workers as there are cores (`--cores`).
 
 lightly runs in a Python of its own (`--peer-python`), with torch, torchvision, lightly and numpy. About 40 minutes on

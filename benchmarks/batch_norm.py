@@ -1,4 +1,4 @@
-"""Batch normalisation: a training step of a ResNet-18 with Keras's layers and with the one kernel of this package.
+"""Batch normalization: a training step of a ResNet-18 with Keras's layers and with the one kernel of this package.
 
     python benchmarks/batch_norm.py
     python benchmarks/batch_norm.py --rounds 2 --batch 16      # whether it runs

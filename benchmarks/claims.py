@@ -139,7 +139,7 @@ CLAIMS = {
         {"crop alone": partial(scored, partial(made, "SimCLR", augment=COLORLESS))},
     ),
     "shuffling": (
-        "batch normalisation in groups tells a MoCo query its key, unless the keys are shuffled",
+        "batch normalization in groups tells a MoCo query its key, unless the keys are shuffled",
         {"not shuffled": partial(scored, partial(made, "MoCoV1", shuffle=False))},
     ),
     "random target": (

@@ -250,9 +250,16 @@ def gather(x, gradient=True):
     # The CPU collectives have neither bfloat16 nor bool.
     other = {"bfloat16": "float32", "bool": "int32"}.get(keras.backend.standardize_dtype(dtype))
     rows = current.all_gather(ops.cast(x, other) if other else x, axis=0)
-    if x.shape[0] is not None:  # the static batch size is lost on the way
+    if x.shape[0] is not None and not is_eager():  # the static batch size is lost on the way
         rows = ops.reshape(rows, (x.shape[0] * replicas(), *x.shape[1:]))
     return ops.cast(rows, dtype) if other else rows
+
+
+def is_eager():
+    """Whether a replica runs operation by operation: it may then hold another number of rows than the others."""
+    import tensorflow as tf
+
+    return tf.executing_eagerly()
 
 
 def first_row(rows):
@@ -264,7 +271,7 @@ def first_row(rows):
     """
     if context() is None:
         return 0
-    if isinstance(rows, int):
+    if isinstance(rows, int) and not is_eager():
         return replica() * rows
     counts = gather(ops.reshape(ops.cast(rows, "int32"), (1,)), gradient=False)
     return ops.sum(ops.where(ops.arange(replicas(), dtype="int32") < replica(), counts, 0))

@@ -52,7 +52,7 @@ def export(model, path):
     - `.tflite`: LiteRT (TensorFlow Lite), for devices.
     - `.onnx`: ONNX; needs the packages onnx and tf2onnx: `pip install keras_ssl[onnx]`.
 
-    Grouped, fused and synchronised batch normalisation become the plain layer of Keras, which computes the same in
+    Grouped, fused and synchronised batch normalization become the plain layer of Keras, which computes the same in
     inference, and layers of half precision become those of float32. What was written is opened by its runtime and
     compared with the encoder before it takes the place of an older file; a warning says so where the runtime
     (onnxruntime, of ONNX) is not installed.
@@ -112,7 +112,7 @@ def format_of(path, name="path"):
 
 
 def plain(encoder):
-    """The encoder with plain batch normalisation; raises where it still holds layers that are not Keras's own."""
+    """The encoder with plain batch normalization; raises where it still holds layers that are not Keras's own."""
     encoder = encoders.with_plain_batch_norm(encoder)
     foreign = sorted({type(layer).__name__ for layer in encoder._flatten_layers() if not is_of_keras(layer)})
     if foreign:

@@ -8,7 +8,7 @@ from keras import ops
 def copy(model, name=None):
     """A twin with equal weights that the optimizer leaves alone.
 
-    Its weights are frozen one by one: `twin.trainable = False` would also force its batch normalisation to
+    Its weights are frozen one by one: `twin.trainable = False` would also force its batch normalization to
     inference, and MoCo, BYOL and DINO run it in training mode, with the batch's statistics.
 
     Args:
@@ -28,8 +28,8 @@ def copy(model, name=None):
 def follow(teacher, student, momentum):
     """One step of the exponential moving average, `teacher <- momentum * teacher + (1 - momentum) * student`.
 
-    The weights that the student trains move, gamma and beta of its batch normalisation among them. The moving
-    statistics of batch normalisation do not: a teacher that runs in training mode keeps its own. Call it in
+    The weights that the student trains move, gamma and beta of its batch normalization among them. The moving
+    statistics of batch normalization do not: a teacher that runs in training mode keeps its own. Call it in
     `after_step`: inside `call`, half precision would round the weights.
 
     Args:

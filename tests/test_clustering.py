@@ -160,7 +160,7 @@ def test_prototypes_score_by_direction(constrained):
         loss = tf.reduce_sum(layer(z) ** 2)
     slope = tape.gradient(loss, layer.kernel.value).numpy()
     radial = np.abs((slope * kernel).sum(axis=0)).max()
-    assert radial > 0.01 if constrained else radial < 1e-5  # weight normalisation turns the vectors and no more
+    assert radial > 0.01 if constrained else radial < 1e-5  # weight normalization turns the vectors and no more
     for frozen in (True, False):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(layer(z, frozen=tf.constant(frozen)) ** 2)

@@ -309,7 +309,7 @@ def scenes(count, seed):
 
 
 def small():
-    """An encoder with two maps, of stride 2 and 4, and batch normalisation."""
+    """An encoder with two maps, of stride 2 and 4, and batch normalization."""
     return keras.Sequential([
         keras.Input((32, 32, 3)), keras.layers.Rescaling(1 / 128, -1),
         keras.layers.Conv2D(8, 3, 2, "same", activation="relu"), keras.layers.BatchNormalization(),

@@ -158,7 +158,7 @@ def test_errors_say_what_came(options, message):
         small(**options)
 
 
-# Batch normalisation in groups
+# Batch normalization in groups
 
 
 def grouped_reference(x, groups, gamma, beta, epsilon):

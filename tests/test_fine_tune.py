@@ -36,7 +36,7 @@ def with_head(encoder):
 
 
 def plain():
-    """A model of unknown names, 3 layers with kernels and a normalisation before and behind the first."""
+    """A model of unknown names, 3 layers with kernels and a normalization before and behind the first."""
     parts = ["BatchNormalization", "Dense", "BatchNormalization", "Dense", "Dense"]
     units = lambda kind: {"units": 4} if kind == "Dense" else {}
     return keras.Sequential([keras.Input((4,)), *[getattr(keras.layers, kind)(**units(kind)) for kind in parts]])

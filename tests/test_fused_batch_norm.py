@@ -1,4 +1,4 @@
-"""Batch normalisation as one kernel is Keras's, number for number."""
+"""Batch normalization as one kernel is Keras's, number for number."""
 
 import keras
 import numpy as np
@@ -45,7 +45,7 @@ def kernels(monkeypatch):
     "policy, tolerance", [("float32", 1e-4), ("mixed_bfloat16", 4e-2), ("mixed_float16", 5e-3)]
 )
 @pytest.mark.parametrize("options", [{}, {"scale": False, "momentum": 0.5}, {"center": False, "epsilon": 0.1}])
-def test_is_keras_batch_normalisation(policy, tolerance, options, jit, kernels):
+def test_is_keras_batch_normalization(policy, tolerance, options, jit, kernels):
     x, keep = images(6, 5, 4, 3), np.random.default_rng(2)
     weights = [keep.uniform(0.5, 2, 3) for _ in range(4)]
     if "scale" in options or "center" in options:

@@ -27,7 +27,7 @@ def encoder():
 
 
 SMALL = {
-    "NNCLR": {"projector_hidden": 7, "hidden": 7, "queue_size": 10},
+    "NNCLR": {"hidden": 7, "predictor_hidden": 7, "queue_size": 10},
     "MoCoV2": {"hidden": 7, "queue_size": 10, "momentum": 0.5},
     "MoCHi": {"hidden": 7, "queue_size": 10, "momentum": 0.5, "hardest": 4, "mixtures": 3, "query_mixtures": 2},
     "PCL": {"hidden": 7, "queue_size": 10, "momentum": 0.5, "samples": 24, "clusters": (3, 8), "negatives": 2},
@@ -188,7 +188,7 @@ def test_the_mixed_loss_is_linear_in_the_share():
     assert value[2] == float(losses.n_pair(q, k, 0.2))
 
 
-@pytest.mark.parametrize("options", [{}, {"normalise": False, "penalty": 0.3}])
+@pytest.mark.parametrize("options", [{}, {"normalize": False, "penalty": 0.3}])
 def test_n_pair_of_two_replicas_is_that_of_one(options, two_replicas):
     q, k, queue = (vectors(*shape, seed=seed) for seed, shape in enumerate([(4, 3), (4, 3), (5, 3)]))
     rest = q, k, PARTNER, SHARE
@@ -310,7 +310,7 @@ def test_without_input_mix_nothing_is_drawn_for_it(name):
         make(name, input_mix=-1)
 
 
-def test_moco_can_have_a_batch_normalised_head():
+def test_moco_can_have_a_batch_normalized_head():
     kinds = lambda model: [type(layer).__name__ for layer in model.query_encoder.layers[-1].layers]
     assert kinds(make("MoCoV2")) == ["Dense", "ReLU", "Dense"]
     model = make("MoCoV2", head_norm=True)

@@ -99,7 +99,7 @@ def test_wrong_momentum_is_refused(momentum):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
-def test_bank_moves_the_entries_it_is_told_and_normalises(momentum):
+def test_bank_moves_the_entries_it_is_told_and_normalizes(momentum):
     bank = memory.Bank(9, 4, momentum)
     expected = bank.entries.numpy().astype("float64")
     for step, index in enumerate([[0, 3, 8], [8, 1], [3]]):

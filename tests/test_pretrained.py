@@ -596,7 +596,7 @@ def test_files_of_pytorch_itself(name, format, tmp_path):
     sizes = [(32, 32)] if name == "clip" else [(32, 32), (48, 56), (24, 24)] if vit else [(64, 96)]
     for size in sizes:
         x = pixels(2, *size, 3)
-        normal = theirs.normalise(x, *((theirs.CLIP_MEAN, theirs.CLIP_STD) if name == "clip" else ()))
+        normal = theirs.normalize(x, *((theirs.CLIP_MEAN, theirs.CLIP_STD) if name == "clip" else ()))
         with torch.no_grad():
             expected = network(normal).numpy()
         entry = entries.Entry("", "", "", "", "", "", "", {}, None, size={"width": 24, "depth": 2, "patch": 8} if vit

@@ -51,7 +51,7 @@ def test_the_target_is_another_random_network_that_never_moves(tmp_path):
     for target, online in pairs:
         assert target.shape == online.shape and target is not online
         differs = np.abs(target.numpy() - online.numpy()).max() > 0
-        assert differs == (len(target.shape) > 1), target.path  # kernels; biases and normalisation start equal
+        assert differs == (len(target.shape) > 1), target.path  # kernels; biases and normalization start equal
     start = [target.numpy() for target, _ in pairs]
     images = np.random.default_rng(0).uniform(0, 255, (2, 16, 8, 8, 3)).astype("float32")
     for _ in range(2):

@@ -11,7 +11,7 @@ from keras_ssl import heads, teacher
 
 
 def student(seed=0):
-    """Dense and batch normalisation, every weight random, so that a wrong pairing of weights shows."""
+    """Dense and batch normalization, every weight random, so that a wrong pairing of weights shows."""
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((6,))
     x = keras.layers.Dense(5)(inputs)
@@ -87,7 +87,7 @@ def test_any_model_can_be_copied_and_followed(kind):
         np.testing.assert_allclose(variable, old if is_statistic(source) else source, rtol=1e-5, err_msg=source.path)
 
 
-def test_a_copy_normalises_by_the_batch_and_keeps_its_own_statistics():
+def test_a_copy_normalizes_by_the_batch_and_keeps_its_own_statistics():
     model = student()
     twin = teacher.copy(model)
     model.layers[-1].gamma.assign(np.ones(5)), model.layers[-1].beta.assign(np.zeros(5))

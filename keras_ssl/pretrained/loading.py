@@ -23,7 +23,7 @@ ASKED = ("method", "architecture", "data", "licence")
 
 
 def load(source, input_shape=None, pooling="auto", trainable=True, features=None, layout=None, heads=None):
-    """A pretrained encoder: a plain functional Keras model from images of 0..255, its normalisation inside.
+    """A pretrained encoder: a plain functional Keras model from images of 0..255, its normalization inside.
 
     A name is downloaded once, to the folder of the environment's KERAS_SSL_HOME or ~/.keras/keras_ssl, and checked
     where its authors state a hash; small encoders of ours come with the package, such as `"fashion_resnet18"`. Nothing
@@ -50,7 +50,7 @@ def load(source, input_shape=None, pooling="auto", trainable=True, features=None
         trainable: whether it is fine-tuned. False freezes it, batch statistics too.
         features: list of numbers of the blocks of a ViT, from 1, or of the stages of a ResNet, 1 to 4. The model then
             returns a list of maps `(batch, rows, columns, channels)`, for detection and segmentation: those of the ViT
-            after the last layer normalisation, as in DINO's `get_intermediate_layers`; a ResNet's with strides 4, 8,
+            after the last layer normalization, as in DINO's `get_intermediate_layers`; a ResNet's with strides 4, 8,
             16, 32, or 1, 2, 4, 8 where its stem is that for small images.
         layout: name of the file's layout, one of "vit", "vit_transformers", "clip", "clip_transformers", "resnet";
             None finds it out by the keys.

@@ -81,7 +81,7 @@ def _weights(encoder):
 
 
 def _packed(array):
-    """float16 where it is many numbers; the variances of batch normalisation can be too small for it."""
+    """float16 where it is many numbers; the variances of batch normalization can be too small for it."""
     with np.errstate(over="ignore"):  # told below
         packed = np.asarray(array, "float16" if np.ndim(array) > 1 else "float32")
     if not np.all(np.isfinite(packed)):

@@ -14,7 +14,7 @@ def projection(features, labels=None, method="tsne", class_names=None, path=None
         features: array `(n, dim)`.
         labels: int array `(n,)`, or None. Negative ones, -1 say, are of unlabelled images, which are grey.
         method: `"tsne"` (van der Maaten and Hinton, 2008; neighbours stay neighbours, distances between groups mean
-            nothing; on l2-normalised features, that is by cosine) or `"pca"` (linear, distances are kept as far as
+            nothing; on l2-normalized features, that is by cosine) or `"pca"` (linear, distances are kept as far as
             two dimensions can) or `"umap"` (McInnes et al., 2018; as t-SNE, and between groups a little more; by
             cosine).
         class_names: list of strings, one per class, for the legend; None writes the numbers.

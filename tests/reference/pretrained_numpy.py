@@ -37,7 +37,7 @@ def vit_state(size, patch, width, depth, scaled=False, registers=0, first_norm=F
 
 
 def vit(state, images, heads, quick=False, epsilon=1e-6, positions=None):
-    """Normalised tokens after each block (depth, batch, tokens, width) of normalised images (batch, h, w, 3)."""
+    """Normalized tokens after each block (depth, batch, tokens, width) of normalized images (batch, h, w, 3)."""
     depth = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks."))
     kernel = state["patch_embed.proj.weight"]
     width, _, patch, _ = kernel.shape

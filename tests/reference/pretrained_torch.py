@@ -10,7 +10,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-def normalise(images, mean=MEAN, std=STD):
+def normalize(images, mean=MEAN, std=STD):
     """Images (batch, height, width, 3) of 0..255 as PyTorch's networks take them."""
     x = torch.as_tensor(images).float() / 255
     return ((x - torch.tensor(mean)) / torch.tensor(std)).permute(0, 3, 1, 2)
@@ -116,7 +116,7 @@ class Vit(nn.Module):
         return torch.cat([self.pos_embed[:, :1], square.flatten(2).transpose(1, 2)], 1)
 
     def levels(self, x):
-        """The tokens after each block, normalised, class token and then patches."""
+        """The tokens after each block, normalized, class token and then patches."""
         x = self.patch_embed["proj"](x)
         rows, columns = x.shape[2:]
         x = x.flatten(2).transpose(1, 2)

@@ -7,7 +7,7 @@ import numpy as np
 from tests.reference import vit
 
 
-def patches(images, patch, normalise=False):
+def patches(images, patch, normalize=False):
     found = []
     for image in images:
         rows = []
@@ -15,7 +15,7 @@ def patches(images, patch, normalise=False):
             for j in range(0, image.shape[1], patch):
                 places = np.ndindex(patch, patch, image.shape[2])
                 piece = np.array([image[i + y, j + x, c] for y, x, c in places], "float64")
-                rows.append((piece - piece.mean()) / np.sqrt(piece.var(ddof=1) + 1e-6) if normalise else piece)
+                rows.append((piece - piece.mean()) / np.sqrt(piece.var(ddof=1) + 1e-6) if normalize else piece)
         found.append(rows)
     return np.array(found)
 
@@ -38,7 +38,7 @@ def masked_cosine(prediction, target, mask):
 
 
 def mae_prediction(image, mask, encoder, decoder, *, patch, depth, heads, decoder_depth, decoder_heads):
-    """What MAE predicts for every patch of a normalised image; the weights by layer and name."""
+    """What MAE predicts for every patch of a normalized image; the weights by layer and name."""
     rows, columns = mask.shape
     places = vit.sines(rows, columns, encoder["patches/bias"].size)
     tokens = vit.tokens(image, encoder, patch, places)

@@ -45,7 +45,7 @@ def attention(tokens, weights, block, heads):
 
 
 def blocks(tokens, weights, depth, heads):
-    """The normalised tokens of an image after all blocks, and the attention of each block."""
+    """The normalized tokens of an image after all blocks, and the attention of each block."""
     maps = []
     for i in range(depth):
         b = f"block{i + 1}"
@@ -60,7 +60,7 @@ def blocks(tokens, weights, depth, heads):
 
 
 def tokens(image, weights, patch, positions):
-    """The class token and the patches of a normalised image, the latter with their positions."""
+    """The class token and the patches of a normalized image, the latter with their positions."""
     found = [weights["class_token/kernel"][0]]
     rows, columns = image.shape[0] // patch, image.shape[1] // patch
     for i in range(rows):

@@ -126,7 +126,7 @@ class CLIP(Method):
         return unit(self.text_head(self.text_encoder(text, training=False), training=False))
 
     def zero_shot(self, prompts):
-        """A linear classifier out of words: for each class the normalised mean of its prompts' embeddings.
+        """A linear classifier out of words: for each class the normalized mean of its prompts' embeddings.
 
         Args:
             prompts: list with an int array `(prompts, length)` for each class, the token ids of "a photo of a dog",

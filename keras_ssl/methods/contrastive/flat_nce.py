@@ -31,7 +31,7 @@ class FlatNCE(SimCLR):
 
     The loss of the paper is always 1, so nothing could be read from it. As in the authors' code, the value that is
     logged is that of NT-Xent, the loss of SimCLR; the gradient is that of FlatNCE. The authors' head has no batch
-    normalisation; this one is that of `SimCLR`. The negatives are those of the batch: `losses.flat_nce` takes no queue.
+    normalization; this one is that of `SimCLR`. The negatives are those of the batch: `losses.flat_nce` takes no queue.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)` (f).

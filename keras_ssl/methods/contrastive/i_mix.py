@@ -34,7 +34,7 @@ class IMix(Method):
     Every image of the batch is a class of its own, and these virtual labels are mixed as the images are. The contrast
     is that of N-pairs: one direction, both views through one network, in one call as in the authors' code. i-Mix over
     MoCo is `IMixMoCo`, over BYOL `IMixBYOL`. With `alpha=0` nothing is mixed. No image is its own partner; under the
-    authors' permutation one of a batch is, on average. Their head for N-pairs has a second batch normalisation,
+    authors' permutation one of a batch is, on average. Their head for N-pairs has a second batch normalization,
     after the last layer.
 
     Args:

@@ -36,7 +36,7 @@ class IMixMoCo(MoCoV1):
 
     The keys are those of unmixed images, and the other keys of the batch are negatives too: the partner's is among
     them. With `alpha=0` it is MoCo v2 with these further negatives. The authors' head for CIFAR has a batch
-    normalisation, `head_norm=True`; the one for ImageNet has none.
+    normalization, `head_norm=True`; the one for ImageNet has none.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)` (f_q).

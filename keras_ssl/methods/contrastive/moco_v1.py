@@ -32,7 +32,7 @@ from keras_ssl.method import Method
 class MoCoV1(Method):
     """A query finds its key among a queue of earlier keys, which a slowly moving twin of the encoder makes.
 
-    Batch normalisation would give the key away: a query and its key that share a batch share its statistics. The
+    Batch normalization would give the key away: a query and its key that share a batch share its statistics. The
     paper computes the statistics on each GPU alone and shuffles the keys between the GPUs (`shuffle`). Give the
     encoder statistics of its own for parts of the batch to have the same on one device:
     `encoders.resnet18(..., batch_norm_groups=8)`, or `encoders.with_grouped_batch_norm(encoder, 8)` for any other.
@@ -51,7 +51,7 @@ class MoCoV1(Method):
         shuffle: whether the keys of the batch, of all replicas, change places for the forward pass.
         symmetric: whether each view is once the query and once the key. The loss is the sum of both; both keys
             enter the queue, those of the second view first.
-        head_norm: whether the head's hidden layer is batch-normalised, over the whole batch. Without `hidden`, unused.
+        head_norm: whether the head's hidden layer is batch-normalized, over the whole batch. Without `hidden`, unused.
 
     Example:
 

@@ -39,7 +39,7 @@ class MoCoV3(Method):
         hidden: int, units of the hidden layers of projector and predictor (4096).
         dim: int, size of queries and keys (256).
         depth: int, number of Dense layers of the projector (3). The predictor has 2.
-        predictor_norm: whether the predictor, like the projector, ends in a batch normalisation without scale and
+        predictor_norm: whether the predictor, like the projector, ends in a batch normalization without scale and
             offset.
         temperature: float > 0 (tau, 0.2).
         momentum: float in [0, 1], how slowly the key encoder follows at the start (m, 0.99).
@@ -106,6 +106,6 @@ class MoCoV3(Method):
 
 
 def head(inputs, hidden, dim, depth, norm, name):
-    """The authors' head: no bias anywhere, and at the end a batch normalisation that only normalises."""
+    """The authors' head: no bias anywhere, and at the end a batch normalization that only normalizes."""
     norm = heads.batch_normalization(center=False, scale=False) if norm else None
     return heads.mlp(inputs, hidden, dim, depth, hidden_bias=False, output_norm=norm, name=name)

@@ -36,8 +36,8 @@ class NNCLR(Method):
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)` (f).
         augment: layer from images to two views; `keras_ssl.augment.byol`.
-        projector_hidden: int, units of the two hidden layers of the projector (2048).
-        hidden: int, units of the hidden layer of the predictor (4096).
+        hidden: int, units of the two hidden layers of the projector (2048).
+        predictor_hidden: int, units of the hidden layer of the predictor (4096).
         dim: int, size of embedding and prediction (256).
         queue_size: int, number of embeddings in the support set (Q, 98304).
         temperature: float > 0 (tau, 0.1).
@@ -53,8 +53,8 @@ class NNCLR(Method):
     least_batch = 2
 
     bounds = {
-        "projector_hidden": checks.ints(),
         "hidden": checks.ints(),
+        "predictor_hidden": checks.ints(),
         "dim": checks.ints(),
         "queue_size": checks.ints(),
         "temperature": checks.numbers(above=0),
@@ -65,26 +65,26 @@ class NNCLR(Method):
         encoder,
         augment=None,
         *,
-        projector_hidden=2048,
-        hidden=4096,
+        hidden=2048,
+        predictor_hidden=4096,
         dim=256,
         queue_size=98304,
         temperature=0.1,
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        self.projector_hidden, self.hidden, self.dim = projector_hidden, hidden, dim
+        self.hidden, self.predictor_hidden, self.dim = hidden, predictor_hidden, dim
         self.queue_size, self.temperature = queue_size, temperature
         projector = heads.mlp(
             encoder.output_shape[-1],
-            projector_hidden,
+            hidden,
             dim,
             depth=3,
             output_norm=heads.batch_normalization(),
             name="projector",
         )
         self.projected = heads.attach(encoder, projector)
-        self.predictor = heads.mlp(dim, hidden, dim, output_bias=True, name="predictor")
+        self.predictor = heads.mlp(dim, predictor_hidden, dim, output_bias=True, name="predictor")
         self.queue = memory.Queue(queue_size, dim)
 
     def objective(self, views):

@@ -31,8 +31,8 @@ from keras_ssl.method import Method
 class SimCLR(Method):
     """Two views of an image attract each other and repel all other views of the batch.
 
-    Both views go through the encoder in one call, as in the authors' code: batch normalisation mixes their
-    statistics. The authors' code, unlike the paper, normalises the output of the projector too; so does this one.
+    Both views go through the encoder in one call, as in the authors' code: batch normalization mixes their
+    statistics. The authors' code, unlike the paper, normalizes the output of the projector too; so does this one.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)` (f).

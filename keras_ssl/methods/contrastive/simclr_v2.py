@@ -97,7 +97,7 @@ class SimCLRv2(Method):
             hidden or features,
             dim,
             depth=depth,
-            hidden_bias=False,  # the normalisation that follows has an offset
+            hidden_bias=False,  # the normalization that follows has an offset
             output_norm=heads.batch_normalization(center=False),
             name="projector",
         )
@@ -131,7 +131,7 @@ class SimCLRv2(Method):
 
         Args:
             classes: int, number of classes.
-            layer: int from 0 to `depth`, how many layers of the projector are kept, each with its normalisation and
+            layer: int from 0 to `depth`, how many layers of the projector are kept, each with its normalization and
                 ReLU: 0 is the encoder alone, 1 the paper's choice.
             zero_init: whether the new layer starts from zero, as in the authors' commands.
             name: str, name of the model.

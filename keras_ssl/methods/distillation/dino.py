@@ -47,7 +47,7 @@ class DINO(Method):
         hidden: int, units of the head's two hidden layers (2048).
         bottleneck: int, units of its third layer (256).
         dim: int, outputs (K, 65536; 4096 on CIFAR-10).
-        batch_norm: whether the head's hidden layers are batch-normalised; not with a ViT.
+        batch_norm: whether the head's hidden layers are batch-normalized; not with a ViT.
         temperature: float > 0, of the student (tau_s, 0.1).
         teacher_temperature: float > 0, of the teacher (tau_t, 0.04; 0.07 after a warm-up).
         warmup_temperature: float > 0, of the teacher at the start of the warm-up (0.04).

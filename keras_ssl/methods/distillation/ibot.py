@@ -42,7 +42,7 @@ class IBOT(DINO):
     layer and the temperatures, as in the paper's default, and have centres of their own. Half of the global views stay
     whole, and local views always do.
 
-    The head computes those patches only that may be hidden, so that its batch normalisation, if there is any, has the
+    The head computes those patches only that may be hidden, so that its batch normalization, if there is any, has the
     statistics of class tokens and of patches apart.
 
     Args:

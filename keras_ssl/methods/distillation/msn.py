@@ -133,7 +133,7 @@ class MSN(Method):
         focal = [view for view in views[1:] if view.shape[1:] != views[0].shape[1:]]
         features = [self.partly(large)] if large else []
         features += [multi_crop(self.encoder, focal, training=True)] if focal else []
-        embeddings = [self.head(x, training=True) for x in features]  # apart: batch normalisation mixes no two sizes
+        embeddings = [self.head(x, training=True) for x in features]  # apart: batch normalization mixes no two sizes
         scores = self.prototypes(unit(ops.concatenate(embeddings)))  # (anchors * batch, prototypes)
         anchors = ops.split(scores, len(views) - 1)  # (batch, prototypes) each
         loss = sum(soft_cross_entropy(targets, anchor, self.temperature) for anchor in anchors) / len(anchors)

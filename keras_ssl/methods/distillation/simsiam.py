@@ -30,7 +30,7 @@ SIMILARITIES = {"cosine": negative_cosine, "cross_entropy": softmax_cross_entrop
 class SimSiam(Method):
     """One network predicts from a view what it makes of the other view, with no gradient through what is predicted.
 
-    The arguments after `dim` are those of the paper's ablations. Layers without batch normalisation after them get a
+    The arguments after `dim` are those of the paper's ablations. Layers without batch normalization after them get a
     bias.
 
     Args:
@@ -44,7 +44,7 @@ class SimSiam(Method):
         stop_gradient: whether the gradient stops at what is predicted; without, the outputs collapse.
         symmetric: whether each view predicts the other; False is the first view alone.
         similarity: `"cosine"`, or `"cross_entropy"` of the softmax over the channels.
-        hidden_norm: whether the hidden layers of both heads are batch-normalised.
+        hidden_norm: whether the hidden layers of both heads are batch-normalized.
         projection_norm: whether the output of the projector is, without scale and offset.
         prediction_norm: whether the output of the predictor is; unstable (False).
 

@@ -34,7 +34,7 @@ class ConvMAE(MAE):
         width: int, size of the decoder's tokens, a multiple of 4 and of `heads` (512).
         depth: int, blocks of the decoder (8).
         heads: int, heads of the decoder's attention (16).
-        normalise: whether each patch of the target is normalised by its own mean and deviation.
+        normalize: whether each patch of the target is normalized by its own mean and deviation.
 
     Raises:
         ValueError: the encoder is no `conv_vit` of a known size, or no patch would stay, or none be hidden.

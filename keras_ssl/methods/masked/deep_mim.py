@@ -56,7 +56,7 @@ class DeepMIM(Method):
         width: int, size of the decoders' tokens, a multiple of 4 and of `heads` (512).
         depth: int, blocks of each decoder (4).
         heads: int, heads of the decoders' attention (16).
-        normalise: whether each patch of the pixel target is normalised by its own mean and deviation.
+        normalize: whether each patch of the pixel target is normalized by its own mean and deviation.
         target: `keras.Model` from images of 0..255 to features of their patches, `(batch, patches, dim)` or
             `(batch, rows, columns, dim)` on the encoder's grid; a class token before them is dropped. It keeps its
             own preprocessing, and is frozen. None for pixels.
@@ -76,7 +76,7 @@ class DeepMIM(Method):
         "width": checks.ints(),
         "depth": checks.ints(0),
         "heads": checks.ints(),
-        "normalise": checks.flag(),
+        "normalize": checks.flag(),
     }
 
     def __init__(
@@ -89,12 +89,12 @@ class DeepMIM(Method):
         width=512,
         depth=4,
         heads=16,
-        normalise=True,
+        normalize=True,
         target=None,
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        self.taps, self.ratio, self.normalise = taps, ratio, normalise
+        self.taps, self.ratio, self.normalize = taps, ratio, normalize
         self.width, self.depth, self.heads = width, depth, heads
         self.stages = vit_stages(encoder)
         self.grid, self.patch = patch_grid(encoder)
@@ -126,7 +126,7 @@ class DeepMIM(Method):
 
     def targets(self, images):
         if self.target is None:
-            return patch_pixels(standard_pixels(images), self.patch, self.normalise)  # (batch, patches, numbers)
+            return patch_pixels(standard_pixels(images), self.patch, self.normalize)  # (batch, patches, numbers)
         features = self.target(images, training=False)
         features = ops.reshape(features, (-1, math.prod(features.shape[1:-1]), features.shape[-1]))
         return features[:, features.shape[1] - math.prod(self.grid) :]
@@ -135,7 +135,7 @@ class DeepMIM(Method):
         """What the last decoder makes of images of which the encoder sees a part; for the pixel target.
 
         The hidden patches are the prediction, with the true mean and deviation of each patch where the targets are
-        normalised; the visible ones are those of the image. No state moves.
+        normalized; the visible ones are those of the image. No state moves.
 
         Args:
             images: `(batch, height, width, channels)` of the encoder's size, 0..255.
@@ -155,7 +155,7 @@ class DeepMIM(Method):
         images = ops.convert_to_tensor(images)
         masks = still_masks(self, images, seed)
         found = self.predictions(images, masks, training=False)[-1]
-        return paste(images, masks, found, self.patch, self.normalise)
+        return paste(images, masks, found, self.patch, self.normalize)
 
 
 def usual_taps(last):

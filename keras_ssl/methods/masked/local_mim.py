@@ -60,7 +60,7 @@ class LocalMIM(Method):
             depth)`, for which there are at least 7 blocks.
         scales: numbers, one per tap, cells along the side of a patch: 1, 2, 4, ..., or 1/2 and so on for cells of
             several patches (4, 2, 1, 0.5).
-        bins: int, directions of the histogram (9; 18 for ViT-L). None: the pixels of each cell, normalised by their
+        bins: int, directions of the histogram (9; 18 for ViT-L). None: the pixels of each cell, normalized by their
             own mean and deviation.
         ratio: float in (0, 1), the part of the patches that is hidden, rounded up to whole patches (0.75).
         width: int, size of the decoders' tokens, a multiple of 4 and of `heads` (256).

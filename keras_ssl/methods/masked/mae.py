@@ -49,7 +49,7 @@ class MAE(Method):
         width: int, size of the decoder's tokens, a multiple of 4 and of `heads` (512).
         depth: int, blocks of the decoder (8).
         heads: int, heads of the decoder's attention (16).
-        normalise: whether each patch of the target is normalised by its own mean and deviation (the paper's better
+        normalize: whether each patch of the target is normalized by its own mean and deviation (the paper's better
             form). Predictions of 0 have an error of (n - 1) / n then, n numbers per patch.
 
     Raises:
@@ -67,14 +67,14 @@ class MAE(Method):
         "width": checks.ints(),
         "depth": checks.ints(0),
         "heads": checks.ints(),
-        "normalise": checks.flag(),
+        "normalize": checks.flag(),
     }
 
     def __init__(
-        self, encoder, augment=None, *, ratio=0.75, width=512, depth=8, heads=16, normalise=True, **kwargs
+        self, encoder, augment=None, *, ratio=0.75, width=512, depth=8, heads=16, normalize=True, **kwargs
     ):  # fmt: skip
         super().__init__(encoder, augment, **kwargs)
-        self.ratio, self.width, self.depth, self.heads, self.normalise = ratio, width, depth, heads, normalise
+        self.ratio, self.width, self.depth, self.heads, self.normalize = ratio, width, depth, heads, normalize
         self.stages = self.stages_of(encoder)
         self.grid, self.patch = patch_grid(encoder)
         self.mask = random_mask(self.grid, ratio)
@@ -97,13 +97,13 @@ class MAE(Method):
         return self.stages.blocks(visible_tokens(self.stages, images, visible), training=training)
 
     def targets(self, images):
-        return patch_pixels(standard_pixels(images), self.patch, self.normalise)  # (batch, patches, numbers)
+        return patch_pixels(standard_pixels(images), self.patch, self.normalize)  # (batch, patches, numbers)
 
     def reconstruct(self, images, seed=0):
         """What the model makes of images of which it sees a part.
 
         The hidden patches are the model's prediction, with the true mean and deviation of each patch where the targets
-        are normalised; the visible ones are those of the image. No state moves.
+        are normalized; the visible ones are those of the image. No state moves.
 
         Args:
             images: `(batch, height, width, channels)` of the encoder's size, 0..255.
@@ -114,7 +114,7 @@ class MAE(Method):
         """
         images = ops.convert_to_tensor(images)
         masks = still_masks(self, images, seed)
-        return paste(images, masks, self.predictions(images, masks, training=False), self.patch, self.normalise)
+        return paste(images, masks, self.predictions(images, masks, training=False), self.patch, self.normalize)
 
     def stages_of(self, encoder):
         return vit_stages(encoder)
@@ -207,10 +207,10 @@ def has_class_token(stages):
     return any(layer.name == "class_token" for layer in stages.positions.layers)
 
 
-def paste(images, masks, found, patch, normalised):
+def paste(images, masks, found, patch, normalized):
     """The masks, and the images with what was found in place of the hidden patches, as NumPy arrays."""
     found = ops.cast(found, "float32")
-    if normalised:
+    if normalized:
         mean, deviation = patch_statistics(patch_pixels(standard_pixels(images), patch))
         found = found * deviation + mean
     grid = [size // patch for size in images.shape[1:3]]

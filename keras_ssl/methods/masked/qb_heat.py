@@ -57,7 +57,7 @@ class QBHeat(Method):
         width: int, size of the decoder's tokens, a multiple of 4 and of `heads`.
         depth: int, blocks of the decoder.
         heads: int, heads of the decoder's attention.
-        normalise: whether each patch of the target is normalised by its own mean and deviation, as in MAE.
+        normalize: whether each patch of the target is normalized by its own mean and deviation, as in MAE.
 
     Raises:
         ValueError: the size of the views is not known or does not fit the encoder, or this has no map of features.
@@ -73,15 +73,15 @@ class QBHeat(Method):
         "width": checks.ints(),
         "depth": checks.ints(0),
         "heads": checks.ints(),
-        "normalise": checks.flag(),
+        "normalize": checks.flag(),
     }
 
     def __init__(
-        self, encoder, augment=None, *, size=None, width=256, depth=4, heads=8, normalise=False, **kwargs
+        self, encoder, augment=None, *, size=None, width=256, depth=4, heads=8, normalize=False, **kwargs
     ):  # fmt: skip
         super().__init__(encoder, augment, **kwargs)
         self.size = tuple(size) if isinstance(size, list) else size
-        self.width, self.depth, self.heads, self.normalise = width, depth, heads, normalise
+        self.width, self.depth, self.heads, self.normalize = width, depth, heads, normalize
         is_vit = {"patches", "positions", "blocks"} <= {layer.name for layer in encoder.layers}
         self.stages = vit_stages(encoder) if is_vit else None
         self.features = None if is_vit else before_pooling(encoder)
@@ -145,13 +145,13 @@ class QBHeat(Method):
         return z + ops.cast(sign, change.dtype) * change
 
     def targets(self, images):
-        return patch_pixels(standard_pixels(images), self.patch, self.normalise)  # (batch, patches, numbers)
+        return patch_pixels(standard_pixels(images), self.patch, self.normalize)  # (batch, patches, numbers)
 
     def reconstruct(self, images, seed=0):
         """What the model makes of images of which it sees a quarter.
 
         The hidden quarters are the model's prediction, with the true mean and deviation of each patch where the
-        targets are normalised; the visible one is that of the image. No state moves.
+        targets are normalized; the visible one is that of the image. No state moves.
 
         Args:
             images: `(batch, height, width, channels)` of the views' size, 0..255.
@@ -164,7 +164,7 @@ class QBHeat(Method):
         numbers = ops.arange(images.shape[0], dtype="int32")
         corners = self.corners(ops.stack([numbers, ops.full_like(numbers, seed)], axis=1))
         found = ops.cast(self.predictions(images, corners, training=False), "float32")
-        if self.normalise:
+        if self.normalize:
             mean, deviation = patch_statistics(patch_pixels(standard_pixels(images), self.patch))
             found = found * deviation + mean
         found = ops.clip(plain_pixels(unpatchify(found, self.patch, self.grid)), 0.0, 255.0)

@@ -23,7 +23,7 @@ def depth_of(blocks):
 def tapped(blocks, taps):
     """A model from the tokens that enter the blocks to a list of those that leave the blocks of these numbers.
 
-    What leaves the last block is normalised, as in the encoder; the others are as they are.
+    What leaves the last block is normalized, as in the encoder; the others are as they are.
     """
     last = depth_of(blocks)
     found = [blocks.output if tap == last else blocks.get_layer(f"block{tap + 1}_norm1").input for tap in taps]

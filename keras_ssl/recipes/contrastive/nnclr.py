@@ -14,5 +14,5 @@ def paper(run):
 
 def minutes(run):
     # The queue holds the last 16 steps: older embeddings are from another encoder.
-    sizes = {"projector_hidden": 512, "hidden": 512, "dim": 128, "queue_size": run.short_queue(16 * run.batch)}
+    sizes = {"hidden": 512, "predictor_hidden": 512, "dim": 128, "queue_size": run.short_queue(16 * run.batch)}
     return keras_ssl.NNCLR(run.encoder(), views(run), temperature=0.1, **sizes), run.short_sgd(0.2)

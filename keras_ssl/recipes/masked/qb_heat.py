@@ -13,9 +13,9 @@ def views(run):
 
 
 def paper(run):
-    return keras_ssl.QBHeat(run.mean_vit(), views(run), normalise=True), mae.optimizer(run)
+    return keras_ssl.QBHeat(run.mean_vit(), views(run), normalize=True), mae.optimizer(run)
 
 
 def minutes(run):
-    model = keras_ssl.QBHeat(run.mean_vit(), views(run), width=128, depth=2, heads=4, normalise=True)
+    model = keras_ssl.QBHeat(run.mean_vit(), views(run), width=128, depth=2, heads=4, normalize=True)
     return model, run.short_adamw(0.05, beta_2=0.95)

@@ -262,7 +262,7 @@ def test_bytes():
         encoders.byte_tokens(["ab"], length=1)
 
 
-def test_zero_shot_is_the_normalised_mean_of_the_prompts():
+def test_zero_shot_is_the_normalized_mean_of_the_prompts():
     model = make()
     prompts = [tokens(3, seed=1), tokens(2, seed=2)]
     classifier = np.asarray(model.zero_shot(prompts))

@@ -53,7 +53,7 @@ def test_mochi_mixes_the_hardest_negatives_of_each_query():
 
 
 def share_of(row, u, v):
-    """Of a unit vector between two others, a in `a u + (1 - a) v` before it was normalised; None if it is not."""
+    """Of a unit vector between two others, a in `a u + (1 - a) v` before it was normalized; None if it is not."""
     weights, error = np.linalg.lstsq(np.stack([u, v], axis=1), row, rcond=None)[:2]
     return weights[0] / weights.sum() if error < 1e-8 and (weights > -1e-5).all() else None
 

@@ -17,7 +17,7 @@ BATCH = 4
 
 
 def encoder(groups=0):
-    """Without batch normalisation, or with one per group of the batch."""
+    """Without batch normalization, or with one per group of the batch."""
     images = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(6, 3, strides=2)(keras.layers.Rescaling(1 / 127.5, offset=-1)(images))
     if groups:
@@ -154,7 +154,7 @@ def test_shuffling_parts_a_query_from_its_key(monkeypatch):
     seen = record(model, monkeypatch)
     keys = np.asarray(model.keys(images))
     differ = np.abs(keys - model.query_encoder(images, training=True)).max(axis=1) > 1e-3
-    assert differ.mean() > 0.5  # most are normalised with another neighbour
+    assert differ.mean() > 0.5  # most are normalized with another neighbour
     order = [int(np.flatnonzero((images == image).all(axis=(1, 2, 3)))[0]) for image in seen[0]]
     shuffled = cheating.key_encoder(images[order], training=True)
     np.testing.assert_allclose(keys[order], shuffled, atol=1e-5)

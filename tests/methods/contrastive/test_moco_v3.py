@@ -183,7 +183,7 @@ def test_a_vit_on_two_replicas_equals_one(two_replicas):
     found = []
     data = tf.data.Dataset.from_tensor_slices({"views": (view(0, 16), view(1, 16))}).batch(8)
     for scope in (contextlib.nullcontext(), two_replicas.scope()):
-        # A small step: the gradient of the class token, which starts near 0 before a layer normalisation, is large.
+        # A small step: the gradient of the class token, which starts near 0 before a layer normalization, is large.
         with scope:
             model = make(keras.optimizers.SGD(1e-3), run_eagerly=False, steps=4)
         found.append([*model.fit(data, epochs=2, verbose=0).history["loss"], *model.get_weights()])

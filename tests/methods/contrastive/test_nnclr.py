@@ -12,7 +12,7 @@ from tests import cases
 from tests.reference import instances as reference
 from tests.test_instances import BATCH, DIM, encoder, make, train, unit, vectors, view
 
-CASE = cases.Case({"projector_hidden": 48, "hidden": 48, "dim": 8, "queue_size": 20, "temperature": 0.5})
+CASE = cases.Case({"hidden": 48, "predictor_hidden": 48, "dim": 8, "queue_size": 20, "temperature": 0.5})
 
 
 def test_nnclr_loss_is_the_papers_with_the_queue_of_before():
@@ -28,7 +28,7 @@ def test_nnclr_loss_is_the_papers_with_the_queue_of_before():
         expected = (reference.n_pair(near[0], p[1], 0.1) + reference.n_pair(near[1], p[0], 0.1)) / 2
         assert train(model, *views) == pytest.approx(expected, rel=1e-4)
         written = np.roll(model.queue.read(), -int(model.queue.pointer), axis=0)[-BATCH:]
-        np.testing.assert_allclose(written, z[0], atol=1e-5)  # the first views, normalised, in order
+        np.testing.assert_allclose(written, z[0], atol=1e-5)  # the first views, normalized, in order
 
 
 def test_nnclr_with_the_embeddings_in_the_queue_is_simclr_with_a_predictor():

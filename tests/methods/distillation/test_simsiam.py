@@ -128,7 +128,7 @@ def test_every_ablation_trains(norms, options):
     norms = list(norms) if len(heads) == 2 else [norms[0], norms[1], False]
     found = sum(layers(head).count("BatchNormalization") for head in heads)
     assert found == norms[0] * (2 + len(heads) - 1) + norms[1] + norms[2]
-    for head in heads:  # a Dense before a normalisation has no bias, any other has one
+    for head in heads:  # a Dense before a normalization has no bias, any other has one
         for layer, following in zip(head.layers, [*layers(head)[1:], None]):
             if hasattr(layer, "units"):
                 assert layer.use_bias == (following != "BatchNormalization")
@@ -216,7 +216,7 @@ def test_it_collapses_without_predictor_or_without_stopping_the_gradient(options
 
 # The default. Outputs of mean 0 and variance 1 over few samples cannot be one point: they keep to a few dimensions.
 @pytest.mark.parametrize("options, most", [(WITHOUT_PREDICTOR, 4.5), ({"stop_gradient": False}, 3)])
-def test_with_normalised_outputs_it_collapses_to_few_dimensions(options, most):
+def test_with_normalized_outputs_it_collapses_to_few_dimensions(options, most):
     loss, _, rank = after_training(**options)
     assert loss < -0.99 and rank < most  # 3.0 to 3.7 and 2.1 to 2.2 for other seeds
 

@@ -82,21 +82,21 @@ def test_the_papers_taps():
     assert {depth: usual_taps(depth) for depth in blocks} == blocks
 
 
-@pytest.mark.parametrize("normalise", [False, True])
-def test_the_loss_is_the_sum_of_its_taps(normalise):
-    model = make(normalise=normalise)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_loss_is_the_sum_of_its_taps(normalize):
+    model = make(normalize=normalize)
     mask, pixels = fix_masks(model), images()
     found = outputs_of(model, pixels)
-    target = reference.patches(np.asarray(losses.standard_pixels(pixels)), 3, normalise)
+    target = reference.patches(np.asarray(losses.standard_pixels(pixels)), 3, normalize)
     predictions = model.predictions(tf.constant(pixels), tf.constant(mask.reshape(3, 4, 4)))
     expected = [reference.masked_error(p.numpy(), target, mask) for p in predictions]
     assert [found[f"block{tap}"] for tap in (3, 4, 5, 6)] == pytest.approx(expected, rel=1e-4)
     assert found["loss"] == pytest.approx(sum(expected), rel=1e-4)
 
 
-@pytest.mark.parametrize("normalise", [False, True])
-def test_the_last_tap_alone_is_mae(normalise):
-    options = {"width": 8, "depth": 2, "heads": 2, "normalise": normalise}
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_last_tap_alone_is_mae(normalize):
+    options = {"width": 8, "depth": 2, "heads": 2, "normalize": normalize}
     encoder = deep()
     model, mae = keras_ssl.DeepMIM(encoder, taps=(6,), **options), keras_ssl.MAE(encoder, **options)
     randomise(mae)

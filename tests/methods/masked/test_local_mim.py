@@ -90,7 +90,7 @@ def test_the_loss_is_the_sum_of_its_taps(bins):
         if bins:
             target = np.array([reference.histogram_of_gradients(image, cell, bins) for image in pixels])
         else:
-            target = reference.patches(standard, cell, normalise=True)
+            target = reference.patches(standard, cell, normalize=True)
         mask = np.array([reference.parts_hidden(mask, scale).ravel() for mask in masks])
         expected = reference.masked_error(prediction.numpy(), target, mask)
         assert found[name] == pytest.approx(expected, rel=1e-3)

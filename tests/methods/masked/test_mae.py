@@ -58,12 +58,12 @@ def named(model):
 # The loss
 
 
-@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("shape, patch", [((2, 6, 9, 3), 3), ((1, 4, 4, 1), 2)])
-def test_patches_are_the_loops(shape, patch, normalise):
+def test_patches_are_the_loops(shape, patch, normalize):
     pixels = np.random.default_rng(0).normal(size=shape) * 3 + 1
-    found = losses.patch_pixels(pixels, patch, normalise)
-    np.testing.assert_allclose(found, reference.patches(pixels, patch, normalise), atol=1e-9)
+    found = losses.patch_pixels(pixels, patch, normalize)
+    np.testing.assert_allclose(found, reference.patches(pixels, patch, normalize), atol=1e-9)
     np.testing.assert_array_equal(losses.patch_pixels(pixels, patch), augment.patchify(pixels, patch))
     assert losses.patch_pixels(pixels.astype("uint8"), patch).dtype == tf.float32
 
@@ -176,9 +176,9 @@ def test_a_mask_token_stands_where_it_should():
 # MAE
 
 
-@pytest.mark.parametrize("normalise", [False, True])
-def test_the_loss_is_the_loop(normalise):
-    model = make(normalise=normalise)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_loss_is_the_loop(normalize):
+    model = make(normalize=normalize)
     pixels = images()
     masks = some_masks(model)
     model.mask.call = lambda images, seeds, **options: masks
@@ -187,7 +187,7 @@ def test_the_loss_is_the_loop(normalise):
     sizes = {"patch": PATCH, "depth": 2, "heads": 2, "decoder_depth": 1, "decoder_heads": 2}
     weights = named(model.encoder), named(model.decoder)
     predicted = [reference.mae_prediction(x, m, *weights, **sizes) for x, m in zip(standard, masks.numpy())]
-    target = reference.patches(standard, PATCH, normalise)
+    target = reference.patches(standard, PATCH, normalize)
     expected = reference.masked_error(np.array(predicted), target, masks.numpy().reshape(3, -1))
     assert found == pytest.approx(expected, rel=1e-4)
 
@@ -253,9 +253,9 @@ def test_training_finds_what_is_hidden():
     assert found[0] > 0.9 and max(found[-5:]) < 0.4  # a prediction of 0 has 47/48
 
 
-@pytest.mark.parametrize("normalise", [False, True])
-def test_reconstructions(normalise):
-    model = make(normalise=normalise)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_reconstructions(normalize):
+    model = make(normalize=normalize)
     pixels = images()
     masks, found = model.reconstruct(pixels)
     assert masks.shape == (3, 4, 4) and masks.dtype == bool and (masks.sum(axis=(1, 2)) == 12).all()

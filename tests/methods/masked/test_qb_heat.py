@@ -112,10 +112,10 @@ def test_a_step_there_and_back_loses_the_square():
     np.testing.assert_allclose(back, z - z @ a @ a, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("normalize", [False, True])
 @each_encoder
-def test_the_loss_is_the_squared_error_of_the_hidden_pixels(kind, normalise):
-    model = make(kind, normalise=normalise)
+def test_the_loss_is_the_squared_error_of_the_hidden_pixels(kind, normalize):
+    model = make(kind, normalize=normalize)
     model.corners = lambda seeds: tf.constant(CORNERS)
     images = pictures()
     side = model.patch
@@ -126,7 +126,7 @@ def test_the_loss_is_the_squared_error_of_the_hidden_pixels(kind, normalise):
         for number, vector in enumerate(rows):
             i, j = number // (12 // side) * side, number % (12 // side) * side
             target = image[i : i + side, j : j + side].ravel()
-            if normalise:
+            if normalize:
                 target = (target - target.mean()) / np.sqrt(target.var(ddof=1) + 1e-6)
             if mask[i, j]:
                 errors.append(np.mean((vector - target) ** 2))
@@ -171,10 +171,10 @@ def test_the_matrices_learn_more_than_copies():
     assert error(copying=False) < 0.75 * error(copying=True)
 
 
-@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("normalize", [False, True])
 @each_encoder
-def test_reconstruct_keeps_what_is_seen_and_moves_nothing(kind, normalise):
-    model = make(kind, normalise=normalise)
+def test_reconstruct_keeps_what_is_seen_and_moves_nothing(kind, normalize):
+    model = make(kind, normalize=normalize)
     before = [v.numpy() for v in model.variables]
     images = pictures().astype("uint8")
     masks, found = model.reconstruct(images)

@@ -199,7 +199,7 @@ def test_window_attention_is_the_papers(shift):
         for variable in layers[f"{prefix}_{part}"].weights:
             variable.assign(draw.normal(0, 0.5, variable.shape))
             weights[f"{part}/{variable.path.split('/')[-1]}"] = variable.numpy().astype("float64")
-    # From the normalised map to the map that is added: the layers between, the shifts there and back included.
+    # From the normalized map to the map that is added: the layers between, the shifts there and back included.
     from_norm = keras.Model(model.input, [layers[f"{prefix}_norm1"].output, before_sum(layers[f"{prefix}_norm2"])])
     normed, added = from_norm(x.astype("float32"))
     block_input = before_sum(layers[f"{prefix}_norm1"])

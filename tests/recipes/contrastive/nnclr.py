@@ -8,4 +8,4 @@ NUMBERS = [
         settings={"queue_size": 98304, "temperature": 0.1},
     ),
 ]  # fmt: skip
-DEFAULTS = {"projector_hidden": 2048, "hidden": 4096, "dim": 256, "queue_size": 98304, "temperature": 0.1}
+DEFAULTS = {"hidden": 2048, "predictor_hidden": 4096, "dim": 256, "queue_size": 98304, "temperature": 0.1}

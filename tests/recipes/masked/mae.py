@@ -8,4 +8,4 @@ NUMBERS = [
         plain={"beta_2": 0.95}, settings={"ratio": 0.75},
     ),
 ]  # fmt: skip
-DEFAULTS = {"ratio": 0.75, "width": 512, "depth": 8, "heads": 16, "normalise": True}
+DEFAULTS = {"ratio": 0.75, "width": 512, "depth": 8, "heads": 16, "normalize": True}
