@@ -111,14 +111,14 @@ class Method(keras.Model):
 
     def call(self, data, training=False, turn=None):
         if not training:
-            return self.features(data)
+            return self.encoded(data)
         views = self.views(data)
         self.check_views(views)
         columns = [self.column(data, name) for name in self.needs]
         outputs = self.objective(views, *columns, **({"turn": turn} if len(self.turns) > 1 else {}))
         return outputs if isinstance(outputs, dict) else {"loss": outputs}
 
-    def features(self, data):
+    def encoded(self, data):
         """What `predict` returns: float32 features of the samples, under every dtype policy."""
         encoder = self.evaluated_encoder
         sample = inputs.for_encoder(data, encoder)
@@ -176,7 +176,7 @@ class Method(keras.Model):
     def test_step(self, *args):
         raise NotImplementedError(batches.NO_VALIDATION)
 
-    def outputs(self, batch, turn):
+    def play(self, batch, turn):
         """What the objective returns in a turn."""
         return self(batch, training=True, turn=turn)
 

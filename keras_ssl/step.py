@@ -17,7 +17,7 @@ def tensorflow(method, batch):
     outputs, stepped, losses = {}, True, {}
     for turn in method.turns:
         with tf.GradientTape(persistent=len(turn) > 1) as tape:
-            found = method.outputs(batch, turn)
+            found = method.play(batch, turn)
             scaled = [scale(method, player, method.local_loss(found, player)) for player in turn]
         moves = []
         for player, loss in zip(turn, scaled):
@@ -87,7 +87,7 @@ def torch(method, batch):
 
     outputs, stepped, losses = {}, True, {}
     for turn in method.turns:
-        found = method.outputs(batch, turn)
+        found = method.play(batch, turn)
         moves = []
         for number, player in enumerate(turn):
             method.zero_grad()

@@ -130,15 +130,15 @@ class QBHeat(Method):
 
     def extrapolate(self, z, corners):
         """The features of the whole image `(batch, rows, columns, channels)`, with those of the visible quarter."""
-        beside = self.step(self.across, z, corners % 2)
-        below = self.step(self.down, z, corners // 2)
-        opposite = self.step(self.down, beside, corners // 2)
+        beside = self.advance(self.across, z, corners % 2)
+        below = self.advance(self.down, z, corners // 2)
+        opposite = self.advance(self.down, beside, corners // 2)
         quarters = ops.stack([z, beside, below, opposite], axis=1)
         # Quarter 0 is the visible one: its number, the corner, differs from that of the place in its two bits or none.
         order = ops.bitwise_xor(ops.arange(4, dtype="int32")[None], corners[:, None])
         return from_quarters(select(quarters, order))
 
-    def step(self, operator, z, backwards):
+    def advance(self, operator, z, backwards):
         """`(I + A) z`, or `(I - A) z` for the images in which the step goes backwards."""
         sign = ops.reshape(1 - 2 * backwards, (-1, 1, 1, 1))
         change = operator(z)

@@ -106,8 +106,8 @@ def test_every_quarter_is_a_linear_function_of_the_visible_one(kind):
 def test_a_step_there_and_back_loses_the_square():
     model = make()
     z = np.random.default_rng(0).normal(size=(8, 2, 3, 6)).astype("float32")
-    there = model.step(model.across, z, np.zeros(8, "int32"))
-    back = model.step(model.across, there, np.ones(8, "int32")).numpy()
+    there = model.advance(model.across, z, np.zeros(8, "int32"))
+    back = model.advance(model.across, there, np.ones(8, "int32")).numpy()
     a = model.across.kernel.numpy()
     np.testing.assert_allclose(back, z - z @ a @ a, rtol=1e-3, atol=1e-4)
 
