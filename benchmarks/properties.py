@@ -1,10 +1,10 @@
 """Properties: a table of every method against what the tests show of it, from reports of the tests.
 
-    python -m pytest -n 2 --dist loadgroup --junitxml=runs/tests.xml
-    KERAS_SSL_METHODS=all python -m pytest tests/test_multi_worker.py tests/test_replicas.py --junitxml=runs/workers.xml
-    python benchmarks/properties.py runs/tests.xml runs/workers.xml > docs/properties.md
+    KERAS_SSL_COMPLETE=1 python -m pytest -n 2 --dist loadgroup --junitxml=runs/tests.xml
+    python benchmarks/properties.py runs/tests.xml > docs/properties.md
 
-The second command trains every method under several processes and on four replicas, of which the first takes some.
+Without `KERAS_SSL_COMPLETE=1` the tests take a few methods for what the base class decides, for several processes and
+for four replicas. Several reports, of parts of the tests, are joined.
 
 A mark is a test that ran and passed, for that method by itself; an empty cell is a test that was not made for it, or
 was skipped. A test that failed fails this script.
@@ -23,19 +23,29 @@ COLUMNS = {
     "bfloat16": "test_half_precision[mixed_bfloat16",
     "float16": "test_half_precision[mixed_float16",
     "overflow": "test_an_overflow_moves_nothing",
+    "overflow of one replica": "test_an_overflow_on_one_replica_is_known_to_all",
+    "clipping": "test_one_replica_equals_two_where_gradients_are_clipped",
     "accumulation": "test_gradient_accumulation_moves_the_teacher_once_an_update",
     "resume": "test_resumed_run_equals_the_uninterrupted",
     "1 = 2 replicas": "test_one_replica_equals_two",
     "1 = 4 replicas": "test_four_replicas_equal_one",
     "1 = 2 processes": "test_workers_equal_one_process[two",
-    "JAX": "test_training_equals_tensorflow[jax",
+    "JAX, 2 devices": "test_training_equals_tensorflow[jax",
+    "PyTorch": "test_training_equals_tensorflow[torch",
     "NaN is seen": "test_a_run_that_diverged_is_seen_in_its_loss",
 }
 HEAD = """# What is tested of every method
 
 Made from reports of the tests by `benchmarks/properties.py`. Each mark is one test of that method by itself; an empty
-cell is a test that is made for representative methods only. All of them compare numbers: losses, weights, teachers,
-queues, banks, prototypes and centres.
+cell is a test that was made for a few methods only, or skipped. All of them compare numbers: losses, weights, teachers,
+queues, banks, prototypes and centers.
+
+Half precision (compiled), overflow, accumulation and clipping are tested on a few methods in the tests of every day, as
+are four replicas and several processes, because the base class alone decides them. `KERAS_SSL_COMPLETE=1` takes all
+methods.
+
+The same tests run on methods that are made for them: a `SimCLR` of every [kind of data](guides/kinds.md), `BYOL` of
+texts, and methods of [several players](guides/players.md).
 """
 
 
@@ -58,7 +68,7 @@ def main(*paths):
 
 
 def is_of(case, test, name):
-    return case.startswith(test) and re.search(rf"[\[-]{name}[\]-]", case) is not None
+    return case.startswith(test if "[" in test else f"{test}[") and re.search(rf"[\[-]{name}[\]-]", case) is not None
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 A file has a `title`; it says what was measured (`what`), on which `data`, by which `command`, on which `machine`, with
 which `seeds`; what its `columns` are called; and its `rows`, each with a `name` and a number for some of the columns.
+It may say how numbers `spread`, and what has `changed` since they were measured.
 """
 
 import json
@@ -44,8 +45,9 @@ def said(found):
     """What was measured, on what, and how to measure it again."""
     seeds = found.get("seeds")
     seeds = f", {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}" if seeds else ""
-    spread = f" {found['spread']}" if "spread" in found else ""
-    return f"{found['what']}{spread} Data: {found['data']}. `{found['command']}`, on {found['machine']}{seeds}."
+    spread, changed = (f" {found[key]}" if key in found else "" for key in ("spread", "changed"))
+    command = f"`{found['command']}`, on {found['machine']}{seeds}."
+    return f"{found['what']}{spread} Data: {found['data']}. {command}{changed}"
 
 
 def table(columns, rows, bold=None, link=str):
