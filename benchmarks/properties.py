@@ -16,7 +16,7 @@ import xml.etree.ElementTree as ElementTree
 
 import keras_ssl
 
-# Title of a column, and the test whose parameters hold the method's name.
+# Title of a column, and the test whose parameters hold the method's name and, where one is given here, another.
 COLUMNS = {
     "gradients": "test_every_trainable_weight_gets_a_gradient",
     "eager = graph = XLA": "test_eager_equals_graph_equals_xla",
@@ -68,7 +68,9 @@ def main(*paths):
 
 
 def is_of(case, test, name):
-    return case.startswith(test if "[" in test else f"{test}[") and re.search(rf"[\[-]{name}[\]-]", case) is not None
+    test, _, parameter = test.partition("[")
+    found = re.fullmatch(rf"{test}\[(.*)\]", case)
+    return found is not None and {name, parameter} <= {*found[1].split("-"), ""}
 
 
 if __name__ == "__main__":
