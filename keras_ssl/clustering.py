@@ -364,6 +364,107 @@ def check_each_once(index, samples, hosts):
         )
 
 
+def whiten(rows, dim, strategy=None):
+    """The principal components of the rows, each with variance 1.
+
+    Components without variance, which a collapsed encoder has, stay 0.
+
+    Args:
+        rows: float array `(n, features)`, of this host.
+        dim: int, how many components, from the largest; at most as many as the rows have features.
+        strategy: the strategy of the model, or None: the rows of all hosts are whitened together.
+
+    Returns:
+        float32 array `(n, min(dim, features))`.
+
+    Example:
+
+    >>> rows = np.random.default_rng(0).normal(size=(100, 5)) @ np.ones((5, 5))
+    >>> keras_ssl.clustering.whiten(rows + np.eye(100, 5), 2).shape
+    (100, 2)
+    """
+    check_ints(dim=dim)
+    hosts, rows = Hosts(strategy), checked_rows(rows)
+    everyone = hosts.total(np.float64(len(rows)))
+    mean = hosts.total(rows.sum(axis=0, dtype="float64")) / everyone
+    covariance = np.zeros((rows.shape[1],) * 2)
+    for block in blocks(len(rows), 2**14):
+        centred = rows[block] - mean
+        covariance += centred.T @ centred
+    values, vectors = np.linalg.eigh(hosts.total(covariance) / everyone)
+    values, vectors = values[::-1][:dim], vectors[:, ::-1][:, :dim]
+    real = values > 1e-10 * max(values[0], 1e-20)
+    scale = np.where(real, 1.0 / np.sqrt(np.where(real, values, 1.0)), 0.0)
+    turn = vectors * scale * np.where(vectors.sum(axis=0) < 0, -1.0, 1.0)  # one of two signs
+    found = np.zeros((len(rows), turn.shape[1]), "float32")
+    for block in blocks(len(rows), 2**14):
+        found[block] = (rows[block] - mean) @ turn
+    return found
+
+
+def assign_equally(log_p, rows, count, power=25.0, tolerance=0.1, iterations=1000, strategy=None, verbose=0):
+    """Labels for a whole set, about as many rows for each: Sinkhorn-Knopp on `p ** power` (SeLa, arXiv 1911.05371).
+
+    It scales the matrix `P = p^power` to `diag(r) P diag(c)` whose rows sum to `1 / count` and whose columns sum to
+    `1 / n`, and takes the largest of each column. All in the logarithm and in float64, block by block: the matrix is
+    never kept, and several hosts add up `count` numbers in each iteration.
+
+    Args:
+        log_p: function from a slice of this host's rows to their log-probabilities `(rows, count)`.
+        rows: int, how many rows this host has.
+        count: int, number of labels (K).
+        power: float > 0, the larger the closer to the best assignment (lambda, 25).
+        tolerance: float > 0: it ends when `sum |c_before / c - 1|` is not above it, which is looked at every tenth
+            time (0.1).
+        iterations: int, at most.
+        strategy: the strategy of the model, or None.
+        verbose: 0 or 1, whether a bar shows the iterations.
+
+    Returns:
+        int32 array `(rows,)`, the labels; float64 arrays `log_r` `(count,)` and `log_c` `(rows,)`.
+    """
+    hosts = Hosts(strategy)
+    everyone = float(hosts.total(np.float64(rows)))
+    log_r, log_c = np.full(count, -np.log(count)), np.full(rows, -np.log(everyone))
+    labels = np.zeros(rows, "int32")
+    bar = keras.utils.Progbar(None, verbose=verbose, unit_name="iteration") if verbose else None
+    step = max(1, SCORES // count)
+    for number in range(iterations):
+        mass, change = np.zeros(count), 0.0
+        for block in blocks(rows, step):
+            scores = power * np.asarray(log_p(block), "float64") + log_r
+            labels[block] = scores.argmax(axis=1)
+            largest = scores.max(axis=1, keepdims=True)
+            shares = np.exp(scores - largest)
+            total = shares.sum(axis=1, keepdims=True)
+            mass += (shares / total).sum(axis=0)
+            before, log_c[block] = log_c[block].copy(), -np.log(everyone) - (largest + np.log(total))[:, 0]
+            change += np.abs(np.exp(np.clip(before - log_c[block], -700, 700)) - 1.0).sum()
+        mass, change = hosts.total(mass), float(hosts.total(np.float64(change)))
+        if bar is not None:
+            bar.add(1, values=[("change", change)])
+        if number % 10 == 9 and change <= tolerance:
+            break
+        if number < iterations - 1:
+            log_r -= np.log(np.maximum(mass, 1e-300) * count / everyone)
+    return labels, log_r, log_c
+
+
+def mutual_information(first, second):
+    """How alike two clusterings of the same samples are, 0..1: I / sqrt(H H), whatever the clusters' numbers are."""
+    first, second = (np.unique(x, return_inverse=True)[1] for x in (first, second))
+    pairs = np.unique(first * (second.max() + 1) + second, return_counts=True)[1]
+    of_first, of_second, joint = (entropy(x) for x in (np.bincount(first), np.bincount(second), pairs))
+    if not of_first or not of_second:  # one cluster says nothing, but two such are the same
+        return float(of_first == of_second)
+    return float(np.clip((of_first + of_second - joint) / np.sqrt(of_first * of_second), 0.0, 1.0))
+
+
+def entropy(counts):
+    p = counts[counts > 0] / counts.sum()
+    return float(-(p * np.log(p)).sum()) if len(p) > 1 else 0.0
+
+
 # The callback
 
 
@@ -474,9 +575,14 @@ class Whole:
         hosts = Hosts(self.strategy)
         return np.arange(hosts.number, samples, hosts.count)
 
-    def total(self, values):
-        """The sum over the hosts of an array."""
-        return Hosts(self.strategy).total(np.asarray(values))
+    def whiten(self, rows, dim):
+        """`whiten` of the rows that this host embedded."""
+        return whiten(rows, dim, self.strategy)
+
+    def assign_equally(self, log_p, rows, count, power, tolerance):
+        """`assign_equally` of the rows that this host embedded."""
+        options = {"strategy": self.strategy, "verbose": self.verbose}
+        return assign_equally(log_p, rows, count, power, tolerance, **options)[0]
 
     def pieces(self, name, arrays):
         if self.callback.folder is None:

@@ -307,7 +307,10 @@ def test_a_pipeline_of_ones_own_is_looked_at_on_the_host():
         assert len(caught) == 1  # in two epochs
 
 
-@pytest.mark.parametrize("name", ["InstDisc", "PIRL", "CMC", "PCL", "CLIP", "SupCon"])
+OF_INDEX = ("InstDisc", "PIRL", "CMC", "PCL", "DeepCluster", "DeepClusterV2", "SeLa")
+
+
+@pytest.mark.parametrize("name", [*OF_INDEX, "CLIP", "SupCon"])
 @pytest.mark.parametrize("value", [-1, 1000])
 def test_numbers_out_of_the_methods_range_are_named(name, value):
     column = "text" if name == "CLIP" else "label" if name == "SupCon" else "index"
@@ -326,7 +329,7 @@ def test_a_right_pipeline_is_the_same_object_or_yields_the_same():
         tf.nest.map_structure(np.testing.assert_array_equal, one, other)
 
 
-NEEDS = {"index": ("InstDisc", "PIRL", "CMC", "PCL"), "label": ("SupCon",), "text": ("CLIP",)}
+NEEDS = {"index": OF_INDEX, "label": ("SupCon",), "text": ("CLIP",)}
 
 
 @pytest.mark.parametrize("column,name", [(column, name) for column, names in NEEDS.items() for name in names])
