@@ -25,7 +25,7 @@ NO_VALIDATION = (
 def check_compile(method, **options):
     """Raises where an argument of Keras's `compile` is given that would be ignored."""
     for name in ("loss", "metrics", "weighted_metrics", "loss_weights"):
-        if options.get(name) is not None:
+        if options.get(name):
             raise ValueError(
                 f"{type(method).__name__} computes its own loss, so `compile` takes no {name}=. Received: "
                 f"{name}={options[name]!r}. Compile it with an optimizer only, and pass callbacks of keras_ssl.eval to "
@@ -33,23 +33,47 @@ def check_compile(method, **options):
             )
 
 
-def check_fit_arguments(method, x, y, args, kwargs):
+def fit_arguments(args, kwargs):
+    """All arguments of `fit` after `x` and `y` by their names."""
+    names = list(inspect.signature(keras.Model.fit).parameters)[3:]  # after self, x and y
+    return dict(zip(names, args)) | kwargs
+
+
+def check_fit_arguments(method, x, y, given):
     """Raises where an argument of Keras's `fit` is given that would be ignored, or that fails after an epoch."""
     if getattr(method, "optimizer", None) is None:
         raise ValueError(f"{type(method).__name__} has no optimizer yet: call model.compile(optimizer=...) before fit.")
-    names = list(inspect.signature(keras.Model.fit).parameters)[3:]  # after self, x and y
-    given = dict(zip(names, args)) | kwargs
     if given.get("validation_data") is not None or given.get("validation_split"):
         raise ValueError(NO_VALIDATION)
     for name in ("sample_weight", "class_weight"):
         if given.get(name) is not None:
             refuse_weights(method, name)
     rows = number_of_rows(x)
+    if rows == 0:
+        raise ValueError("The data is empty: there is no sample to train on.")
     if rows is not None:
         size = given.get("batch_size") or 32
         last = rows % size or size
-        if last < smallest(method):
+        reached = (given.get("steps_per_epoch") or rows) * size > rows - last
+        if last < smallest(method) and reached:
             raise ValueError(too_few(method, last))
+        check_limits(method, {**(x if isinstance(x, dict) else {}), **({} if y is None else {"label": y})})
+
+
+def check_limits(method, columns):
+    """Raises where a number of an array is out of the range that the method was made for."""
+    for name, limit in method.limits().items():
+        column = np.asarray(columns[name]) if name in columns else np.zeros(0, "int64")
+        wrong = column[(column < 0) | (column >= limit)] if column.dtype.kind in "iu" else column[:0]
+        if wrong.size:
+            raise ValueError(out_of_range(method, name, limit, wrong.flat[0]))
+
+
+def out_of_range(method, name, limit, first):
+    return (
+        f"The column '{name}' of the data must be from 0 to {limit - 1}, as {type(method).__name__} was made. "
+        f"Received: {first}"
+    )
 
 
 def refuse_weights(method, name):
@@ -90,7 +114,7 @@ def too_few(method, rows):
     why = ", one for each replica" if least > method.least_batch else why
     return (
         f"{type(method).__name__} needs at least {least} {kind.words} in a batch{why}. Received: a batch of {rows}. "
-        "Is it the last of an epoch? Drop it with drop_remainder=True, or change batch_size."
+        "Is it the last of an epoch? Change batch_size, or drop it with drop_remainder=True of the pipeline."
     )
 
 
@@ -150,11 +174,7 @@ def inspected(data, method):
         raise ValueError(too_few(method, rows))
 
     def refuse(name, column, limit):
-        first = column[(column < 0) | (column >= limit)][0]
-        raise ValueError(
-            f"The column '{name.decode()}' of the data must be from 0 to {limit - 1}, as {type(method).__name__} was "
-            f"made. Received: {first}"
-        )
+        raise ValueError(out_of_range(method, name.decode(), limit, column[(column < 0) | (column >= limit)][0]))
 
     def look(images):
         check_pixels(images, told)

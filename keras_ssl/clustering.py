@@ -296,6 +296,7 @@ def samples_of(data, batch_size, least=1):
             "data must be an array, a dict of arrays, or batches that are dicts with 'index'. Received: "
             f"{type(data).__name__}"
         )
+    epoch = int(data.epoch.numpy()) if hasattr(data, "epoch") else None
     try:
         for batch in data:
             kind = inputs.kind_of(batch) if isinstance(batch, dict) else None
@@ -307,8 +308,16 @@ def samples_of(data, batch_size, least=1):
             sample = kind.sample(batch)
             yield keras.tree.map_structure(np.asarray, sample), np.asarray(batch["index"])
     finally:
-        if hasattr(data, "epoch"):
-            data.epoch.assign_sub(1)  # a pipeline counts its passes: this one does not move its order
+        if epoch is not None:
+            data.epoch.assign(epoch)  # a pipeline counts its passes: this one does not move its order
+
+
+def content(data):
+    """What the data is, as arrays: the fingerprint of a pipeline, or the arrays themselves."""
+    if isinstance(data, (dict, np.ndarray)):
+        return [np.asarray(column) for column in keras.tree.flatten(data)]
+    name = getattr(data, "fingerprint", None)  # a plain tf.data.Dataset has a method of this name
+    return [np.frombuffer(name.encode(), "uint8")] if isinstance(name, str) else []
 
 
 def length_of(data):
@@ -555,7 +564,7 @@ class Whole:
         those = self.callback
         return embed(
             encoder, those.data, samples, batch_size=those.batch_size, strategy=self.strategy,
-            pieces=self.pieces("embeddings", encoder.get_weights()), verbose=self.verbose,
+            pieces=self.pieces("embeddings", [*encoder.get_weights(), *content(those.data)]), verbose=self.verbose,
         )  # fmt: skip
 
     def kmeans(self, rows, count, index, number=0, **options):

@@ -49,14 +49,14 @@ def check_strategy():
         )
 
 
-def check_scope(encoder):
-    """Raises where the encoder was not made in the scope of the strategy in which the method is made."""
+def check_scope(encoder, variable):
+    """Raises where the encoder was not made in the scope of the strategy in which a variable of the method was made."""
     if keras.backend.backend() != "tensorflow" or not encoder.weights:
         return
     import tensorflow as tf
 
-    shared = isinstance(encoder.weights[0].value, tf.distribute.DistributedValues)
-    if shared != (strategy() is not None):
+    shared, own = (isinstance(v.value, tf.distribute.DistributedValues) for v in (encoder.weights[0], variable))
+    if shared != own:
         raise ValueError(
             f"The encoder '{encoder.name}' was made {'inside' if shared else 'outside'} of the scope of the "
             f"tf.distribute strategy, and the method {'outside' if shared else 'inside'}. Make the encoder, the method "
@@ -179,6 +179,7 @@ def own_rows(dataset, strategy=None):
 
         def own(context):
             hosts, replicas = context.num_input_pipelines, context.num_replicas_in_sync
+            check_last_batch(dataset, replicas, 0 < dataset.order.used % dataset.order.batch_size < replicas)
             dataset.order.of_host(0, replicas)  # raises where the replicas cannot have equally many rows
             return for_replicas(dataset.share(context.input_pipeline_id, hosts), replicas // hosts)
 
@@ -188,9 +189,19 @@ def own_rows(dataset, strategy=None):
         from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
         hosts, copies = jax.process_count(), getattr(keras.distribution.distribution(), "num_model_replicas", 1)
-        if hosts > 1 and copies % hosts == 0:  # an adapter, or Keras would share out this host's rows once more
+        if hosts > 1 and copies % hosts == 0:
+            check_last_batch(dataset, copies, dataset.order.used % dataset.order.batch_size % copies)
+            # an adapter, or Keras would share out this host's rows once more
             return TFDatasetAdapter(dataset.share(jax.process_index(), hosts))
     return dataset
+
+
+def check_last_batch(dataset, replicas, wrong):
+    if wrong:
+        raise ValueError(
+            f"The last batch of a pass has {dataset.order.used % dataset.order.batch_size} samples, which {replicas} "
+            "replicas on several hosts cannot share. Make the pipeline with drop_remainder=True."
+        )
 
 
 def for_replicas(dataset, replicas):

@@ -97,9 +97,10 @@ def kind_of_encoder(encoder):
     names = input_names(encoder)
     if names:
         return kind_of(names)
-    shape, ints = getattr(encoder, "input_shape", None), takes_ints(encoder)
+    shape = getattr(encoder, "input_shape", None)
     if not isinstance(shape, tuple):
         return None
+    ints = takes_ints(encoder) and len(shape) == 2  # pixels may be ints, too
     return {(5, False): VIDEO, (4, False): IMAGE, (3, False): SERIES, (2, True): TOKENS, (2, False): AUDIO}.get(
         (len(shape), ints)
     )
@@ -207,8 +208,8 @@ def check_fit(sample, encoder, what):
     expected, found = getattr(encoder, "input_shape", None), static_shape(sample)
     if not isinstance(expected, tuple) or kind is None or found is None:
         return
-    if kind is IMAGE and len(found) == 3 and expected[-1] == 1:  # grey images without an axis for it, which Keras adds
-        return
+    if len(found) == len(expected) - 1 and expected[-1] == 1:  # grey images, one channel: Keras adds the axis
+        found = (*found, 1)
     if not fits(expected, found):
         axes = ", ".join(axis.strip("()") for axis in kind.axes[: len(expected) - 1])
         raise ValueError(

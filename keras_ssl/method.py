@@ -80,9 +80,9 @@ class Method(keras.Model):
         distribute.check_strategy()
         super().__init__(name=name, dtype=dtype, autocast=False)  # the encoder casts; the views stay as they are
         self.encoder = check_encoder(encoder)
-        distribute.check_scope(encoder)
         self.augment = check_augment(augment)
         self.step = self.add_weight((), "zeros", "int32", trainable=False, autocast=False, name="step")
+        distribute.check_scope(encoder, self.step)
         self.logged = {}
         self.track(*self.terms, *(f"{player}_loss" for player in self.players))
         self.built = True
@@ -169,8 +169,10 @@ class Method(keras.Model):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         if weights is not None:
             batches.refuse_weights(self, "sample_weight")
-        if y is not None and "label" in self.needs and not isinstance(x, dict):  # as Keras's own data has it
-            x = {inputs.kind_of_encoder(self.encoder).column: x, "label": y}
+        if y is not None and "label" in self.needs:  # as Keras's own data has it
+            column = (inputs.kind_of_encoder(self.encoder) or inputs.IMAGE).column
+            y = y[:, 0] if len(y.shape) == 2 and y.shape[1] == 1 else y
+            x = {"label": y, **(x if isinstance(x, dict) else {column: x})}
         return step.STEPS[keras.backend.backend()](self, *state, x)
 
     def test_step(self, *args):
@@ -183,12 +185,15 @@ class Method(keras.Model):
     def loss_of(self, outputs, player):
         return outputs["loss"] if player is None else outputs["loss"][player]
 
-    def local_loss(self, outputs, player):
-        """What a replica differentiates, float32 at least: the optimizer sums the gradients of the replicas."""
+    def local_loss(self, outputs, player, extra=None):
+        """What a replica differentiates, float32 at least: the optimizer sums the gradients of the replicas.
+
+        `extra` is the list of losses that Keras keeps, regularizers and those of `add_loss`; None for `self.losses`.
+        """
         loss = self.loss_of(outputs, player)
         dtype = keras.backend.result_type(loss.dtype, "float32")
-        # The losses that Keras keeps are regularizers.
-        return sum(ops.cast(term, dtype) for term in [loss, *self.losses]) / distribute.replicas()
+        terms = [loss, *(self.losses if extra is None else extra)]
+        return sum(ops.cast(term, dtype) for term in terms) / distribute.replicas()
 
     def log(self, outputs, rows):
         losses = outputs["loss"] if self.players else {}
@@ -211,6 +216,10 @@ class Method(keras.Model):
         Raises:
             ValueError: `loss` or `metrics` is given, or the optimizers are not those of the players.
         """
+        for layer in self._flatten_layers():
+            if getattr(layer, "follows", False):  # a teacher, see `teacher.copy`
+                for variable in layer.weights:
+                    variable.trainable = False
         batches.check_compile(self, loss=loss, metrics=metrics, weighted_metrics=weighted_metrics, **options)
         optimizer = playing(self, optimizer, options)
         super().compile(optimizer=optimizer, **options)
@@ -223,13 +232,14 @@ class Method(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        batches.check_fit_arguments(self, x, y, args, kwargs)
+        kwargs = batches.fit_arguments(args, kwargs)
+        batches.check_fit_arguments(self, x, y, kwargs)
         check_accumulation(self)
         if hasattr(x, "element_spec"):  # a tf.data pipeline shuffles itself; Keras warns unless told
             kwargs.setdefault("shuffle", False)
         self.given_steps, self.given_data = batches.given_steps(x, kwargs), batches.fingerprint(x)
         own = distribute.own_rows(batches.inspected(x, self), getattr(self, "distribute_strategy", None))
-        return super().fit(own, y, *args, **kwargs)
+        return super().fit(own, y, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         batches.check_predicted(x, self)
@@ -354,14 +364,14 @@ def playing(method, optimizer, options):
                 f"{sorted(optimizer)}"
             )
         return optimizer
-    given = optimizer.optimizers if isinstance(optimizer, Players) else optimizer
+    given = optimizer.of if isinstance(optimizer, Players) else optimizer
     if not isinstance(given, dict) or set(given) != set(method.players):
         raise ValueError(
             f"{type(method).__name__} has several players: compile it with optimizer={{player: optimizer}} for each of "
             f"{list(method.players)}. Received: {sorted(given) if isinstance(given, dict) else given!r}"
         )
     made = {name: keras.optimizers.get(given[name]) for name in method.players}
-    if options.pop("auto_scale_loss", True) and keras.config.dtype_policy().name == "mixed_float16":
+    if options.pop("auto_scale_loss", True) and method.dtype_policy.name == "mixed_float16":
         made = {name: scaled(one) for name, one in made.items()}
     options["auto_scale_loss"] = False
     groups = {name: method.weights_of(name) for name in method.players}

@@ -54,9 +54,10 @@ def jax(method, state, batch):
     for turn in method.turns:
 
         def compute(trainable, others, optimizer=optimizer, turn=turn):
-            found, others = method.stateless_call(trainable, others, batch, training=True, turn=turn)
+            call = method.stateless_call(trainable, others, batch, training=True, turn=turn, return_losses=True)
+            found, others, extra = call
             with scope(method, trainable, others, optimizer):
-                scaled = [scale(method, player, method.local_loss(found, player)) for player in turn]
+                scaled = [scale(method, player, method.local_loss(found, player, extra)) for player in turn]
             return scaled, (found, others)
 
         scaled, pull, (found, others) = backend.vjp(lambda weights: compute(weights, others), trainable, has_aux=True)
@@ -123,7 +124,7 @@ def move_on(method, outputs):
 
 
 def optimizer_of(method, player):
-    return method.optimizer if player is None else method.optimizer.optimizers[player]
+    return method.optimizer if player is None else method.optimizer.of[player]
 
 
 def optimizers_of(method):
@@ -133,7 +134,7 @@ def optimizers_of(method):
 
 def all_of(method):
     made = method.optimizer
-    return list(made.optimizers.values()) if isinstance(made, Players) else [made]
+    return made.optimizers if isinstance(made, Players) else [made]
 
 
 def scale(method, player, loss):
@@ -213,7 +214,7 @@ def applied(method, player, trainable, state, gradients):
     """The weights and the state of all optimizers after one player's step."""
     if player is None:
         return map(list, method.optimizer.stateless_apply(state, gradients, trainable))
-    optimizer, own = method.optimizer.optimizers[player], places_of(method, player)
+    optimizer, own = method.optimizer.of[player], places_of(method, player)
     begin = sum(len(one.variables) for one in method.optimizer.before(player))
     part = slice(begin, begin + len(optimizer.variables))
     moved, after = optimizer.stateless_apply(state[part], gradients, [trainable[i] for i in own])

@@ -20,6 +20,12 @@ def copy(model, name=None):
     """
     twin = type(model).from_config(model.get_config() | ({} if name is None else {"name": name}))
     twin.set_weights(model.get_weights())
+    twin.follows = True  # so that `compile` freezes it again, after somebody has set `trainable` of the whole model
+    return freeze(twin)
+
+
+def freeze(twin):
+    """Freezes the weights of a model one by one."""
     for variable in twin.trainable_variables:
         variable.trainable = False
     return twin

@@ -399,3 +399,34 @@ def test_a_queue_smaller_than_the_batch():
         model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
         with pytest.raises(ValueError, match=rf"size=3 cannot take a batch of {BATCH} keys"):
             model.fit(pipeline(), verbose=0)
+
+
+def test_what_keras_users_bring_to_fit():
+    """Labels as `y`, beside a dict, with an axis of their own; arguments by position; a batch not reached."""
+    model, images = make("SupCon", run_eagerly=True), columns(BATCH)["image"]
+    labels = np.arange(BATCH) % 3
+    losses = []
+    for x, y in ((images, labels), (images, labels[:, None]), ({"image": images}, labels)):
+        losses += model.fit(x, y, BATCH, 1, 0).history["loss"]
+    assert np.isfinite(losses).all()
+    model.fit(images[:5], labels[:5], batch_size=4, steps_per_epoch=1, verbose=0)
+    with pytest.raises(ValueError, match="The data is empty"):
+        model.fit(images[:0], labels[:0], verbose=0)
+    bank = make("InstDisc", run_eagerly=True)
+    with pytest.raises(ValueError, match="The column 'index' of the data must be from 0 to"):
+        bank.fit({"image": images, "index": np.arange(BATCH) + 1000}, verbose=0)
+
+
+def test_a_strategy_of_one_replica_is_as_good_as_none():
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model = make("SimCLR")
+    assert np.isfinite(model.fit(columns(BATCH), verbose=0).history["loss"]).all()
+
+
+def test_a_teacher_stays_frozen_when_a_model_is_thawed():
+    model = make("BYOL")
+    count = len(model.trainable_variables)
+    model.trainable = False
+    model.trainable = True
+    model.compile(optimizer="sgd")
+    assert len(model.trainable_variables) == count

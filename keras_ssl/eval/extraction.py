@@ -353,11 +353,12 @@ def untouched(dataset):
     The pipelines of `keras_ssl.data` order each pass by its number, which they count themselves: without this,
     looking at the training images would change the order in which they are trained on.
     """
+    epoch = int(dataset.epoch.numpy()) if hasattr(dataset, "epoch") else None
     try:
         yield from dataset.as_numpy_iterator()
     finally:
-        if hasattr(dataset, "epoch"):
-            dataset.epoch.assign_sub(1)
+        if epoch is not None:
+            dataset.epoch.assign(epoch)
 
 
 def gathered(batches, batch_size, encoder):

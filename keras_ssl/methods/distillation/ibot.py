@@ -125,7 +125,7 @@ class IBOT(DINO):
 
     def draw_masks(self, views):
         rows = ops.shape(views[0])[0]
-        return ops.concatenate([self.mask(view, local_seeds(self.draws, rows)) for view in views])
+        return ops.concatenate([self.mask(view, local_seeds(self.draws, rows), training=True) for view in views])
 
     def teach(self, views, places):
         """The teacher's outputs: `(global views * batch, dim)` of the class tokens, `(global views * batch, places,

@@ -92,7 +92,7 @@ class BEiT(Method):
         images, whole = views[0], views[-1]
         rows = ops.shape(images)[0]
         tokens = self.tokens(whole)  # (batch, patches)
-        masks = self.mask(images, local_seeds(self.draws, rows))  # (batch, rows, columns)
+        masks = self.mask(images, local_seeds(self.draws, rows), training=True)  # (batch, rows, columns)
         _, hidden, _ = partition(masks, self.mask.masked)  # (batch, hidden)
         logits, answers = self.guesses(images, masks, hidden), select(tokens, hidden)
         every = ops.ones_like(hidden, dtype="float32")

@@ -187,13 +187,13 @@ def random_mask(grid, ratio):
 def draw_masks(model, images):
     """The masks of a training step, equal on any number of replicas."""
     rows = ops.shape(images)[0]
-    return model.mask(images, local_seeds(model.draws, rows))
+    return model.mask(images, local_seeds(model.draws, rows), training=True)
 
 
 def still_masks(model, images, seed):
     """Masks that are a function of the number of an image and of the seed alone."""
     numbers = ops.arange(images.shape[0], dtype="int32")
-    return model.mask(images, ops.stack([numbers, ops.full_like(numbers, seed)], axis=1))
+    return model.mask(images, ops.stack([numbers, ops.full_like(numbers, seed)], axis=1), training=True)
 
 
 def visible_tokens(stages, images, visible):

@@ -75,7 +75,7 @@ class SimMIM(Method):
     def objective(self, views):
         (images,) = views
         rows = ops.shape(images)[0]
-        masks = self.mask(images, local_seeds(self.draws, rows))  # (batch, rows, columns)
+        masks = self.mask(images, local_seeds(self.draws, rows), training=True)  # (batch, rows, columns)
         prediction = patch_pixels(self.predictions(images, masks), 1)  # (batch, pixels, channels)
         target = patch_pixels(standard_pixels(images), 1)
         return masked_error(prediction, target, flat(enlarge(masks, self.patch)), power=1)
@@ -105,7 +105,7 @@ class SimMIM(Method):
         """
         images = ops.convert_to_tensor(images)
         numbers = ops.arange(images.shape[0], dtype="int32")
-        masks = self.mask(images, ops.stack([numbers, ops.full_like(numbers, seed)], axis=1))
+        masks = self.mask(images, ops.stack([numbers, ops.full_like(numbers, seed)], axis=1), training=True)
         found = ops.clip(plain_pixels(self.predictions(images, masks, training=False)), 0.0, 255.0)
         found = ops.where(enlarge(masks, self.patch)[..., None], found, ops.cast(images, "float32"))
         return ops.convert_to_numpy(masks), ops.convert_to_numpy(found)
