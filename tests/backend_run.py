@@ -74,8 +74,7 @@ def train(name, variables, batches, policy="float32", **compile):
     if hasattr(model, "shuffle"):
         model.shuffle = False  # every backend draws other random orders
     for variable, value in zip(model.variables, variables, strict=True):
-        if not variable.path.endswith("seed_generator_state"):
-            variable.assign(value)
+        variable.assign(np.asarray(value, variable.dtype))  # the states of random numbers have other dtypes
     losses = []
     model.fit(cases.dataset(batches), callbacks=[Losses(losses)], verbose=0)
     check_devices(model)

@@ -49,7 +49,8 @@ class Augmentation(keras.layers.Layer):
         if seed is not None and not is_int(seed, -(2**31)):
             raise ValueError(f"seed must be an int of 32 bits or None. Received: seed={seed!r}")
         self.seed = seed
-        self.generator = keras.random.SeedGenerator(seed)
+        # JAX keeps the seed in 32 bits without a sign.
+        self.generator = keras.random.SeedGenerator(None if seed is None else seed % 2**32)
         self.built = True
 
     def call(self, inputs, seeds=None, training=True):

@@ -190,7 +190,7 @@ def test_without_centring_one_output_wins():
 def test_without_sharpening_all_outputs_are_alike():
     """Centring alone. With neither, the targets are no sharper than the student, and any constant output is stable."""
     start, _, end = entropies_in_training(teacher_temperature=0.1)  # the student's
-    assert max(start[1:]) < 0.6 and min(end[1:]) > 0.95
+    assert max(start[1:]) < 0.7 and min(end[1:]) > 0.85
 
 
 def test_drop_path_acts_in_the_student_only():

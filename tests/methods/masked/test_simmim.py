@@ -59,7 +59,7 @@ def to_pixels(mask):
 def test_the_loss_is_the_papers(build):
     model = make(build)
     drawn = masks(model)
-    model.mask = lambda images, seeds: drawn
+    model.mask = lambda images, seeds, **options: drawn
     x = pixels()
     guess = model.predictions(x, drawn).numpy().astype("float64")
     assert guess.shape == x.shape
@@ -80,7 +80,7 @@ def test_each_step_hides_other_squares():
     model = make()
     found = []
     draw = model.mask
-    model.mask = lambda images, seeds: found.append(draw(images, seeds).numpy()) or found[-1]
+    model.mask = lambda images, seeds, **options: found.append(draw(images, seeds).numpy()) or found[-1]
     for _ in range(2):
         model({"views": [pixels()]}, training=True)
     assert (found[0] != found[1]).any() and (found[0][0] != found[0][1]).any()
@@ -100,7 +100,7 @@ def test_hidden_pixels_have_no_influence(build):
 def test_predictions_of_visible_pixels_get_no_gradient(build):
     model = make(build)
     drawn = masks(model)
-    model.mask = lambda images, seeds: drawn
+    model.mask = lambda images, seeds, **options: drawn
     guess = tf.Variable(pixels(seed=2) / 255)
     model.predictions = lambda images, masks: tf.convert_to_tensor(guess)
     with tf.GradientTape() as tape:
