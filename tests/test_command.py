@@ -322,6 +322,7 @@ def test_small_images_are_an_error_unless_they_may_be_enlarged(command, photos, 
     assert code == 0, said
 
 
+@keras.saving.register_keras_serializable("tests")
 class Halved(keras.layers.Layer):
     def call(self, x):
         return x / 2
