@@ -307,8 +307,8 @@ def test_padding_of_graphs_moves_no_statistics():
     assert np.abs(states[0][1] - model.non_trainable_variables[0].numpy()).max() > 1e-3
 
 
-def test_two_replicas_normalize_graphs_as_one():
-    strategy = tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+def test_two_replicas_normalize_graphs_as_one(two_replicas):
+    strategy = two_replicas
     batch = graphs(SIZES + [(6, 3)], 9, 14)
     with strategy.scope():
         shared = encoders.gin(9, 14, labels=4, width=6, synchronized=True)
