@@ -56,7 +56,7 @@ def main():
     print(f"{len(images.train[0]):,} images to train, {len(images.test[0]):,} to test")
     encoder = encoders.resnet18(images.train[0].shape[1:], width=options.width)
     text_encoder = encoders.text_transformer(vocabulary=258, length=LENGTH, width=64, depth=2, heads=4)
-    model = keras_ssl.CLIP(encoder, images.weak, text_encoder, dim=64)
+    model = keras_ssl.CLIP(encoder, images.weak, text_encoder=text_encoder, dim=64)
     rate = optimizers.warmup_cosine(1e-3, options.steps, warmup=options.steps // 10)
     model.compile(optimizer=optimizers.AdamW(rate, weight_decay=0.1, beta_2=0.98))
     scores = {"untrained": zero_shot(model, images)}
