@@ -146,7 +146,7 @@ def test_pyplot_stays_out():
 
 @pytest.mark.parametrize("missing, make", [
     ("matplotlib", lambda: visualize.views(pictures(1), lambda batch: [batch])),
-    ("sklearn", lambda: visualize.projection(np.ones((4, 2)))),
+    ("sklearn", lambda: visualize.projection(np.random.default_rng(0).normal(size=(9, 3)))),
 ])
 def test_a_missing_package_names_the_extra(monkeypatch, missing, make):
     original = builtins.__import__
