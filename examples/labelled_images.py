@@ -77,7 +77,7 @@ def splits_of(name):
     if not isinstance(dict(info.features).get("label"), tensorflow_datasets.features.ClassLabel):
         return "train", None
     for split in ("test", "validation"):
-        if split in info.splits and first_label(name, split) >= 0:  # imagenet2012 has -1 in the place of those of test
+        if split in info.splits and first_label(name, split) >= 0:  # the test split of imagenet2012 has -1 for labels
             return "train", split
     return "train[:80%]", "train[80%:]"
 

@@ -1,6 +1,6 @@
 """Fuzz: any argument may be anything. Either it works, or one error of this package names the argument.
 
-The examples are the same at every run. `KERAS_SSL_FUZZ=1000` tries a thousand of each test in the place of a few.
+The examples are the same in every run. `KERAS_SSL_FUZZ=1000` tries a thousand for each test instead of a few.
 """
 
 import inspect

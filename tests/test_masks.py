@@ -141,7 +141,7 @@ def test_block_masks_have_the_statistics_of_the_authors_loop():
     counts = theirs.sum(axis=(1, 2))
     assert max(tries for _, tries in loop) <= masks.TRIES
     assert 0.4 < (75 - counts).mean() < 0.65 and 0.25 < (counts < 75).mean() < 0.4  # what the docstring says
-    # A patch of an image in the mean: 0.5 of 75 more are hidden in ours.
+    # On average a patch per image: ours hide 0.5 of 75 more.
     difference = ours.mean(axis=0) - theirs.mean(axis=0)
     assert np.abs(difference).max() < 0.004 + 5 * np.sqrt(2 * 0.25 / n)
     for statistic in (adjacent, lambda mask: mask.any(axis=1).sum(axis=1), lambda mask: mask.any(axis=2).sum(axis=1)):

@@ -9,7 +9,7 @@ def masked_cross_entropy(assignments, scores, hidden, temperature=0.1):
     """The patch loss of iBOT: the mean over the images of the mean over each one's hidden patches.
 
     `L = mean_b sum_i m_bi * (-sum_k q_bik log softmax(s_bi / t)_k) / max(1, sum_i m_bi)`. An image without hidden
-    patches adds 0, and counts in the mean over the images.
+    patches has a loss of 0 and is still one of the images of the mean.
 
     Args:
         assignments: `(batch, patches, prototypes)` (q), rows that sum to 1, of the whole image. No gradient.

@@ -138,7 +138,7 @@ def test_the_context_is_drawn_for_every_image():
     order = np.sort(model.draw_order(200).numpy()[:, :4], axis=1)
     assert (np.sort(model.draw_order(5).numpy(), axis=1) == np.arange(16)).all()
     assert len({tuple(row) for row in order}) > 150
-    assert np.bincount(order.ravel(), minlength=16).min() > 25  # 50 in the mean, 4 standard deviations are 25
+    assert np.bincount(order.ravel(), minlength=16).min() > 25  # 50 on average, 4 standard deviations are 25
     assert (np.sort(model.draw_order(200).numpy()[:, :4], axis=1) != order).any(axis=1).mean() > 0.9
 
 

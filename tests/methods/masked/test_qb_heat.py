@@ -145,7 +145,7 @@ def test_all_corners_are_drawn():
     for _ in range(2):
         model({"views": [np.zeros((400, 8, 12, 3), "float32")]}, training=True)
     counts = np.bincount(found[0].numpy())
-    assert len(counts) == 4 and counts.min() > 65  # 100 in the mean, 4 standard deviations are 35
+    assert len(counts) == 4 and counts.min() > 65  # 100 on average, 4 standard deviations are 35
     assert (found[0].numpy() != found[1].numpy()).mean() > 0.6
 
 
