@@ -93,12 +93,6 @@ def given_steps(x, kwargs):
     return None if steps == whole else steps
 
 
-def fingerprint(x):
-    """What the data is, in the words of its pipeline, or None."""
-    found = getattr(x, "fingerprint", None)  # a plain tf.data.Dataset has a method of this name
-    return found if isinstance(found, str) else None
-
-
 def smallest(method):
     """The smallest batch that a step can take: what the loss compares, and a sample for each replica."""
     strategy = getattr(method, "distribute_strategy", None)
@@ -108,7 +102,7 @@ def smallest(method):
 
 
 def too_few(method, rows):
-    kind = inputs.kind_of_encoder(method.encoder) or inputs.IMAGE
+    kind = inputs.kind_or_images(method.encoder)
     least = smallest(method)
     why = ", to compare them with each other" if method.least_batch > 1 else ""
     why = ", one for each replica" if least > method.least_batch else why
@@ -136,7 +130,7 @@ def inspected(data, method):
     method's range, or the first pixels of an epoch are not finite; and warns where these look like 0..1 instead of
     0..255. Without it, an index out of range is an error inside of TensorFlow on a CPU, and is not seen on a GPU.
     """
-    pixels = (inputs.kind_of_encoder(method.encoder) or inputs.IMAGE).pixels
+    pixels = inputs.kind_or_images(method.encoder).pixels
     told = []
     if not hasattr(data, "element_spec"):
         array = pixels_of(data, method)
@@ -191,14 +185,14 @@ def check_predicted(data, method):
             "than you think. Pass `data.in_order()`, or make the pipeline with shuffle=False and drop_remainder=False."
         )
     array = None if hasattr(data, "element_spec") else pixels_of(data, method)
-    if (inputs.kind_of_encoder(method.encoder) or inputs.IMAGE).pixels and isinstance(array, np.ndarray):
+    if inputs.kind_or_images(method.encoder).pixels and isinstance(array, np.ndarray):
         if array.dtype.kind == "f":
             check_pixels(array[:256], [])
 
 
 def pixels_of(batch, method):
     """The tensor of a batch that holds its pixels, as far as it can be told."""
-    kind = inputs.kind_of_encoder(method.encoder) or inputs.IMAGE
+    kind = inputs.kind_or_images(method.encoder)
     if isinstance(batch, (tuple, list)) and batch:
         batch = batch[0]
     return batch.get(kind.column) if isinstance(batch, dict) else batch

@@ -316,8 +316,8 @@ def content(data):
     """What the data is, as arrays: the fingerprint of a pipeline, or the arrays themselves."""
     if isinstance(data, (dict, np.ndarray)):
         return [np.asarray(column) for column in keras.tree.flatten(data)]
-    name = getattr(data, "fingerprint", None)  # a plain tf.data.Dataset has a method of this name
-    return [np.frombuffer(name.encode(), "uint8")] if isinstance(name, str) else []
+    name = inputs.fingerprint(data)
+    return [] if name is None else [np.frombuffer(name.encode(), "uint8")]
 
 
 def length_of(data):
@@ -354,6 +354,14 @@ def encoder_of(encoder, batch_size, hosts):
 def standard(x):
     """Pixels and floats as float32; ints and masks as they are."""
     return x.astype("float32") if x.dtype == np.uint8 or x.dtype.kind == "f" or x.dtype.kind == "V" else x
+
+
+def check_clusters(clusters, samples):
+    """The numbers of clusters of several clusterings as a tuple; raises unless they are ints from 1 to `samples`."""
+    counts = tuple(clusters) if isinstance(clusters, (tuple, list)) else ()
+    if not counts or not all(isinstance(count, int) and 1 <= count <= samples for count in counts):
+        raise ValueError(f"clusters must be ints from 1 to samples={samples}. Received: clusters={clusters!r}")
+    return counts
 
 
 def check_each_once(index, samples, hosts):

@@ -209,7 +209,7 @@ def inputs_like(encoder):
     if names:
         taken = inputs.input_tensors(encoder)
         return {name: keras.Input(taken[name].shape[1:], dtype=taken[name].dtype, name=name) for name in names}
-    kind = inputs.kind_of_encoder(encoder) or inputs.IMAGE
+    kind = inputs.kind_or_images(encoder)
     tensors = getattr(encoder, "inputs", None)
     dtype = tensors[0].dtype if tensors else None
     return keras.Input(encoder.input_shape[1:], dtype=dtype, name=kind.column)

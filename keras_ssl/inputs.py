@@ -106,6 +106,11 @@ def kind_of_encoder(encoder):
     )
 
 
+def kind_or_images(encoder):
+    """The kind of data that an encoder takes: images where it cannot be told."""
+    return kind_of_encoder(encoder) or IMAGE
+
+
 def input_names(encoder):
     """The columns that an encoder takes: the keys of its dict of inputs, or None where it takes one tensor."""
     tensors = input_tensors(encoder)
@@ -169,6 +174,12 @@ def together(samples):
 def rows(inputs):
     """The number of samples of a batch, int where it is static."""
     return keras.ops.shape(keras.tree.flatten(inputs)[0])[0]
+
+
+def fingerprint(data):
+    """What the data is, in the words of its pipeline, or None."""
+    found = getattr(data, "fingerprint", None)  # a plain tf.data.Dataset has a method of this name
+    return found if isinstance(found, str) else None
 
 
 def describe(inputs):

@@ -170,7 +170,7 @@ class Method(keras.Model):
         if weights is not None:
             batches.refuse_weights(self, "sample_weight")
         if y is not None and "label" in self.needs:  # as Keras's own data has it
-            column = (inputs.kind_of_encoder(self.encoder) or inputs.IMAGE).column
+            column = inputs.kind_or_images(self.encoder).column
             y = y[:, 0] if len(y.shape) == 2 and y.shape[1] == 1 else y
             x = {"label": y, **(x if isinstance(x, dict) else {column: x})}
         return step.STEPS[keras.backend.backend()](self, *state, x)
@@ -237,7 +237,7 @@ class Method(keras.Model):
         check_accumulation(self)
         if hasattr(x, "element_spec"):  # a tf.data pipeline shuffles itself; Keras warns unless told
             kwargs.setdefault("shuffle", False)
-        self.given_steps, self.given_data = batches.given_steps(x, kwargs), batches.fingerprint(x)
+        self.given_steps, self.given_data = batches.given_steps(x, kwargs), inputs.fingerprint(x)
         own = distribute.own_rows(batches.inspected(x, self), getattr(self, "distribute_strategy", None))
         return super().fit(own, y, **kwargs)
 

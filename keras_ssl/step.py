@@ -142,10 +142,14 @@ def scale(method, player, loss):
     return optimizer_of(method, player).scale_loss(loss)
 
 
+def is_scaled(method):
+    """Whether a loss is scaled, for half precision."""
+    return any(isinstance(optimizer, keras.optimizers.LossScaleOptimizer) for optimizer in all_of(method))
+
+
 def may_skip(method):
     """Whether there are steps in which an optimizer leaves the weights alone."""
-    scaled = any(isinstance(optimizer, keras.optimizers.LossScaleOptimizer) for optimizer in all_of(method))
-    return scaled or any(optimizer.gradient_accumulation_steps for optimizer in optimizers_of(method))
+    return is_scaled(method) or any(optimizer.gradient_accumulation_steps for optimizer in optimizers_of(method))
 
 
 # An overflow of one player, and clipping and an overflow on several replicas
@@ -156,10 +160,15 @@ def all_or_none(method, moves):
 
     So all of them skip the turn, and none moves alone.
     """
-    if len(moves) < 2 or not any(isinstance(one, keras.optimizers.LossScaleOptimizer) for one in all_of(method)):
+    if len(moves) < 2 or not is_scaled(method):
         return moves
-    overflow = sum(ops.sum(g * 0) for gradients in moves for g in gradients if g is not None)  # 0, or not a number
+    overflow = overflow_of(gradient for gradients in moves for gradient in gradients)
     return [[g if g is None else g + overflow for g in gradients] for gradients in moves]
+
+
+def overflow_of(gradients):
+    """0 where all gradients are finite, else not a number: what it is added to is not finite either."""
+    return sum(ops.sum(gradient * 0) for gradient in gradients if gradient is not None)
 
 
 def summed_and_clipped(gradients, optimizer):
@@ -176,7 +185,7 @@ def summed_and_clipped(gradients, optimizer):
         return gradients
     known = [number for number, gradient in enumerate(gradients) if gradient is not None]
     total = context.all_reduce("sum", [gradients[number] for number in known])
-    overflow = sum(ops.sum(gradient * 0) for gradient in total)  # 0, or not a number
+    overflow = overflow_of(total)
     if clips:
         factor = optimizer.dynamic_scale if inner is not optimizer else 1.0
         total = [gradient * factor for gradient in inner._clip_gradients([gradient / factor for gradient in total])]

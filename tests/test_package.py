@@ -28,7 +28,7 @@ ALLOWED = {leaf: {"checks", "distribute", "inputs", "pixels"} for leaf in LEAVES
     "eval": {"augment", "checks", "data", "encoders", "inputs", "optimizers"},  # fine-tuning trains
     "visualize": {"checks", "data", "eval", "encoders", "runs"},
     "saving": {"encoders", "inputs"},
-    "pretrained": {"encoders", "saving"},
+    "pretrained": {"encoders", "pixels", "saving"},
     "checkpoint": {"checks", "distribute", "method", "step"},
     "recipes": LEAVES | {"inputs", "methods"},
     "runs": {"checkpoint", "method", "saving"},

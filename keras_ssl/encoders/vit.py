@@ -19,6 +19,7 @@ from keras import initializers, layers, ops
 
 from keras_ssl.checks import check_flags, check_ints, choice, is_int, is_number
 from keras_ssl.encoders.resnet import _check_ratio, _normalize, _shape
+from keras_ssl.pixels import cubic
 
 
 def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, mlp_ratio=4, pooling="token",
@@ -285,21 +286,18 @@ def _sines(place, ones, width):
 
 def _table(place, grid, width, draw):
     """Learned positions: a table, and a Dense that mixes its rows by the weights of bicubic interpolation."""
-    rows, columns = (_cubic(x, size) for x, size in zip(place, grid))
+    rows, columns = (_shares(x, size) for x, size in zip(place, grid))
     weights = ops.expand_dims(rows, -1) * ops.expand_dims(columns, -2)  # (1, rows, columns, *grid)
     weights = layers.Reshape((-1, math.prod(grid)), name="interpolation", dtype="float32")(weights)
     return layers.Dense(width, use_bias=False, kernel_initializer=draw, name="table")(weights)
 
 
-def _cubic(place, size):
+def _shares(place, size):
     """The shares of the `size` rows or columns of a table in each place, `(..., size)`: PyTorch's, as DINO has them.
 
     Keys' cubic with a parameter of -0.75. What lies outside of the table is its border.
     """
-    d = ops.abs(place - np.arange(-2, size + 2, dtype="float32"))
-    near = (1.25 * d - 2.25) * d * d + 1.0
-    far = ((3.75 - 0.75 * d) * d - 6.0) * d + 3.0
-    shares = ops.where(d < 1.0, near, ops.where(d < 2.0, far, ops.zeros_like(d)))
+    shares = cubic(ops.abs(place - np.arange(-2, size + 2, dtype="float32")), -0.75)
     if size == 1:
         return ops.sum(shares, axis=-1, keepdims=True)
     first, last = (ops.sum(part, axis=-1, keepdims=True) for part in (shares[..., :3], shares[..., -3:]))

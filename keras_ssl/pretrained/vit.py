@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from keras_ssl import encoders
+from keras_ssl.pixels import cubic
 from keras_ssl.pretrained.layout import Layout
 
 
@@ -125,20 +126,14 @@ def resize_matrix(old, new, offset=0.0, antialias=False):
     centre = scale * (np.arange(new) + 0.5)
     if antialias:
         distance = np.abs(np.arange(old) + 0.5 - centre[:, None]) / max(scale, 1)
-        weights = _cubic(distance, -0.5)
+        weights = cubic(distance, -0.5)
         return weights / weights.sum(axis=1, keepdims=True)
     weights = np.zeros((new, old))
     first = np.floor(centre - 0.5).astype(int)
     for place in (first - 1, first, first + 1, first + 2):
-        share = _cubic(np.abs(place + 0.5 - centre), -0.75)
+        share = cubic(np.abs(place + 0.5 - centre), -0.75)
         np.add.at(weights, (np.arange(new), np.clip(place, 0, old - 1)), share)
     return weights
-
-
-def _cubic(d, a):
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
-    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return np.where(d < 1, near, np.where(d < 2, far, 0.0))
 
 
 def linear(key, layer):

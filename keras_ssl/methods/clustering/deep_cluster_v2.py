@@ -24,7 +24,7 @@ import numpy as np
 from keras import ops
 
 from keras_ssl import checks, distribute, heads, memory
-from keras_ssl.clustering import unit_rows
+from keras_ssl.clustering import check_clusters, unit_rows
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.losses.vectors import unit
 from keras_ssl.method import Method
@@ -93,13 +93,7 @@ class DeepClusterV2(Method):
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
-        clusters = tuple(clusters) if isinstance(clusters, (tuple, list)) else clusters
-        if not (
-            isinstance(clusters, tuple)
-            and clusters
-            and all(isinstance(count, int) and 1 <= count <= samples for count in clusters)
-        ):
-            raise ValueError(f"clusters must be ints from 1 to samples={samples}. Received: clusters={clusters!r}")
+        clusters = check_clusters(clusters, samples)
         self.samples, self.clusters, self.hidden, self.dim = samples, clusters, hidden, dim
         self.temperature, self.assigned_views, self.iterations = temperature, assigned_views, iterations
         self.view_counts = (assigned_views, None)

@@ -28,7 +28,7 @@ from keras import ops
 from keras_ssl import checks, distribute
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import row_seeds
-from keras_ssl.clustering import unit_rows
+from keras_ssl.clustering import check_clusters, unit_rows
 from keras_ssl.losses import info_nce, proto_nce
 from keras_ssl.methods.contrastive.moco_v1 import MoCoV1
 
@@ -107,13 +107,7 @@ class PCL(MoCoV1):
         super().__init__(
             encoder, augment, hidden=hidden, queue_size=queue_size, temperature=temperature, **kwargs
         )
-        clusters = tuple(clusters) if isinstance(clusters, (tuple, list)) else clusters
-        if not (
-            isinstance(clusters, tuple)
-            and clusters
-            and all(isinstance(count, int) and 1 <= count <= samples for count in clusters)
-        ):
-            raise ValueError(f"clusters must be ints from 1 to samples={samples}. Received: clusters={clusters!r}")
+        clusters = check_clusters(clusters, samples)
         self.samples, self.clusters, self.negatives = samples, clusters, negatives
         self.prototype_weight, self.iterations, self.restarts = prototype_weight, iterations, restarts
         self.draws = keras.random.SeedGenerator()
