@@ -81,7 +81,7 @@ class Method(keras.Model):
         super().__init__(name=name, dtype=dtype, autocast=False)  # the encoder casts; the views stay as they are
         self.encoder = check_encoder(encoder)
         self.augment = check_augment(augment)
-        self.step = self.add_weight((), "zeros", "int32", trainable=False, autocast=False, name="step")
+        self.step = self.keep("step", dtype="int32")
         distribute.check_scope(encoder, self.step)
         self.logged = {}
         self.track(*self.terms, *(f"{player}_loss" for player in self.players))
@@ -90,6 +90,10 @@ class Method(keras.Model):
     def track(self, *terms):
         """Logs further entries of the objective's dict, of a method whose terms depend on its arguments."""
         self.logged = {**self.logged, **{term: keras.metrics.Mean(name=term) for term in terms}}
+
+    def keep(self, name, shape=(), initializer="zeros", dtype="float32"):
+        """A weight that no gradient moves and half precision leaves as it is: a center, a counter, assignments."""
+        return self.add_weight(shape, initializer, dtype, trainable=False, autocast=False, name=name)
 
     def objective(self, views):
         raise NotImplementedError(f"{type(self).__name__} must write `objective(views)`, which returns the loss.")

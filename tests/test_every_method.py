@@ -368,12 +368,12 @@ def test_views_made_by_the_pipeline_train_alike(run):
 
 @few_methods
 def test_wrong_encoders_are_refused(run):
-    method = type(run.eager())
+    method, options = type(run.eager()), cases.options(run.name)
     with pytest.raises(ValueError, match="not built"):
-        method(keras.Sequential([keras.layers.Dense(3)]))
+        method(keras.Sequential([keras.layers.Dense(3)]), **options)
     with pytest.raises(ValueError, match="features of shape"):
-        method(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)]))
+        method(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)]), **options)
     with pytest.raises(ValueError, match="must be a keras.Model"):
-        method("resnet18")
+        method("resnet18", **options)
     with pytest.raises(ValueError, match="must hold the views"):
-        method(run.case.encoder(), **cases.options(run.name))(run.case.samples(2), training=True)
+        method(run.case.encoder(), **options)(run.case.samples(2), training=True)

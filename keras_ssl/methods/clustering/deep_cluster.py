@@ -104,13 +104,9 @@ class DeepCluster(Method):
         self.components, self.iterations, self.balanced = components, iterations, balanced
         self.trunk = heads.attach(encoder, trunk_of(encoder, hidden, dropout)) if hidden else encoder
         self.head = head_of(self.trunk.output_shape[-1], clusters, hidden > 0)
-
-        def keep(name, shape, initializer, dtype="float32"):
-            return self.add_weight(shape, initializer, dtype, trainable=False, autocast=False, name=name)
-
-        self.assignments = keep("assignments", (samples,), in_turn(clusters), "int32")
-        self.importance = keep("importance", (clusters,), "ones")
-        self.reassignment = keep("reassignment", (), "zeros")
+        self.assignments = self.keep("assignments", (samples,), in_turn(clusters), "int32")
+        self.importance = self.keep("importance", (clusters,), "ones")
+        self.reassignment = self.keep("reassignment", (), "zeros")
 
     def limits(self):
         return {"index": self.samples}

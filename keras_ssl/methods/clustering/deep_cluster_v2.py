@@ -99,13 +99,9 @@ class DeepClusterV2(Method):
         self.view_counts = (assigned_views, None)
         self.projector = heads.mlp(encoder.output_shape[-1], hidden, dim, output_bias=True, name="projector")
         self.banks = [memory.Bank(samples, dim, momentum=0.0) for _ in range(assigned_views)]
-
-        def keep(name, shape, initializer="zeros", dtype="float32"):
-            return self.add_weight(shape, initializer, dtype, trainable=False, autocast=False, name=name)
-
-        self.seen = keep("seen", (samples,), dtype="int32")  # 1 for the images whose embeddings are in the banks
-        self.centers = keep("centers", (sum(clusters), dim))  # of one head after the other
-        self.assignments = keep("assignments", (len(clusters), samples), no_label, "int32")
+        self.seen = self.keep("seen", (samples,), dtype="int32")  # 1 for the images whose embeddings are in the banks
+        self.centers = self.keep("centers", (sum(clusters), dim))  # of one head after the other
+        self.assignments = self.keep("assignments", (len(clusters), samples), no_label, "int32")
 
     def limits(self):
         return {"index": self.samples}

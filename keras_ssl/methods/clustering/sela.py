@@ -90,9 +90,7 @@ class SeLa(Method):
         self.power, self.tolerance, self.one_head = power, tolerance, one_head
         self.heads = keras.layers.Dense(head_count * clusters, dtype="float32", name="heads")
         self.heads.build((None, encoder.output_shape[-1]))
-        self.assignments = self.add_weight(
-            (head_count, samples), shuffled(clusters), "int32", trainable=False, autocast=False, name="assignments"
-        )
+        self.assignments = self.keep("assignments", (head_count, samples), shuffled(clusters), "int32")
 
     def limits(self):
         return {"index": self.samples}

@@ -103,7 +103,7 @@ class SwAV(Method):
 
         self.filled = None
         if queue_size:  # entries of a queue that are embeddings
-            self.filled = self.add_weight((), "zeros", "int32", trainable=False, autocast=False, name="filled")
+            self.filled = self.keep("filled", dtype="int32")
 
     def objective(self, views):
         features = multi_crop(self.encoder, views, training=True)  # (views * batch, features)

@@ -132,12 +132,7 @@ class InstDisc(Method):
 def normalizers(method, count):
     """`count` weights for log Z. They start at -inf, Z = 0, and the first step sets them for the rest of the run."""
     minus_infinity = keras.initializers.Constant(-math.inf)
-    return [
-        method.add_weight(
-            shape=(), initializer=minus_infinity, dtype="float32", trainable=False, autocast=False, name=f"log_z_{i}"
-        )
-        for i in range(count)
-    ]
+    return [method.keep(f"log_z_{i}", initializer=minus_infinity) for i in range(count)]
 
 
 def tell_apart(logits, log_z, size):

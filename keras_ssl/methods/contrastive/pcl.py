@@ -111,14 +111,10 @@ class PCL(MoCoV1):
         self.samples, self.clusters, self.negatives = samples, clusters, negatives
         self.prototype_weight, self.iterations, self.restarts = prototype_weight, iterations, restarts
         self.draws = keras.random.SeedGenerator()
-
-        def keep(name, shape, initializer="zeros", dtype="float32"):
-            return self.add_weight(shape, initializer, dtype, trainable=False, autocast=False, name=name)
-
-        self.assignments = keep("assignments", (len(clusters), samples), dtype="int32")
-        self.prototypes = keep("prototypes", (sum(clusters), self.dim))  # of one clustering after the other
-        self.concentrations = keep("concentrations", (sum(clusters),), "ones")
-        self.clustered = keep("clustered", (), dtype="int32")  # 1 from the first clustering on
+        self.assignments = self.keep("assignments", (len(clusters), samples), dtype="int32")
+        self.prototypes = self.keep("prototypes", (sum(clusters), self.dim))  # of one clustering after the other
+        self.concentrations = self.keep("concentrations", (sum(clusters),), "ones")
+        self.clustered = self.keep("clustered", (), dtype="int32")  # 1 from the first clustering on
 
     def limits(self):
         return {"index": self.samples}

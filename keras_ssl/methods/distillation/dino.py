@@ -117,7 +117,7 @@ class DINO(Method):
         self.student = heads.attach(encoder, self.head)
         self.teacher = without_dropout(teacher.copy(self.student))
         self.teacher_prototypes = teacher.copy(self.prototypes)
-        self.center = self.add_weight((dim,), "zeros", "float32", trainable=False, autocast=False, name="center")
+        self.center = self.keep("center", (dim,))
 
     @property
     def evaluated_encoder(self):

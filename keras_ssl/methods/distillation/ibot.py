@@ -104,9 +104,7 @@ class IBOT(DINO):
         self.mask = (BlockMask if blocks else RandomMask)(sides, self.ratio, p=masked_views)
         self.draws = keras.random.SeedGenerator()
         self.mask_token = MaskToken(encoder.output_shape[-1], stddev=0, name="mask_token")
-        self.patch_center = self.add_weight(
-            (dim,), "zeros", "float32", trainable=False, autocast=False, name="patch_center"
-        )
+        self.patch_center = self.keep("patch_center", (dim,))
 
     def objective(self, views):
         masks = self.draw_masks(views[: self.global_views])  # (global views * batch, rows, columns)

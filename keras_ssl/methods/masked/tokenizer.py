@@ -59,7 +59,7 @@ class Tokenizer(Method):
         self.width, self.blocks, self.smooth = width, blocks, smooth
         self.trunk = trunk
         self.decoder = decoder_of(channels, stride, dim, width, blocks)
-        self.usage = self.add_weight((vocabulary,), "zeros", "float32", trainable=False, autocast=False, name="usage")
+        self.usage = self.keep("usage", (vocabulary,))
 
     def tokens(self, images):
         """The tokens of images, each a function of the pixels around its place.

@@ -79,13 +79,8 @@ class VQTokenizer(Tokenizer):
         self.commitment, self.decay, self.iterations = commitment, decay, iterations
         self.embed = keras.layers.Conv2D(dim, 1, name="embed")
         self.embed.build((None, None, None, width))
-        self.codes = self.add_weight(
-            (vocabulary, dim),
-            lambda shape, dtype=None: unit(keras.random.normal(shape, dtype=dtype)),
-            "float32",
-            trainable=False,
-            autocast=False,
-            name="codes",
+        self.codes = self.keep(
+            "codes", (vocabulary, dim), lambda shape, dtype=None: unit(keras.random.normal(shape, dtype=dtype))
         )
 
     def objective(self, views):
