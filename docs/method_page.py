@@ -130,11 +130,14 @@ def runnable(name, code):
     """The example of the docstring, on a folder of images, with what it needs to run as it stands."""
     columns = {"label": "labels", "index": "index"}
     size = re.search(r"\((\d+), \1, \d\)", "\n".join(code))
+    needed = getattr(keras_ssl, name).needs
+    complete = not size or set(needed) - set(columns) or "data." in "".join(code)
+    if not complete:  # the images themselves are what has to be clustered
+        code = [re.sub(r'Recluster\(np\.zeros\(.*?"uint8"\)', "Recluster(images.in_order()", line) for line in code]
     used = {name: f"import {name}" for name in ("keras", "keras_ssl")}
     used |= {"np": "import numpy as np", "tf": "import tensorflow as tf"}
     imports = [line for name, line in used.items() if re.search(rf"\b{name}\.", "\n".join(code))]
-    needed = getattr(keras_ssl, name).needs
-    if not size or set(needed) - set(columns) or "data." in "".join(code):
+    if complete:
         return "\n".join([*imports, "", *code])
     options = "".join(f", {columns[column]}=True" for column in needed)
     images = f'images = keras_ssl.data.image_folder("photos/", size={size[1]}, batch_size=256{options})'
