@@ -5,12 +5,12 @@ small to compare, arguments of Keras that a method has no use for.
 """
 
 import inspect
-import warnings
 
 import keras
 import numpy as np
 
 from keras_ssl import distribute, inputs
+from keras_ssl.pixels import warn_of_small
 
 NO_VALIDATION = (
     "The loss of a self-supervised method depends on random views and the other samples of the batch, and says little "
@@ -203,11 +203,5 @@ def check_pixels(images, told):
     broken = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
     if broken.size:
         raise ValueError(f"Image {broken[0]} of the first batch holds NaN or infinite pixels. They must be 0..255.")
-    low, high = images.min(initial=0), images.max(initial=0)
-    if not told and 0 < high <= 1 and low >= -1:
+    if not told and warn_of_small(images, "The images of the first batch", stacklevel=3):
         told.append(True)
-        warnings.warn(
-            f"The images of the first batch go from {low:.3g} to {high:.3g}. Pixels are expected in 0..255, by "
-            "augmentations and encoders alike: multiply them.",
-            stacklevel=2,
-        )

@@ -1,6 +1,7 @@
 """Pixels: what images are made of: sizes, patches, the cubic kernel, and the statistics that encoders expect."""
 
 import math
+import warnings
 
 import numpy as np
 from keras import ops
@@ -107,3 +108,24 @@ def check_size(name, value):
     if len(pair) != 2 or not all(is_int(side, 1) for side in pair):
         raise ValueError(f"{name} must be a positive int or a pair of them. Received: {name}={value!r}")
     return pair
+
+
+def warn_of_small(images, what, stacklevel=2):
+    """Warns where pixels look like 0..1 instead of 0..255.
+
+    Args:
+        images: NumPy array.
+        what: str, the images in the words of the warning: "The first images".
+        stacklevel: int, see `warnings.warn`.
+
+    Returns:
+        bool, whether they do.
+    """
+    small = bool(images.size) and 0 < images.max() <= 1 and images.min() >= -1
+    if small:
+        warnings.warn(
+            f"{what} go from {images.min():.3g} to {images.max():.3g}. Pixels are expected in 0..255, by augmentations "
+            "and encoders alike: multiply them.",
+            stacklevel=stacklevel,
+        )
+    return small

@@ -20,12 +20,12 @@ ALLOWED = {leaf: {"checks", "distribute", "inputs", "pixels"} for leaf in LEAVES
     "pixels": {"checks"},
     "rebuild": set(),
     "players": set(),
-    "batches": {"distribute", "inputs"},
+    "batches": {"distribute", "inputs", "pixels"},
     "step": {"distribute", "inputs", "players"},
     "method": {"batches", "checks", "distribute", "inputs", "players", "rebuild", "step"},
     "methods": LEAVES | {"checks", "inputs", "method"},
     "data": {"checks", "inputs"},
-    "eval": {"augment", "checks", "data", "encoders", "inputs", "optimizers"},  # fine-tuning trains
+    "eval": {"augment", "checks", "data", "encoders", "inputs", "optimizers", "pixels"},  # fine-tuning trains
     "visualize": {"checks", "data", "eval", "encoders", "runs"},
     "saving": {"encoders", "inputs"},
     "pretrained": {"encoders", "pixels", "saving"},

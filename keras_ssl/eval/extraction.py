@@ -1,7 +1,6 @@
 """Features: what a frozen encoder makes of a set of samples of any kind, see `keras_ssl.inputs`."""
 
 import contextlib
-import warnings
 
 import keras
 import numpy as np
@@ -9,6 +8,7 @@ from keras import ops
 
 from keras_ssl.checks import check_ints
 from keras_ssl.inputs import IMAGE, KINDS, for_encoder, input_names, kind_of, kind_of_encoder
+from keras_ssl.pixels import warn_of_small
 
 # Numbers given to the encoder in one `predict`, or returned by it: 128 MiB of float32. It bounds the memory for any
 # size of the data.
@@ -483,13 +483,7 @@ def check_pixels(sample, encoder=None):
     part = images[:64]
     if not np.all(np.isfinite(part)):
         raise ValueError(f"The first {kind.name}s hold NaN or infinite pixels. They must be 0..255.")
-    low, high = part.min(), part.max()
-    if 0 < high <= 1 and low >= -1:
-        warnings.warn(
-            f"The first {kind.name}s go from {low:.3g} to {high:.3g}. Pixels are expected in 0..255, by "
-            "augmentations and encoders alike: multiply them.",
-            stacklevel=3,
-        )
+    warn_of_small(part, f"The first {kind.name}s", stacklevel=4)
 
 
 def integers(labels):
