@@ -19,7 +19,7 @@ VIEW = augment.View([augment.RandomResizedCrop(6, flip=0.5), COLORS, augment.Gra
 LAYERS = {
     "video": [
         augment.PerClip(VIEW), augment.PerClip(augment.GaussianBlur(3)), augment.PerClip(augment.RandomErasing()),
-        augment.RandomClip(5, 2), augment.ReverseTime(),
+        augment.RandomClip(3, 2), augment.ReverseTime(),
     ],
     "audio": [augment.AudioCrop(20), augment.Gain(), augment.AddNoise(), augment.AddNoise((-5.0, 5.0), p=0.5)],
     "series": [
