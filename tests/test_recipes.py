@@ -17,7 +17,7 @@ from keras_ssl.augment.view import View, Views
 from tests.test_augment import close, images, numpy, seeds
 
 CROP, JITTER, GRAY, BLUR = "RandomResizedCrop", "ColorJitter", "Grayscale", "GaussianBlur"
-SOLARIZE, RAND, AUTO = "Solarize", "RandAugment", "AutoAugment"
+SOLARIZE, AUTO = "Solarize", "AutoAugment"
 SIMPLE, WEAK, MOCO = [CROP, JITTER, GRAY, BLUR], [CROP, JITTER, GRAY], [CROP, GRAY, JITTER]
 FULL, SUN = [*SIMPLE, SOLARIZE], [*WEAK, SOLARIZE]
 MULTI = {"size": 16, "local_size": 8, "local_count": 2}
@@ -30,7 +30,6 @@ RECIPES = {
     "supcon_cifar": ({}, [WEAK] * 2, [32, 32]),
     "w_mse": ({"count": 4}, [WEAK] * 4, [32] * 4),
     "imix": ({}, [WEAK] * 2, [32, 32]),
-    "infomin": ({"size": 16}, [[CROP, JITTER, BLUR, RAND, GRAY]] * 2, [16, 16]),
     "moco_v1": ({"size": 16}, [MOCO] * 2, [16, 16]),
     "instdisc": ({"size": 16}, [MOCO], [16]),
     "invaspread": ({"size": 16}, [MOCO] * 2, [16, 16]),
@@ -44,13 +43,10 @@ RECIPES = {
     "byol": ({"size": 16}, [SIMPLE, FULL], [16, 16]),
     "byol_cifar": ({}, [WEAK, SUN], [32, 32]),
     "moco_v3": ({"size": 16}, [SIMPLE, FULL], [16, 16]),
-    "moco_v3_cifar": ({}, [WEAK, SUN], [32, 32]),
     "barlow_twins": ({"size": 16}, [SIMPLE, FULL], [16, 16]),
-    "barlow_twins_cifar": ({}, [WEAK, SUN], [32, 32]),
     "vicreg": ({"size": 16}, [FULL, FULL], [16, 16]),
     "vicreg_cifar": ({}, [SUN, SUN], [32, 32]),
     "nnclr": ({"size": 16}, [SIMPLE, FULL], [16, 16]),
-    "nnclr_cifar": ({}, [WEAK, SUN], [32, 32]),
     "swav": (MULTI, [SIMPLE] * 4, [16, 16, 8, 8]),
     "swav_cifar": ({"local_count": 1}, [WEAK] * 3, [32, 32, 16]),
     "msn": (MULTI, [SIMPLE] * 4, [16, 16, 8, 8]),
@@ -66,18 +62,13 @@ RECIPES = {
     "beit": ({"size": 16, "token_size": 8}, [[JITTER, "SharedViews"]], [16, 8]),
     "deepcluster": ({"size": 16}, [[CROP, "Sobel"]], [16]),
     "cmc": ({"size": 16}, [[CROP, "ToLab", "SplitChannels"]], [16, 16]),
-    "rotnet": ({"size": 16}, [[CROP, "Rotations"]], [16] * 4),
-    "rotnet_cifar": ({}, [["RandomCrop", "Rotations"]], [32] * 4),
-    "spcl": ({"size": 24, "padding": 2}, [["Resize", "RandomFlip", "RandomCrop", "RandomErasing"]], [24]),
 }
 every_recipe = pytest.mark.parametrize("name", RECIPES)
 # What is said beside the common `jitter=(b, c, 0, 0), grayscale_p=0` for images without three channels.
 COLORLESS = RandAugment(operations=[name for name in OPERATIONS if name != "color"])
 OTHER_CHANNELS = {
     "supcon": {"policy": COLORLESS},
-    "infomin": {"policy": COLORLESS},
     "cmc": {"convert": Resize(16)},
-    "spcl": {"fill": 0.0},
 }
 
 
@@ -111,7 +102,11 @@ def test_every_recipe_is_tested():
     assert set(recipes.__all__) == set(RECIPES)
     for name in RECIPES:
         text = getattr(recipes, name).__doc__
-        assert "arXiv:" in text and "Args:" in text and "Returns:" in text, name
+        assert "arXiv:" in text, name
+        if name in ORIGINALS:
+            assert "Args:" in text and "Returns:" in text, name
+        else:  # it names the recipe that it is made of
+            assert any(f"`{other}`" in text for other in RECIPES if other != name), name
 
 
 @every_recipe
@@ -137,7 +132,7 @@ def test_recipes_give_the_same_views_for_the_same_seeds(name):
     for one, other in zip(again(x, seeds=s), views, strict=True):
         close(one, numpy(other), atol=0)
     if RECIPES[name][0] or "cifar" not in name:
-        for one, other in zip(recipe(x[1:2], seeds=s[1:2]), views, strict=True):  # the neighbours have no part in it
+        for one, other in zip(recipe(x[1:2], seeds=s[1:2]), views, strict=True):  # the neighbors have no part in it
             assert np.quantile(np.abs(numpy(one) - numpy(other)[1:2]), 0.98) < 0.1
     same = [np.array_equal(numpy(views[0])[0], numpy(view)[0]) for view in views[1:]]
     assert not any(same)
@@ -149,8 +144,8 @@ ORIGINALS = [name for name in RECIPES if "kwargs" not in inspect.signature(getat
 @pytest.mark.parametrize("name, channels", [*((name, 6) for name in RECIPES), *((name, 1) for name in ORIGINALS)])
 def test_recipes_of_other_channels(name, channels):
     x = images(2, 34, 36, channels)
-    colours = {"jitter": (0.4, 0.4, 0, 0), "grayscale_p": 0}
-    arguments = {key: value for key, value in colours.items() if takes(name, key)} | OTHER_CHANNELS.get(name, {})
+    colors = {"jitter": (0.4, 0.4, 0, 0), "grayscale_p": 0}
+    arguments = {key: value for key, value in colors.items() if takes(name, key)} | OTHER_CHANNELS.get(name, {})
     if name == "cmc" and channels == 1:
         arguments = None  # one channel has no second view
     if arguments is not None:
@@ -159,7 +154,7 @@ def test_recipes_of_other_channels(name, channels):
         depth = {"deepcluster": 2, "cmc": None}.get(name, channels)
         for view in make(name, **arguments)(x):
             assert depth is None or view.shape[-1] == depth
-    needs = {"mae", "simmim", "ijepa", "deepcluster", "rotnet", "rotnet_cifar", "spcl"}
+    needs = {"mae", "simmim", "ijepa", "deepcluster"}
     if name not in needs and (name != "cmc" or channels == 1):
         with pytest.raises(ValueError, match="needs images with 3 channels"):
             usual(name)(x)
@@ -179,12 +174,12 @@ def test_recipes_have_the_numbers_of_the_papers():
     strong, half, moco = [0.8, 0.8, 0.8, 0.2, 0.8], [0.4, 0.4, 0.4, 0.1, 0.8], [0.4, 0.4, 0.4, 0.4, 1.0]
     byol = [0.4, 0.4, 0.2, 0.1, 0.8]
     for names, expected in [
-        (("simclr", "simclr_v2", "infomin", "swav", "swav_cifar", "lejepa"), strong),
+        (("simclr", "simclr_v2", "swav", "swav_cifar", "lejepa"), strong),
         (("simclr_cifar", "moco_v2", "moco_cifar", "cifar", "simsiam", "supcon_cifar", "w_mse", "imix", "pcl"), half),
         (("msn", "msn_cifar"), half),
         (("moco_v1", "instdisc", "invaspread", "pirl"), moco),
         (("byol", "moco_v3", "barlow_twins", "vicreg", "nnclr", "dino", "dino_cifar", "dino_v2", "ibot"), byol),
-        (("byol_cifar", "moco_v3_cifar", "barlow_twins_cifar", "vicreg_cifar", "nnclr_cifar"), byol),
+        (("byol_cifar", "vicreg_cifar"), byol),
         (("beit",), [0.4, 0.4, 0.4, 0.0, 1.0]),
     ]:
         for name in names:
@@ -193,7 +188,7 @@ def test_recipes_have_the_numbers_of_the_papers():
     simclr, moco = (0.08, 1.0), (0.2, 1.0)
     for names, expected in [
         (("simclr", "simclr_cifar", "moco_cifar", "supcon", "byol", "moco_v3", "barlow_twins", "vicreg"), [simclr] * 2),
-        (("moco_v1", "moco_v2", "cifar", "simsiam", "infomin", "vicreg_cifar", "invaspread"), [moco] * 2),
+        (("moco_v1", "moco_v2", "cifar", "simsiam", "vicreg_cifar", "invaspread"), [moco] * 2),
         (("pirl", "instdisc", "mae", "cmc"), [moco]),
         (("simmim",), [(0.67, 1.0)]),
         (("ijepa",), [(0.3, 1.0)]),
@@ -209,12 +204,12 @@ def test_recipes_have_the_numbers_of_the_papers():
 
     for names, expected in [
         (("byol", "moco_v3", "barlow_twins", "nnclr"), ([1.0, 0.1], [0, 0.2])),
-        (("byol_cifar", "moco_v3_cifar", "barlow_twins_cifar", "nnclr_cifar"), ([0, 0], [0, 0.2])),
+        (("byol_cifar",), ([0, 0], [0, 0.2])),
         (("vicreg",), ([0.5, 0.5], [0.1, 0.1])),
         (("vicreg_cifar",), ([0, 0], [0.1, 0.1])),
         (("dino", "dino_v2", "ibot"), ([1.0, 0.1, 0.5, 0.5], [0, 0.2, 0, 0])),
         (("swav", "msn"), ([0.5] * 4, [0] * 4)),
-        (("simclr", "moco_v2", "simsiam", "infomin", "pcl"), ([0.5] * 2, [0] * 2)),
+        (("simclr", "moco_v2", "simsiam", "pcl"), ([0.5] * 2, [0] * 2)),
     ]:
         for name in names:
             assert (of(usual(name), "p", BLUR), of(usual(name), "p", SOLARIZE)) == expected, name
@@ -232,13 +227,11 @@ def test_recipes_have_the_numbers_of_the_papers():
     assert [len(rows(getattr(recipes, name)())) for name in ("swav", "msn", "dino", "dino_v2", "ibot")] == [
         8, 12, 10, 10, 12,
     ]  # fmt: skip
-    policy = rows(usual("infomin"))[0][3]
-    assert (policy.count, policy.magnitude, policy.deviation, policy.p) == (2, 10, 0.5, 0.5)
 
 
 def test_layers_happen_as_often_as_they_say():
     n = 4000
-    for name in ("dino", "vicreg_cifar", "infomin", "moco_v1"):
+    for name in ("dino", "vicreg_cifar", "moco_v1"):
         for number, row in enumerate(rows(make(name))):
             for place, layer in enumerate(row):
                 drawn = layer.draw(fold(fold(seeds(n), number), place), (20, 20))
@@ -284,8 +277,6 @@ def test_views_of_the_papers_have_their_sizes():
         assert [sides(getattr(recipes, name)(size))[-1] for size in (32, 64)] == [16, 32], name
     assert sides(recipes.beit()) == [224, 112] and sides(recipes.beit(32)) == [32, 16]
     assert [rows(recipes.lejepa(size))[0][3].kernel for size in (128, 32, 224)] == [7, 3, 13]
-    assert [recipes.rotnet_cifar(size).layers[0].padding for size in (32, 96)] == [4, 12]
-    assert [rows(recipes.spcl(size))[0][2].padding for size in ((256, 128), 64)] == [10, 5]
 
 
 def test_beit_shows_both_networks_the_same():
@@ -296,15 +287,15 @@ def test_beit_shows_both_networks_the_same():
 
 def test_cmc_splits_lightness_and_color_of_one_crop():
     x, s = images(4, 20, 20), seeds(4)
-    lightness, colour = recipes.cmc(16)(x, seeds=s)
+    lightness, color = recipes.cmc(16)(x, seeds=s)
     expected = numpy(ToLab(pixels=True)(recipes.cmc(16).layers[0](x, seeds=fold(s, 0))))
     close(lightness, expected[..., :1])
-    close(colour, expected[..., 1:])
+    close(color, expected[..., 1:])
 
 
 def test_recipes_in_a_graph():
     x, s = images(4, 40, 36), seeds(4)
-    chosen = [make(name) for name in ("supcon", "dino_cifar", "beit", "cmc", "rotnet_cifar")]
+    chosen = [make(name) for name in ("supcon", "dino_cifar", "beit", "cmc")]
     program = tf.function(lambda batch: [recipe(batch) for recipe in chosen])
     assert isinstance(chosen[1], Views) and isinstance(chosen[2], View)
     for recipe, views in zip(chosen, program({"image": x, "seed": s}), strict=True):

@@ -1,8 +1,10 @@
 """Recipes: the views of the papers, each written as the list in its paper.
 
 Every probability and range is a keyword argument; what has probability 0 is left out. Every recipe is a layer that
-gives a tuple of views, where sizes differ the large ones first. The names ending in `_cifar` are for images of 32
-pixels; without an argument they are what was run there.
+gives a tuple of views, where sizes differ the large ones first. Many papers took the views of an earlier one: their
+recipes name it, show the numbers that differ, and take all its other arguments. The names ending in `_cifar` are for
+images of 32 pixels; without an argument they are what was run there.
+
 The flip stands first because the crop does it in the same resampling; mirroring commutes with all the rest. All
 resampling is bilinear, also where a paper has bicubic.
 
@@ -14,12 +16,10 @@ blue. What is left takes any number of channels.
 from keras_ssl.augment.image.blur import GaussianBlur
 from keras_ssl.augment.image.channels import SplitChannels, ToLab
 from keras_ssl.augment.image.color import ColorJitter, Grayscale, Solarize
-from keras_ssl.augment.image.crop import RandomFlip, RandomResizedCrop
-from keras_ssl.augment.image.drop import RandomErasing
+from keras_ssl.augment.image.crop import RandomResizedCrop
 from keras_ssl.augment.image.filters import Sobel
-from keras_ssl.augment.image.geometry import RIGHT_ANGLES, RandomCrop, Resize, Rotations
 from keras_ssl.augment.layer import check_probability
-from keras_ssl.augment.image.policies import AutoAugment, RandAugment
+from keras_ssl.augment.image.policies import AutoAugment
 from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.view import View, Views
 from keras_ssl.checks import check_flags, is_int, is_number
@@ -27,7 +27,6 @@ from keras_ssl.pixels import check_size
 
 __all__ = [
     "barlow_twins",
-    "barlow_twins_cifar",
     "beit",
     "byol",
     "byol_cifar",
@@ -40,7 +39,6 @@ __all__ = [
     "ibot",
     "ijepa",
     "imix",
-    "infomin",
     "instdisc",
     "invaspread",
     "lejepa",
@@ -49,22 +47,17 @@ __all__ = [
     "moco_v1",
     "moco_v2",
     "moco_v3",
-    "moco_v3_cifar",
     "msn",
     "msn_cifar",
     "nnclr",
-    "nnclr_cifar",
     "pcl",
     "pirl",
-    "rotnet",
-    "rotnet_cifar",
     "simclr",
     "simclr_cifar",
     "simclr_v2",
     "simmim",
     "simsiam",
     "simsiam_cifar",
-    "spcl",
     "supcon",
     "supcon_cifar",
     "swav",
@@ -127,126 +120,61 @@ def simclr(
 
 
 def simclr_cifar(size=32, strength=0.5, blur_p=0.0, **kwargs):
-    """SimCLR on CIFAR-10 (arXiv:2002.05709, appendix B.9): jitter of half the strength, no blur.
-
-    Args:
-        size, strength, blur_p: see `simclr`.
-        **kwargs: the other arguments of `simclr`.
-
-    Returns:
-        `Views`, draws of one view.
-    """
+    """SimCLR on CIFAR-10 (arXiv:2002.05709, appendix B.9): `simclr` with half the jitter and no blur."""
     return simclr(size, strength=strength, blur_p=blur_p, **kwargs)
 
 
 def simclr_v2(size, **kwargs):
-    """SimCLR v2: Big Self-Supervised Models are Strong Semi-Supervised Learners (Chen et al., 2020),
-    arXiv:2006.10029: the views of SimCLR.
-
-    Args:
-        size: see `simclr`.
-        **kwargs: the other arguments of `simclr`.
-
-    Returns:
-        `Views`, draws of one view.
-    """
+    """SimCLR v2 (Chen et al., 2020), arXiv:2006.10029: `simclr`."""
     return simclr(size, **kwargs)
 
 
-def supcon(size, policy=None, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, count=2, seed=None):
-    """SupCon: Supervised Contrastive Learning (Khosla et al., 2020), arXiv:2004.11362: AutoAugment, the
-    best of the four that it compares for ResNet-50.
+def moco_v2(size, scale=(0.2, 1.0), jitter=(0.4, 0.4, 0.4, 0.1), **kwargs):
+    """MoCo v2 (Chen et al., 2020), arXiv:2003.04297: `simclr`, larger crops and less jitter."""
+    return simclr(size, scale=scale, jitter=jitter, **kwargs)
 
-    The others are `RandAugment` as `policy`, "SimAugment" (`simclr`) and "stacked RandAugment" (`infomin`).
 
-    Args:
-        size, scale, ratio, flip, count, seed: see `simclr`.
-        policy: layer that follows the crop, None for `AutoAugment()`.
+def moco_cifar(size=32, scale=(0.08, 1.0), blur_p=0.0, **kwargs):
+    """MoCo on CIFAR-10, the authors' demo (see arXiv:2003.04297): `moco_v2`, smaller crops, no blur."""
+    return moco_v2(size, scale=scale, blur_p=blur_p, **kwargs)
 
-    Returns:
-        `Views`, `count` draws of one view.
-    """
-    view = View([RandomResizedCrop(size, scale, ratio, flip), AutoAugment() if policy is None else policy])
-    return Views(view, count, seed=seed)
+
+def simsiam(size, **kwargs):
+    """SimSiam (Chen and He, 2020), arXiv:2011.10566, section 3: `moco_v2`."""
+    return moco_v2(size, **kwargs)
+
+
+def pcl(size, **kwargs):
+    """PCL v2 (Li et al., 2020), arXiv:2005.04966: `moco_v2`. PCL v1 has `moco_v1`."""
+    return moco_v2(size, **kwargs)
+
+
+def cifar(size=32, blur_p=0.0, **kwargs):
+    """CIFAR where a paper names no views: `moco_v2` (arXiv:2003.04297) without the blur."""
+    return moco_v2(size, blur_p=blur_p, **kwargs)
+
+
+def simsiam_cifar(size=32, **kwargs):
+    """SimSiam on CIFAR-10 (arXiv:2011.10566, appendix D): `cifar`."""
+    return cifar(size, **kwargs)
 
 
 def supcon_cifar(size=32, **kwargs):
-    """SupCon (arXiv:2004.11362) on CIFAR, after its authors' code: see `cifar`.
+    """SupCon on CIFAR, after its authors' code (arXiv:2004.11362): `cifar`."""
+    return cifar(size, **kwargs)
 
-    Args:
-        size: see `simclr`.
-        **kwargs: the other arguments of `moco_v2`.
 
-    Returns:
-        `Views`, draws of one view.
-    """
+def imix(size=32, **kwargs):
+    """i-Mix (Lee et al., 2020), arXiv:2010.08887: `cifar`. The mixing is the method's."""
     return cifar(size, **kwargs)
 
 
 def w_mse(size=32, grayscale_p=0.1, **kwargs):
-    """W-MSE: Whitening for Self-Supervised Representation Learning (Ermolov et al., 2020), arXiv:2007.06346: for
-    CIFAR, STL-10 and Tiny ImageNet. W-MSE 4 takes `count=4`.
-
-    Args:
-        size, grayscale_p: see `simclr`.
-        **kwargs: the other arguments of `moco_v2`.
-
-    Returns:
-        `Views`, draws of one view.
-    """
+    """W-MSE (Ermolov et al., 2020), arXiv:2007.06346: `cifar`, fewer gray images. W-MSE 4 takes `count=4`."""
     return cifar(size, grayscale_p=grayscale_p, **kwargs)
 
 
-def imix(size=32, **kwargs):
-    """i-Mix: A Domain-Agnostic Strategy for Contrastive Representation Learning (Lee et al., 2020), arXiv:2010.08887:
-    see `cifar`. The mixing is the method's.
-
-    Args:
-        size: see `simclr`.
-        **kwargs: the other arguments of `moco_v2`.
-
-    Returns:
-        `Views`, draws of one view.
-    """
-    return cifar(size, **kwargs)
-
-
-def infomin(
-    size,
-    scale=(0.2, 1.0),
-    ratio=(3 / 4, 4 / 3),
-    flip=0.5,
-    jitter=(0.8, 0.8, 0.8, 0.2),
-    jitter_p=0.8,
-    kernel=None,
-    sigma=(0.1, 2.0),
-    blur_p=0.5,
-    policy=None,
-    grayscale_p=0.2,
-    count=2,
-    seed=None,
-):
-    """InfoMin: What Makes for Good Views for Contrastive Learning? (Tian et al., 2020), arXiv:2005.10243:
-    "InfoMin Aug", also known as stacked RandAugment. The order is that of its authors' code.
-
-    Args:
-        size, scale, ratio, flip, jitter, jitter_p, kernel, sigma, blur_p, grayscale_p, count, seed: see `simclr`.
-        policy: layer, None for `RandAugment` with two operations of magnitude 10, each with probability 0.5.
-
-    Returns:
-        `Views`, `count` draws of one view.
-    """
-    view = present(
-        RandomResizedCrop(size, scale, ratio, flip),
-        ColorJitter(*scaled(jitter), p=jitter_p),
-        GaussianBlur(kernel, sigma, blur_p),
-        RandAugment(count=2, magnitude=10, deviation=0.5, p=0.5) if policy is None else policy,
-        Grayscale(grayscale_p),
-    )
-    return Views(view, count, seed=seed)
-
-
-# MoCo and those that took its views.
+# MoCo and those that took its views, and labels.
 
 
 def moco_v1(
@@ -279,137 +207,35 @@ def moco_v1(
 
 
 def instdisc(size, count=1, **kwargs):
-    """InstDisc: Unsupervised Feature Learning via Non-Parametric Instance Discrimination (Wu et al., 2018),
-    arXiv:1805.01978, after its authors' code: one view, the one that MoCo took over.
-
-    Args:
-        size, count: see `simclr`.
-        **kwargs: the other arguments of `moco_v1`.
-
-    Returns:
-        `Views`, draws of one view.
-    """
+    """InstDisc (Wu et al., 2018), arXiv:1805.01978, after its authors' code: one view of `moco_v1`."""
     return moco_v1(size, count=count, **kwargs)
 
 
 def invaspread(size, **kwargs):
-    """Unsupervised Embedding Learning via Invariant and Spreading Instance Feature (Ye et al., 2019),
-    arXiv:1904.03436, after its authors' code: both branches get a view.
-
-    Args:
-        size: see `simclr`.
-        **kwargs: the other arguments of `moco_v1`.
-
-    Returns:
-        `Views`, draws of one view.
-    """
+    """Invariant and spreading features (Ye et al., 2019), arXiv:1904.03436, after its authors' code: `moco_v1`."""
     return moco_v1(size, **kwargs)
 
 
 def pirl(size, count=1, **kwargs):
-    """PIRL: Self-Supervised Learning of Pretext-Invariant Representations (Misra and van der Maaten, 2019),
-    arXiv:1912.01991: the view of the whole image. Its jigsaw is the method's.
-
-    Args:
-        size, count: see `simclr`.
-        **kwargs: the other arguments of `moco_v1`.
-
-    Returns:
-        `Views`, draws of one view.
-    """
+    """PIRL (Misra and van der Maaten, 2019), arXiv:1912.01991: one view of `moco_v1`. The jigsaw is the method's."""
     return moco_v1(size, count=count, **kwargs)
 
 
-def moco_v2(
-    size,
-    scale=(0.2, 1.0),
-    ratio=(3 / 4, 4 / 3),
-    flip=0.5,
-    jitter=(0.4, 0.4, 0.4, 0.1),
-    jitter_p=0.8,
-    grayscale_p=0.2,
-    kernel=None,
-    sigma=(0.1, 2.0),
-    blur_p=0.5,
-    count=2,
-    seed=None,
-):
-    """MoCo v2: Improved Baselines with Momentum Contrastive Learning (Chen et al., 2020), arXiv:2003.04297.
+def supcon(size, policy=None, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, count=2, seed=None):
+    """SupCon: Supervised Contrastive Learning (Khosla et al., 2020), arXiv:2004.11362: AutoAugment, the
+    best of the four that it compares for ResNet-50.
+
+    Others of the four are `RandAugment` as `policy` and "SimAugment", which is `simclr`.
 
     Args:
-        size, scale, ratio, flip, jitter, jitter_p, grayscale_p, kernel, sigma, blur_p, count, seed: see `simclr`.
+        size, scale, ratio, flip, count, seed: see `simclr`.
+        policy: layer that follows the crop, None for `AutoAugment()`.
 
     Returns:
         `Views`, `count` draws of one view.
     """
-    return simclr(size, 1.0, scale, ratio, flip, jitter, jitter_p, grayscale_p, kernel, sigma, blur_p, count, seed)
-
-
-def moco_cifar(size=32, scale=(0.08, 1.0), blur_p=0.0, **kwargs):
-    """MoCo on CIFAR-10, after the demo of MoCo's authors: as MoCo v2 (arXiv:2003.04297), smaller crops, no blur.
-
-    Args:
-        size, scale, blur_p: see `simclr`.
-        **kwargs: the other arguments of `moco_v2`.
-
-    Returns:
-        `Views`, draws of one view.
-    """
-    return moco_v2(size, scale=scale, blur_p=blur_p, **kwargs)
-
-
-def cifar(size=32, blur_p=0.0, **kwargs):
-    """Views for CIFAR where a paper names none: those of MoCo v2 (arXiv:2003.04297) without the blur.
-
-    Args:
-        size, blur_p: see `simclr`.
-        **kwargs: the other arguments of `moco_v2`.
-
-    Returns:
-        `Views`, draws of one view.
-    """
-    return moco_v2(size, blur_p=blur_p, **kwargs)
-
-
-def simsiam(size, **kwargs):
-    """SimSiam: Exploring Simple Siamese Representation Learning (Chen and He, 2020), arXiv:2011.10566, section 3: the
-    views of MoCo v2.
-
-    Args:
-        size: see `simclr`.
-        **kwargs: the other arguments of `moco_v2`.
-
-    Returns:
-        `Views`, draws of one view.
-    """
-    return moco_v2(size, **kwargs)
-
-
-def simsiam_cifar(size=32, **kwargs):
-    """SimSiam on CIFAR-10 (arXiv:2011.10566, appendix D): no blur, see `cifar`.
-
-    Args:
-        size: see `simclr`.
-        **kwargs: the other arguments of `moco_v2`.
-
-    Returns:
-        `Views`, draws of one view.
-    """
-    return cifar(size, **kwargs)
-
-
-def pcl(size, **kwargs):
-    """PCL v2: Prototypical Contrastive Learning of Unsupervised Representations (Li et al., 2020), arXiv:2005.04966:
-    the views of MoCo v2. PCL v1 has those of `moco_v1`.
-
-    Args:
-        size: see `simclr`.
-        **kwargs: the other arguments of `moco_v2`.
-
-    Returns:
-        `Views`, draws of one view.
-    """
-    return moco_v2(size, **kwargs)
+    view = View([RandomResizedCrop(size, scale, ratio, flip), AutoAugment() if policy is None else policy])
+    return Views(view, count, seed=seed)
 
 
 # BYOL and those that took its views.
@@ -431,6 +257,10 @@ def byol(
     seed=None,
 ):
     """BYOL: Bootstrap Your Own Latent (Grill et al., 2020), arXiv:2006.07733, appendix B: two different views.
+
+    The numbers are the paper's, the color operations those of `ColorJitter`, which are torchvision's, as in most code
+    that followed. The authors' own differ: a number from -0.4 to 0.4 of the full range is added as brightness, the
+    contrast is about the mean of each channel, and the saturation is scaled in HSV space.
 
     Args:
         size, scale, ratio, flip, jitter, jitter_p, grayscale_p, kernel, sigma, seed: see `simclr`.
@@ -455,128 +285,36 @@ def byol(
 
 
 def byol_cifar(size=32, blur_p=(0.0, 0.0), **kwargs):
-    """BYOL's views (arXiv:2006.07733) for CIFAR: no blur, the second view solarized.
-
-    The paper has no CIFAR run. To leave out the blur and to keep the rest is the practice of the field.
-
-    Args:
-        size, blur_p: see `byol`.
-        **kwargs: the other arguments of `byol`.
-
-    Returns:
-        `Views` of two views.
-    """
+    """CIFAR, where the paper of BYOL (arXiv:2006.07733) has no run: `byol` without the blur, as is usual."""
     return byol(size, blur_p=blur_p, **kwargs)
 
 
 def moco_v3(size, scale=(0.08, 1.0), **kwargs):
-    """MoCo v3: An Empirical Study of Training Self-Supervised Vision Transformers (Chen et al., 2021),
-    arXiv:2104.02057: the views of BYOL. For ResNet-50 its authors' code has `scale=(0.2, 1.0)`.
-
-    Args:
-        size, scale: see `byol`.
-        **kwargs: the other arguments of `byol`.
-
-    Returns:
-        `Views` of two views.
-    """
+    """MoCo v3 (Chen et al., 2021), arXiv:2104.02057: `byol`. For ResNet-50 the authors have `scale=(0.2, 1.0)`."""
     return byol(size, scale=scale, **kwargs)
 
 
-def moco_v3_cifar(size=32, **kwargs):
-    """MoCo v3's views (arXiv:2104.02057) for CIFAR: see `byol_cifar`.
-
-    Args:
-        size: see `byol`.
-        **kwargs: the other arguments of `byol`.
-
-    Returns:
-        `Views` of two views.
-    """
-    return byol_cifar(size, **kwargs)
-
-
 def barlow_twins(size, **kwargs):
-    """Barlow Twins: Self-Supervised Learning via Redundancy Reduction (Zbontar et al., 2021), arXiv:2103.03230,
-    section 2.2: the views of BYOL.
-
-    Args:
-        size: see `byol`.
-        **kwargs: the other arguments of `byol`.
-
-    Returns:
-        `Views` of two views.
-    """
+    """Barlow Twins (Zbontar et al., 2021), arXiv:2103.03230, section 2.2: `byol`."""
     return byol(size, **kwargs)
 
 
-def barlow_twins_cifar(size=32, **kwargs):
-    """Barlow Twins' views (arXiv:2103.03230) for CIFAR: see `byol_cifar`.
-
-    Args:
-        size: see `byol`.
-        **kwargs: the other arguments of `byol`.
-
-    Returns:
-        `Views` of two views.
-    """
-    return byol_cifar(size, **kwargs)
+def nnclr(size, **kwargs):
+    """NNCLR (Dwibedi et al., 2021), arXiv:2104.14548: `byol`."""
+    return byol(size, **kwargs)
 
 
 def vicreg(size, blur_p=(0.5, 0.5), solarize_p=(0.1, 0.1), **kwargs):
-    """VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning (Bardes et al., 2021),
-    arXiv:2105.04906: the views of BYOL, made alike: each is blurred with 0.5 and solarized with 0.1.
+    """VICReg (Bardes et al., 2021), arXiv:2105.04906: `byol` with two views that are alike.
 
-    So says the paper's text. Its authors' code has BYOL's own pair, which is `barlow_twins`.
-
-    Args:
-        size, blur_p, solarize_p: see `byol`.
-        **kwargs: the other arguments of `byol`.
-
-    Returns:
-        `Views` of two views.
+    So says the paper's text. The authors' code has the pair of `byol`.
     """
     return byol(size, blur_p=blur_p, solarize_p=solarize_p, **kwargs)
 
 
 def vicreg_cifar(size=32, scale=(0.2, 1.0), blur_p=(0.0, 0.0), **kwargs):
-    """VICReg's views (arXiv:2105.04906) for CIFAR: larger crops and no blur, the practice of the field.
-
-    Args:
-        size, scale, blur_p: see `byol`.
-        **kwargs: the other arguments of `vicreg`.
-
-    Returns:
-        `Views` of two views.
-    """
+    """CIFAR, where the paper of VICReg (arXiv:2105.04906) has no run: `vicreg`, larger crops, no blur, as is usual."""
     return vicreg(size, scale=scale, blur_p=blur_p, **kwargs)
-
-
-def nnclr(size, **kwargs):
-    """NNCLR: With a Little Help from My Friends (Dwibedi et al., 2021), arXiv:2104.14548: the views of
-    BYOL.
-
-    Args:
-        size: see `byol`.
-        **kwargs: the other arguments of `byol`.
-
-    Returns:
-        `Views` of two views.
-    """
-    return byol(size, **kwargs)
-
-
-def nnclr_cifar(size=32, **kwargs):
-    """NNCLR's views (arXiv:2104.14548) for CIFAR: see `byol_cifar`.
-
-    Args:
-        size: see `byol`.
-        **kwargs: the other arguments of `byol`.
-
-    Returns:
-        `Views` of two views.
-    """
-    return byol_cifar(size, **kwargs)
 
 
 # Several sizes: two global views, then local ones.
@@ -633,53 +371,29 @@ def swav(
     return Views([large] * count + [small] * local_count, seed=seed)
 
 
-def swav_cifar(
-    size=32, local_size=None, local_count=4, scale=(0.3, 1.0), local_scale=(0.1, 0.3), blur_p=0.0, **kwargs
-):
-    """SwAV's multi-crop (arXiv:2006.09882) for CIFAR, where the paper has no run: no blur, and crops that leave
-    something to see.
+def swav_cifar(size=32, local_size=None, local_count=4, scale=(0.3, 1.0), local_scale=(0.1, 0.3), blur_p=0.0, **kwargs):
+    """CIFAR, where the paper of SwAV (arXiv:2006.09882) has no run: `swav` without the blur, with larger crops.
 
-    Args:
-        local_size: int or pair of ints, the size of the local views; None for half of `size`.
-        size, local_count, scale, local_scale, blur_p: see `swav`.
-        **kwargs: the other arguments of `swav`.
-
-    Returns:
-        `Views` of two global views and then `local_count` local ones.
+    Local views have half of `size`.
     """
-    local_size = part(size, 1 / 2) if local_size is None else local_size
-    sizes = {"local_size": local_size, "local_count": local_count, "scale": scale, "local_scale": local_scale}
-    return swav(size, **sizes, blur_p=blur_p, **kwargs)
+    local_size = half(size, local_size)
+    return swav(size, local_size, local_count, scale=scale, local_scale=local_scale, blur_p=blur_p, **kwargs)
 
 
 def msn(size=224, local_size=None, local_count=10, strength=0.5, scale=(0.3, 1.0), local_scale=(0.05, 0.3), **kwargs):
-    """MSN: Masked Siamese Networks for Label-Efficient Learning (Assran et al., 2022), arXiv:2204.07141
+    """MSN (Assran et al., 2022), arXiv:2204.07141: `swav`, half the jitter, larger crops, more local views.
 
     The first view is the target's; the second, whose patches the method drops, and the local ones are the anchors.
-
-    Args:
-        size, local_size, local_count, strength, scale, local_scale: see `swav`.
-        **kwargs: the other arguments of `swav`.
-
-    Returns:
-        `Views` of two global views and then `local_count` local ones.
     """
     return swav(size, local_size, local_count, strength, scale, local_scale, **kwargs)
 
 
 def msn_cifar(size=32, local_size=None, local_count=4, local_scale=(0.1, 0.3), blur_p=0.0, **kwargs):
-    """MSN's views (arXiv:2204.07141) for CIFAR, where the paper has no run: no blur, and larger local crops.
+    """CIFAR, where the paper of MSN (arXiv:2204.07141) has no run: `msn` without the blur, with larger local crops.
 
-    Args:
-        local_size: int or pair of ints, the size of the local views; None for half of `size`.
-        size, local_count, local_scale, blur_p: see `swav`.
-        **kwargs: the other arguments of `swav`.
-
-    Returns:
-        `Views` of two global views and then `local_count` local ones.
+    Local views have half of `size`.
     """
-    local_size = part(size, 1 / 2) if local_size is None else local_size
-    return msn(size, local_size, local_count, local_scale=local_scale, blur_p=blur_p, **kwargs)
+    return msn(size, half(size, local_size), local_count, local_scale=local_scale, blur_p=blur_p, **kwargs)
 
 
 def dino(
@@ -735,47 +449,26 @@ def dino(
 
 
 def dino_cifar(size=32, local_size=None, local_count=4, local_scale=(0.1, 0.4), blur_p=(0.0, 0.0, 0.0), **kwargs):
-    """DINO's views (arXiv:2104.14294) for CIFAR, where the paper has no run: no blur, and larger local crops.
+    """CIFAR, where the paper of DINO (arXiv:2104.14294) has no run: `dino` without the blur, with larger local crops.
 
-    Args:
-        local_size: int or pair of ints, the size of the local views; None for half of `size`.
-        size, local_count, local_scale, blur_p: see `dino`.
-        **kwargs: the other arguments of `dino`.
-
-    Returns:
-        `Views` of two global views and then `local_count` local ones.
+    Local views have half of `size`.
     """
-    local_size = part(size, 1 / 2) if local_size is None else local_size
-    return dino(size, local_size, local_count, local_scale=local_scale, blur_p=blur_p, **kwargs)
+    return dino(size, half(size, local_size), local_count, local_scale=local_scale, blur_p=blur_p, **kwargs)
 
 
 def dino_v2(size=224, local_size=None, local_count=8, scale=(0.32, 1.0), local_scale=(0.05, 0.32), **kwargs):
-    """DINOv2: Learning Robust Visual Features without Supervision (Oquab et al., 2023), arXiv:2304.07193, after its
-    authors' code.
+    """DINOv2 (Oquab et al., 2023), arXiv:2304.07193, after its authors' code: `dino` with other crops.
 
-    Args:
-        size, local_count, scale, local_scale: see `dino`.
-        local_size: int or pair of ints, the size of the local views; None for 7/16 of `size`, in steps of 14 pixels,
-            its patch: 98 of 224.
-        **kwargs: the other arguments of `dino`.
-
-    Returns:
-        `Views` of two global views and then `local_count` local ones.
+    Local views have 7/16 of `size` in steps of 14 pixels, the side of a patch: 98 of 224.
     """
     local_size = part(size, 7 / 16, 14) if local_size is None else local_size
     return dino(size, local_size, local_count, scale, local_scale, **kwargs)
 
 
 def ibot(size=224, local_size=None, local_count=10, scale=(0.25, 1.0), local_scale=(0.05, 0.25), **kwargs):
-    """iBOT: Image BERT Pre-Training with Online Tokenizer (Zhou et al., 2021), arXiv:2111.07832, after its authors'
-    code for ViT-S: DINO's views. The masks are the method's.
+    """iBOT (Zhou et al., 2021), arXiv:2111.07832, its authors' code for ViT-S: `dino` with other crops.
 
-    Args:
-        size, local_size, local_count, scale, local_scale: see `dino`.
-        **kwargs: the other arguments of `dino`.
-
-    Returns:
-        `Views` of two global views and then `local_count` local ones.
+    The masks are the method's.
     """
     return dino(size, local_size, local_count, scale, local_scale, **kwargs)
 
@@ -816,30 +509,12 @@ def mae(size, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, seed=None):
 
 
 def simmim(size, scale=(0.67, 1.0), **kwargs):
-    """SimMIM: A Simple Framework for Masked Image Modeling (Xie et al., 2021), arXiv:2111.09886: crop
-    and flip.
-
-    Args:
-        size, scale: see `mae`.
-        **kwargs: the other arguments of `mae`.
-
-    Returns:
-        `Views` of one view.
-    """
+    """SimMIM (Xie et al., 2021), arXiv:2111.09886: `mae` with larger crops."""
     return mae(size, scale, **kwargs)
 
 
 def ijepa(size, scale=(0.3, 1.0), flip=0.0, **kwargs):
-    """I-JEPA: Self-Supervised Learning from Images with a Joint-Embedding Predictive Architecture (Assran et al.,
-    2023), arXiv:2301.08243, after its authors' code: a crop, not even a flip.
-
-    Args:
-        size, scale, flip: see `mae`.
-        **kwargs: the other arguments of `mae`.
-
-    Returns:
-        `Views` of one view.
-    """
+    """I-JEPA (Assran et al., 2023), arXiv:2301.08243, after its authors' code: `mae` without the flip."""
     return mae(size, scale, flip=flip, **kwargs)
 
 
@@ -863,12 +538,12 @@ def beit(
     Returns:
         A layer that gives two views.
     """
-    token_size = part(size, 1 / 2) if token_size is None else token_size
-    crops = SharedViews([RandomResizedCrop(side, scale, ratio, flip) for side in (size, token_size)])
+    sizes = size, half(size, token_size)
+    crops = SharedViews([RandomResizedCrop(side, scale, ratio, flip) for side in sizes])
     return present(ColorJitter(*scaled(jitter), p=jitter_p), crops, seed=seed)
 
 
-# Clusters, channels and pretexts.
+# Clusters and channels.
 
 
 def deepcluster(size, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, sobel=True, seed=None):
@@ -904,61 +579,16 @@ def cmc(size, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, policy=None, con
     return View([layer for layer in layers if layer is not None], seed=seed)
 
 
-def rotnet(size, degrees=RIGHT_ANGLES, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, seed=None):
-    """RotNet: Unsupervised Representation Learning by Predicting Image Rotations (Gidaris et al., 2018),
-    arXiv:1803.07728, after its authors' code: all rotations of the same crop.
-
-    Args:
-        size, scale, ratio, flip, seed: see `simclr`.
-        degrees: multiples of 45, see `Rotations`.
-
-    Returns:
-        A layer that gives a view per angle.
-    """
-    return View([RandomResizedCrop(size, scale, ratio, flip), Rotations(degrees)], seed=seed)
-
-
-def rotnet_cifar(size=32, degrees=RIGHT_ANGLES, padding=None, flip=0.5, seed=None):
-    """RotNet (arXiv:1803.07728) on CIFAR-10, after its authors' code: shifted by up to 4 pixels, flipped, and rotated.
-
-    Args:
-        size, flip: see `RandomCrop`.
-        padding: int, the margin in pixels, see `RandomCrop`; None for an eighth of the size.
-        degrees, seed: see `rotnet`.
-
-    Returns:
-        A layer that gives a view per angle.
-    """
-    padding = min(check_size("size", size)) // 8 if padding is None else padding
-    return View([RandomCrop(size, padding, flip=flip), Rotations(degrees)], seed=seed)
-
-
-def spcl(size=(256, 128), padding=None, flip=0.5, erase_p=0.5, fill=(124, 116, 104), seed=None):
-    """SpCL: Self-paced Contrastive Learning with Hybrid Memory for Domain Adaptive Object Re-ID (Ge et al., 2020),
-    arXiv:2006.02713, after its authors' code.
-
-    Args:
-        size: int or pair of ints (height, width), the size of the view in pixels.
-        padding: int, by how many pixels the image is moved at most, see `RandomCrop`; None for 10 of 128 pixels and
-            in proportion.
-        flip: float, the probability of a horizontal flip.
-        erase_p: float, the probability of `RandomErasing`.
-        fill: float or one float per channel, the pixel of what is erased.
-        seed: int or None, see `Augmentation`.
-
-    Returns:
-        `Views` of one view.
-    """
-    padding = round(10 * min(check_size("size", size)) / 128) if padding is None else padding
-    view = present(Resize(size), RandomFlip(flip), RandomCrop(size, padding), RandomErasing(fill=fill, p=erase_p))
-    return Views(view, 1, seed=seed)
-
-
 def part(size, share, step=1):
     """A share of a size, in multiples of `step` pixels where it has so many, as an int or as a pair."""
     sides = [share * side for side in check_size("size", size)]
     sides = [max(1, round(side / step) * step or round(side)) for side in sides]
     return sides[0] if isinstance(size, int) else tuple(sides)
+
+
+def half(size, own):
+    """The size of the smaller views: their own, or half of `size`."""
+    return part(size, 1 / 2) if own is None else own
 
 
 def local_of(size, local_size):

@@ -39,7 +39,7 @@ class BarlowTwins(Method):
     Example:
 
     >>> encoder = keras_ssl.encoders.resnet18(input_shape=(32, 32, 3))
-    >>> model = keras_ssl.BarlowTwins(encoder, keras_ssl.augment.barlow_twins_cifar(32), hidden=2048, dim=2048)
+    >>> model = keras_ssl.BarlowTwins(encoder, keras_ssl.augment.byol_cifar(32), hidden=2048, dim=2048)
     >>> model.compile(optimizer=keras_ssl.optimizers.LARS(0.3, weight_decay=1e-4))
     """
 

@@ -11,7 +11,7 @@ ENCODERS = VITS + RESNETS
 
 def views(run):
     recipe = augment.moco_v3 if run.transformer else partial(augment.moco_v3, scale=(0.2, 1.0))
-    return run.views(recipe, augment.moco_v3_cifar)
+    return run.views(recipe, augment.byol_cifar)
 
 
 def paper(run):

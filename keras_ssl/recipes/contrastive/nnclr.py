@@ -5,7 +5,7 @@ from keras_ssl import augment
 
 
 def views(run):
-    return run.views(augment.nnclr, augment.simclr_cifar if run.quick else augment.nnclr_cifar)
+    return run.views(augment.nnclr, augment.simclr_cifar if run.quick else augment.byol_cifar)
 
 
 def paper(run):

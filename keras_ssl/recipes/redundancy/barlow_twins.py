@@ -6,7 +6,7 @@ from keras_ssl.recipes.run import IDENTITY
 
 
 def views(run):
-    return run.views(augment.barlow_twins, augment.barlow_twins_cifar)
+    return run.views(augment.barlow_twins, augment.byol_cifar)
 
 
 def paper(run):
