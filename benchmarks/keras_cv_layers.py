@@ -3,7 +3,8 @@
     python benchmarks/keras_cv_layers.py [LAYER ...]
 
 prints the table of docs/guides/views.md. "yes" is a batch of views of the right shape, finite and between 0 and 255;
-"no: `data.views`" is the error of this package that names the other place.
+"no: `data.views`" is the error of this package that names the other place, "no: said why" another error of this
+package that names the layer.
 """
 
 import os
@@ -105,7 +106,10 @@ def outcome(place, make):
     try:
         place(make)
     except Exception as error:  # whatever a layer of another package raises is the answer
-        return "no: `data.views`" if "asks for the value" in str(error) else f"no: {type(error).__name__}"
+        if "asks for the value" in str(error):
+            return "no: `data.views`"
+        said = f"The layer {type(make()).__name__} " in str(error)
+        return f"no: {'said why' if said else type(error).__name__}"
     return "yes"
 
 

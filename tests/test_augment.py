@@ -446,6 +446,36 @@ def test_a_layer_that_needs_values_names_the_other_place():
         model.fit(x, np.zeros((4, 1)), verbose=0)
 
 
+ELSEWHERE = ["CutMix", "FourierMix", "MixUp", "Mosaic", "RandomAspectRatio", "RepeatedAugmentation"]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_layer_of_keras_cv_that_cannot_be_in_a_view_says_why(name):
+    keras_cv = pytest.importorskip("keras_cv")
+    options = {"RandomAspectRatio": ((0.8, 1.25),), "RepeatedAugmentation": ([keras_cv.layers.RandomFlip()] * 2,)}
+    layer = getattr(keras_cv.layers, name)(*options.get(name, ()))
+    why = {"RandomAspectRatio": "unequal sizes", "RepeatedAugmentation": "one sample of each"}.get(name, "mixes labels")
+    with pytest.raises(ValueError, match=f"The layer {name} .*{why}"):
+        augment.View([layer])(images(4))
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (lambda x: {"images": x}, "must give one tensor .* Received: dict"),
+        (lambda x: keras.ops.concatenate([x, x]), "must give one sample of each"),
+        (lambda x: keras.ops.mean(x), "must give one sample of each"),
+    ],
+)
+def test_what_a_layer_of_others_makes_is_looked_at(made, why):
+    class Other(keras.layers.Layer):
+        def call(self, images):
+            return made(images)
+
+    with pytest.raises(ValueError, match=f"The layer Other {why}"):
+        augment.View([Other()])(images(4))
+
+
 # Replicas and backends
 
 REPLICAS = """

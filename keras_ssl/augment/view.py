@@ -7,7 +7,7 @@ import keras
 from keras_ssl.augment.layer import Augmentation, amounts
 from keras_ssl.augment.random import split
 from keras_ssl.checks import is_int
-from keras_ssl.inputs import kind_of
+from keras_ssl.inputs import kind_of, static_shape
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -161,17 +161,42 @@ def foreign(layer, kind, sample, training):
     kind = kind or (kind_of(sample) if isinstance(sample, dict) else None)
     tensor = sample[kind.column] if isinstance(sample, dict) else sample
     training = {"training": training} if "training" in inspect.signature(layer.call).parameters else {}
+    name = type(layer).__name__
     try:
         made = layer(tensor, **training)
     except Exception as error:
-        if type(error).__name__ != "OperatorNotAllowedInGraphError":
-            raise
-        raise ValueError(
-            f"The layer {type(layer).__name__} asks for the value of a tensor, which a compiled model cannot tell. "
-            "Give the augmentation to the pipeline, keras_ssl.data.views(dataset, augment), and the model augment=None."
-        ) from error
+        if type(error).__name__ == "OperatorNotAllowedInGraphError":
+            raise ValueError(
+                f"The layer {name} asks for the value of a tensor, which a compiled model cannot tell. Give the "
+                "augmentation to the pipeline, keras_ssl.data.views(dataset, augment), and the model augment=None."
+            ) from error
+        if isinstance(error, ValueError) and '"labels": labels' in str(error):  # as layers of KerasCV say it
+            raise ValueError(
+                f"The layer {name} mixes labels with the samples, and a view gets the samples alone. Take another "
+                "layer: keras_ssl.augment.InputMix mixes images without labels, MixUp and CutMix of keras_ssl.augment "
+                "say what was mixed."
+            ) from error
+        raise
+    check_made(name, tensor, made)
     made = amounts(kind, made)
     return {**sample, kind.column: made} if isinstance(sample, dict) else made
+
+
+def check_made(name, tensor, made):
+    """Raises unless a layer of another package made one tensor, with a row for each sample."""
+    if hasattr(made, "row_splits"):
+        raise ValueError(
+            f"The layer {name} gives samples of unequal sizes, which do not make a batch. Resize them in the same "
+            "layer, or take another: keras_ssl.augment.RandomResizedCrop changes the aspect ratio, too."
+        )
+    if isinstance(made, (dict, list, tuple)) or not hasattr(made, "shape"):
+        raise ValueError(f"The layer {name} must give one tensor of a tensor. Received: {type(made).__name__}")
+    before, after = static_shape(tensor), static_shape(made)
+    if before and after is not None and (not after or None not in (before[0], after[0]) and before[0] != after[0]):
+        raise ValueError(
+            f"The layer {name} must give one sample of each. Received: a batch of shape {after} of one of shape "
+            f"{before}. For several views of each sample take keras_ssl.augment.Views."
+        )
 
 
 def is_list_of(values, kind):
