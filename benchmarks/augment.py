@@ -521,7 +521,7 @@ def multiply_adds(policy):
     """Multiply-adds that two views of one image need: one a tap, and a value has 3 channels.
 
     Two taps a direction for the crop, the rows first; one for the brightness; two each for contrast and saturation
-    (grey, mix) and three for the hue (a 3 x 3 matrix), as often as the jitter happens; one for grey; and the kernel in
+    (gray, mix) and three for the hue (a 3 x 3 matrix), as often as the jitter happens; one for gray; and the kernel in
     each direction.
     """
     jitter = policy.jitter_p * (1 + 2 + 2 + 3)

@@ -135,7 +135,7 @@ CLAIMS = {
         },
     ),
     "views": (
-        "SimCLR needs crop and colour together",
+        "SimCLR needs crop and color together",
         {"crop alone": partial(scored, partial(made, "SimCLR", augment=COLORLESS))},
     ),
     "shuffling": (

@@ -5,7 +5,7 @@
     python benchmarks/own_encoders.py fashion_vit         # 18 minutes
 
 Fashion-MNIST (Xiao, Rasul, Vollgraf, 2017, https://arxiv.org/abs/1708.07747) has 60,000 training and 10,000 test
-images, grey, of 28 x 28 pixels, under the MIT licence. All training images are used, without their labels. The command
+images, gray, of 28 x 28 pixels, under the MIT license. All training images are used, without their labels. The command
 can be stopped at any moment: started again, it goes on from its last checkpoint in --out, with the same weights at the
 end. It writes NAME.npz (the weights, mostly float16) and NAME.json (the card) into the package, to the folder from
 which `keras_ssl.pretrained.load(NAME)` reads them.
@@ -65,7 +65,7 @@ def fashion_resnet18(steps):
 
 
 def clothes():
-    """Two views of a grey piece of clothing: a part of it, mirrored, lighter or darker, blurred."""
+    """Two views of a gray piece of clothing: a part of it, mirrored, lighter or darker, blurred."""
     crop = augment.RandomResizedCrop(SIZE, scale=(0.3, 1.0), flip=0.5)
     return augment.Views(augment.View([crop, augment.ColorJitter(0.4, 0.4, p=0.8), augment.GaussianBlur(3, p=0.5)]), 2)
 
@@ -112,15 +112,15 @@ RECIPES = {
     },
 }
 DATA = {
-    "data": "Fashion-MNIST, 60,000 grey images of clothing, 28 x 28",
-    "data_licence": "MIT, copyright 2017 Zalando SE",
+    "data": "Fashion-MNIST, 60,000 gray images of clothing, 28 x 28",
+    "data_license": "MIT, copyright 2017 Zalando SE",
     "data_paper": "https://arxiv.org/abs/1708.07747",
-    "licence": "Apache-2.0",
+    "license": "Apache-2.0",
     "input_shape": list(SHAPE),
 }
-LABELLED, FEW = 10_000, 1000
+LABELED, FEW = 10_000, 1000
 PROTOCOL = (
-    f"accuracy in per cent on the 10,000 test images, fitted on {LABELLED:,} class-balanced training images with their "
+    f"accuracy in per cent on the 10,000 test images, fitted on {LABELED:,} class-balanced training images with their "
     "labels: keras_ssl.eval.knn with k = 200 and temperature 0.1, keras_ssl.eval.linear"
 )
 
@@ -210,7 +210,7 @@ class Clock(keras.callbacks.Callback):
 
 def measure(options):
     (images, labels), test = fashion_mnist(options.data)
-    chosen = data.class_balanced(labels, LABELLED)
+    chosen = data.class_balanced(labels, LABELED)
     parts = (images[chosen], labels[chosen]), test
     (found,) = [one for one in own.cards() if one["name"] == options.name]
     found["protocol"], found["numbers"] = PROTOCOL, scores(pretrained.load(options.name), parts)

@@ -74,7 +74,7 @@ def arrow(start, end, kind):
     (x, y), (to_x, to_y) = corner(start), corner(end)
     label = kind.strip("~>-").strip()
     if label:
-        return labelled(x, y, to_x, to_y, label)
+        return labeled(x, y, to_x, to_y, label)
     x, y, to_y = x + WIDTH, y + HEIGHT / 2, to_y + HEIGHT / 2
     bend = f"C {{0}} {y:g} {{0}} {to_y:g}"
     if y >= to_y:  # along the lower row, which is the emptier one, and up before the end
@@ -84,7 +84,7 @@ def arrow(start, end, kind):
     return f'<path d="{path}" marker-end="url(#head)"{DASHED if kind == "~>" else ""}/>'
 
 
-def labelled(x, y, to_x, to_y, label):
+def labeled(x, y, to_x, to_y, label):
     """From the bottom of one box to the top of the other, or the other way round; side by side, around below."""
     if y == to_y:
         x, to_x, y = x + WIDTH / 2, to_x + WIDTH / 2, y + HEIGHT

@@ -1,8 +1,8 @@
-"""Transfer to dense tasks: few labelled scenes, an encoder from scratch against one that saw unlabelled pictures.
+"""Transfer to dense tasks: few labeled scenes, an encoder from scratch against one that saw unlabeled pictures.
 
 Segmentation with a pyramid of maps (Kirillov et al., 2019), https://arxiv.org/abs/1901.02446, and detection of objects
 as points (Zhou et al., 2019), https://arxiv.org/abs/1904.07850, after SimCLR, https://arxiv.org/abs/2002.05709. The
-scenes are made of real images: two to four objects (digits, or the images of a labelled folder) at random places and
+scenes are made of real images: two to four objects (digits, or the images of a labeled folder) at random places and
 sizes on crops of photographs, so that their masks and boxes are known. SimCLR sees pictures of one object without any
 label; one object a picture is how ImageNet differs from COCO, too.
 
@@ -26,12 +26,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from labelled_images import add_arguments, load  # noqa: E402
+from labeled_images import add_arguments, load  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import augment, data, encoders, eval, optimizers  # noqa: E402
 
-INK = 96  # from this level of 255 on a grey object covers what is below it
+INK = 96  # from this level of 255 on a gray object covers what is below it
 
 
 def main():
@@ -39,7 +39,7 @@ def main():
     add_arguments(parser)
     parser.add_argument("--quick", action="store_true", help="a run of minutes: 150 small scenes, 150 steps")
     parser.add_argument("--photos", type=Path, help="folder of photographs for the background")
-    parser.add_argument("--scenes", type=int, default=None, help="labelled scenes to train, and as many to test; 300")
+    parser.add_argument("--scenes", type=int, default=None, help="labeled scenes to train, and as many to test; 300")
     parser.add_argument("--epochs", type=int, default=40, help="passes over the scenes")
     parser.add_argument("--steps", type=int, default=None, help="of SimCLR; 3000")
     parser.add_argument("--side", type=int, default=None, help="of a scene in pixels; 64")
@@ -71,7 +71,7 @@ def main():
         scores[name] = {"mIoU": masks["mIoU"].mean, "AP": boxes["AP"].mean, "AP at 0.5": boxes["AP at 0.5"].mean}
         print(f"{name}: {scores[name]}", flush=True)
 
-    print(f"\n{options.scenes} labelled scenes{'mIoU':>12}{'AP':>12}{'AP at 0.5':>12}")
+    print(f"\n{options.scenes} labeled scenes{'mIoU':>12}{'AP':>12}{'AP at 0.5':>12}")
     for name, row in scores.items():
         print(f"{name:20}" + "".join(f"{value:12.3f}" for value in row.values()))
     seconds = time.time() - begin
@@ -80,7 +80,7 @@ def main():
 
 
 def simclr(options, objects, photos):
-    """The encoder that SimCLR made of ten pictures a labelled scene, each of one large object."""
+    """The encoder that SimCLR made of ten pictures a labeled scene, each of one large object."""
     pictures, *_ = scenes(
         *objects.train, photos, 10 * options.scenes, options.side, options.seed + 2, number=(1, 1), scale=(0.4, 0.9)
     )
@@ -132,7 +132,7 @@ def scenes(objects, labels, photos, count, side, seed, number=(2, 4), scale=(0.2
 
 
 def cut(image, size, generator):
-    """An object of some size and which of its pixels cover: the strokes of a grey one, which get a colour."""
+    """An object of some size and which of its pixels cover: the strokes of a gray one, which get a color."""
     pixels = resized(image, (size, size))
     if pixels.shape[-1] == 3:
         return pixels, np.ones((size, size), bool)

@@ -1,7 +1,7 @@
-"""Near-duplicates and outliers in a folder of images without labels, by the neighbours of their features.
+"""Near-duplicates and outliers in a folder of images without labels, by the neighbors of their features.
 
 Two images are near-duplicates where the cosine of their features is above a threshold; outliers are the images farthest
-from their k-th neighbour (Efficient Algorithms for Mining Outliers from Large Data Sets, Ramaswamy et al., 2000). The
+from their k-th neighbor (Efficient Algorithms for Mining Outliers from Large Data Sets, Ramaswamy et al., 2000). The
 features come from a checkpoint (`--encoder`), or from SimCLR (https://arxiv.org/abs/2002.05709) on the folder itself.
 `--plant 20` measures it: 20 images are put in again resized, recompressed and cropped, and 10 foreign ones (digits).
 
@@ -45,7 +45,7 @@ def main():
     parser.add_argument("--steps", type=int, default=None, help="of SimCLR; 2000")
     parser.add_argument("--width", type=int, default=16, help="base width of SimCLR's ResNet-18")
     parser.add_argument("--threshold", type=float, default=0.9, help="cosine from which two images are near-duplicates")
-    parser.add_argument("--k", type=int, default=20, help="outliers are judged by this neighbour: more than are alike")
+    parser.add_argument("--k", type=int, default=20, help="outliers are judged by this neighbor: more than are alike")
     parser.add_argument("--plant", type=int, default=None, help="images to put in again, changed")
     parser.add_argument("--out", type=Path, default=Path("runs/duplicates"))
     options = parser.parse_args()

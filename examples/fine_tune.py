@@ -30,12 +30,12 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
-from labelled_images import add_arguments, load  # noqa: E402
+from labeled_images import add_arguments, load  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import data, encoders, eval, optimizers  # noqa: E402
 
-BATCH = 64  # labelled images a step
+BATCH = 64  # labeled images a step
 
 
 def main():
@@ -92,7 +92,7 @@ def pretrained(options, images):
     batches = data.arrays(images.train[0], min(128, len(images.train[0])))
     model.fit(batches.repeat().take(options.steps), verbose=2)
     source = str(options.data or options.tfds or "the digits of scikit-learn")
-    card = {"method": "SimCLR", "architecture": "ResNet-18, width 16", "data": source, "licence": "as the data"}
+    card = {"method": "SimCLR", "architecture": "ResNet-18, width 16", "data": source, "license": "as the data"}
     return keras_ssl.pretrained.save(model.encoder, options.out / "encoder.keras", card)
 
 

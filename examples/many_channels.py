@@ -1,6 +1,6 @@
 """Images of many channels, as of satellites and microscopes: SimCLR on all of them, CMC between two sensors.
 
-SimCLR (https://arxiv.org/abs/2002.05709) needs an encoder with `input_shape=(..., 6)` and views that know no colours:
+SimCLR (https://arxiv.org/abs/2002.05709) needs an encoder with `input_shape=(..., 6)` and views that know no colors:
 crops, brightness and contrast, lost channels. CMC (https://arxiv.org/abs/1906.05849) takes the two sensors of a scene
 as its views, with an encoder each, and no augmentation of pixels at all.
 
@@ -28,7 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from labelled_images import add_arguments, load  # noqa: E402
+from labeled_images import add_arguments, load  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import augment, data, encoders, eval, optimizers  # noqa: E402
@@ -103,7 +103,7 @@ def pipeline(images, options):
 
 
 def six_bands(images, seed):
-    """The three colours of an image (a grey one has them all alike), and three bands of a coarser second sensor."""
+    """The three colors of an image (a gray one has them all alike), and three bands of a coarser second sensor."""
     generator = np.random.default_rng(seed)
     camera = np.repeat(images, 4 - images.shape[-1] if images.shape[-1] == 1 else 1, axis=-1)[..., :3].astype("float32")
     n, height, width, _ = camera.shape

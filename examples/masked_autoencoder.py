@@ -25,7 +25,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
-from labelled_images import add_arguments, fewer, load  # noqa: E402
+from labeled_images import add_arguments, fewer, load  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import data, encoders, eval, optimizers, teacher, visualize  # noqa: E402

@@ -94,7 +94,7 @@ def train(options):
     begin = time.time()
     digits = None
     if options.data is None:
-        from labelled_images import digits as load
+        from labeled_images import digits as load
 
         digits = load()
     shape = (options.size, options.size, 3) if digits is None else digits.train[0].shape[1:]

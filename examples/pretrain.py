@@ -32,7 +32,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from labelled_images import arrays, digits, splits_of  # noqa: E402
+from labeled_images import arrays, digits, splits_of  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import data, eval, recipes  # noqa: E402
@@ -73,11 +73,11 @@ def main():
 
 
 class Sets(NamedTuple):
-    """What to train on, and labelled images to judge by."""
+    """What to train on, and labeled images to judge by."""
 
     data: object  # a folder, or an array
     labels: object  # of an array
-    train: object  # labelled images for k-NN, or None where there are no labels
+    train: object  # labeled images for k-NN, or None where there are no labels
     test: object
     size: dict  # {"size": pixels} for a folder
 

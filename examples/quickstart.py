@@ -1,4 +1,4 @@
-"""Quickstart: from unlabelled images to a useful encoder in a few minutes, and a page that shows what it learned.
+"""Quickstart: from unlabeled images to a useful encoder in a few minutes, and a page that shows what it learned.
 
     python examples/quickstart.py                             # handwritten digits, 2 minutes, no download
     python examples/quickstart.py --quick                     # the same with 200 steps in place of 700
@@ -8,7 +8,7 @@
 Pretrains a small ResNet-18 with SimCLR (arXiv 2002.05709), MoCo v2 (2003.04297) or BYOL (2006.07733) without looking at
 a label. Where the images have labels (class folders, a data set with labels), it then measures k-NN and a linear probe
 on ten labels per class, beside the untrained encoder and raw pixels. In `--out` it leaves `encoder.keras`, which plain
-Keras loads, `index.html` with the views, the nearest neighbours and a map of the features, and `scores.json`.
+Keras loads, `index.html` with the views, the nearest neighbors and a map of the features, and `scores.json`.
 
 Expected: none is published for runs of minutes on digits. Far above the untrained encoder, and with few labels above
 raw pixels, which are hard to beat on these by k-NN.
@@ -113,7 +113,7 @@ def page(options, model, train, test, classes, scores, history):
     labels = None if test[1] is None else (shown[1][queries], train[1])
     figures = {
         "What the network sees: two views of each image": visualize.views(train[0][:6], model.augment),
-        "Test images and their nearest training images, by the features": visualize.neighbours(
+        "Test images and their nearest training images, by the features": visualize.neighbors(
             model.encoder, shown[0][queries], train[0], labels=labels
         ),
         "A map of the features of test images (t-SNE)": visualize.projection(
@@ -134,13 +134,13 @@ def load(options):
         train = arrays(data.tfds(options.tfds, options.size, 256, split="train", labels=True, shuffle=False))
         test = arrays(data.tfds(options.tfds, options.size, 256, split="test", labels=True, shuffle=False))
         return train, test, None, augment.cifar(options.size)
-    labelled = any(entry.is_dir() for entry in options.data.iterdir())
+    labeled = any(entry.is_dir() for entry in options.data.iterdir())
     dataset = data.image_folder(
-        options.data, options.size, 256, labels=labelled, shuffle=False, upscale=True, on_error="skip"
+        options.data, options.size, 256, labels=labeled, shuffle=False, upscale=True, on_error="skip"
     )
     images, labels = arrays(dataset)
     train, test = split(images, labels, test=max(1, len(images) // 5), seed=0)
-    return train, test, list(dataset.class_names) if labelled else None, augment.cifar(options.size)
+    return train, test, list(dataset.class_names) if labeled else None, augment.cifar(options.size)
 
 
 def digits():
@@ -152,7 +152,7 @@ def digits():
     images = (images.reshape(-1, 8, 8) * (255 / 16)).round().astype("uint8")
     images = images.repeat(2, axis=1).repeat(2, axis=2)[..., None]  # 16 x 16 pixels, one channel
     train, test = split(images, labels, test=500, seed=0)
-    # Grey images have no hue, and a mirrored digit is another sign: crops and contrast only.
+    # Gray images have no hue, and a mirrored digit is another sign: crops and contrast only.
     crop = augment.RandomResizedCrop(16, scale=(0.3, 1.0))
     view = augment.View([crop, augment.ColorJitter(0.4, 0.4, p=0.8), augment.GaussianBlur(3, p=0.5)])
     return train, test, [str(digit) for digit in range(10)], augment.Views(view, 2)

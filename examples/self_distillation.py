@@ -2,7 +2,7 @@
 
 Emerging Properties in Self-Supervised Vision Transformers (Caron et al., 2021), https://arxiv.org/abs/2104.14294. It
 writes `attention.png`: for a few test images, what the class token of the last block looks at, head by head, before and
-after training; for grey images it also prints how much of that is ink.
+after training; for gray images it also prints how much of that is ink.
 
     python examples/self_distillation.py --quick                                  # scikit-learn's digits, 5 minutes
     python examples/self_distillation.py --data cifar10/ --steps 10000            # train/CLASS and test/CLASS
@@ -26,12 +26,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from labelled_images import add_arguments, load  # noqa: E402
+from labeled_images import add_arguments, load  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import augment, data, encoders, eval, optimizers, teacher, visualize  # noqa: E402
 
-INK = 96  # from this level of 255 on a grey pixel is part of a stroke
+INK = 96  # from this level of 255 on a gray pixel is part of a stroke
 
 
 def main():
@@ -106,7 +106,7 @@ def views(images, size, patch):
     if images.train[0].shape[-1] == 3:
         recipe = augment.dino_cifar if size <= 64 else augment.dino
         return recipe(size, local_size=local, local_count=4)
-    jitter = [augment.ColorJitter(0.4, 0.4, p=0.8), augment.GaussianBlur(3, p=0.5)]  # grey: no hue, no mirror
+    jitter = [augment.ColorJitter(0.4, 0.4, p=0.8), augment.GaussianBlur(3, p=0.5)]  # gray: no hue, no mirror
     whole = augment.View([augment.RandomResizedCrop(size, scale=(0.5, 1.0)), *jitter])
     part = augment.View([augment.RandomResizedCrop(local, scale=(0.15, 0.5)), *jitter])
     return augment.Views([whole, whole, part, part, part, part])

@@ -33,7 +33,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from labelled_images import add_arguments, load  # noqa: E402
+from labeled_images import add_arguments, load  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import data, encoders, optimizers  # noqa: E402
@@ -65,7 +65,7 @@ def main():
     pretrained = pretrain(options, images)
     scores = {}
     for share in options.shares:
-        few = labelled(images, share)
+        few = labeled(images, share)
         print(f"\n{share:.0%}: {len(few[0])} labels")
         scratch = keras_ssl.SimCLRv2(encoder(options, images)).classifier(len(images.classes), layer=0)
         tune(scratch, few, options, images, steps=2 * options.tune_steps)
@@ -123,7 +123,7 @@ def optimizer(rate, steps, warmup=None, weight_decay=0.0):
     return optimizers.SGD(rate, momentum=0.9, weight_decay=weight_decay)
 
 
-def labelled(images, share):
+def labeled(images, share):
     """The images with a label: the same number of each class, at least one."""
     count = max(len(images.classes), math.floor(share * len(images.train[0])))
     chosen = data.class_balanced(images.train[1], count)

@@ -25,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import ops  # noqa: E402
-from labelled_images import add_arguments, load  # noqa: E402
+from labeled_images import add_arguments, load  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import data, encoders, eval, optimizers  # noqa: E402

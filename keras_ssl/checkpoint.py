@@ -66,11 +66,11 @@ class StopOnNaN(keras.callbacks.Callback):
 class Checkpoint(StopOnNaN):
     """Writes everything a run is, and brings it back: the same command, started again, ends with the same weights.
 
-    A checkpoint holds the weights, teacher, queue, bank and centre, the optimizer with its step and loss scale, the
+    A checkpoint holds the weights, teacher, queue, bank and center, the optimizer with its step and loss scale, the
     random state, the metrics of the epoch and the position in the data. It is `step-00001200.keras`, which
     `keras_ssl.load` opens too, and `step-00001200.json`, which says what it is and has a SHA-256 of both. They are
     written aside, flushed to the disk and renamed, the small one last: whatever moment the process is killed at, a
-    checkpoint is whole or it does not exist. `restore` recognises a damaged one and takes the one before.
+    checkpoint is whole or it does not exist. `restore` recognizes a damaged one and takes the one before.
 
     Put it last in the list of callbacks: then it saves what the others did at the end of the epoch, and undoes what
     they repeat at the beginning of one that was begun before. Not saved: the state of the other callbacks, and random

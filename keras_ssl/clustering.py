@@ -18,9 +18,9 @@ from keras import ops
 from keras_ssl import distribute, inputs
 from keras_ssl.checks import check_ints, is_int
 
-SCORES = 2**21  # numbers of rows x centres at once, 8 MiB: what stays in a processor's cache is compared fastest
+SCORES = 2**21  # numbers of rows x centers at once, 8 MiB: what stays in a processor's cache is compared fastest
 VALUES = 2**25  # numbers of samples in one call of the encoder, 128 MiB
-SPLIT = 1.0 / 1024.0  # how far the halves of a split cluster start from its centre, as a part of its length
+SPLIT = 1.0 / 1024.0  # how far the halves of a split cluster start from its center, as a part of its length
 
 Clusters = namedtuple("Clusters", "centroids assignment history")
 Clusters.__doc__ = """What `kmeans` found.
@@ -192,10 +192,10 @@ def moved(centroids, sums, sizes, spherical, empty):
         largest = int(np.argmax(sizes))
         if sizes[largest] < 2:
             break
-        centre = centroids[largest]
-        way = np.where(np.arange(len(centre)) % 2, -1.0, 1.0) * SPLIT / np.sqrt(len(centre))
-        way = (way * max(float(np.linalg.norm(centre)), 1e-6)).astype("float32")
-        centroids[number], centroids[largest] = centre + way, centre - way
+        center = centroids[largest]
+        way = np.where(np.arange(len(center)) % 2, -1.0, 1.0) * SPLIT / np.sqrt(len(center))
+        way = (way * max(float(np.linalg.norm(center)), 1e-6)).astype("float32")
+        centroids[number], centroids[largest] = center + way, center - way
         sizes[number] = sizes[largest] / 2
         sizes[largest] /= 2
         if spherical:
@@ -208,7 +208,7 @@ def moved(centroids, sums, sizes, spherical, empty):
 
 
 def embed(
-    encoder, data, samples=None, *, batch_size=256, strategy=None, pieces=None, verbose=0, least=1
+    encoder, data, samples=None, *, batch_size=256, strategy=None, pieces=None, verbose=0, min_blocks=1
 ):  # fmt: skip
     """The embeddings of a whole data set, in inference mode, in the order of the samples' numbers.
 
@@ -225,7 +225,7 @@ def embed(
         pieces: `Pieces`, or None: keeps the blocks that are done. Those are not embedded again; a pipeline still reads
             them.
         verbose: 0 or 1, whether a bar shows the samples.
-        least: int, the least number of blocks an array is cut into, one a host at least.
+        min_blocks: int, the smallest number of blocks that an array is cut into; at least one per host.
 
     Returns:
         float32 array `(n, dim)`, and int64 array `(n,)`, the numbers of the samples, which ascend.
@@ -246,7 +246,7 @@ def embed(
     rows, numbers = [], []
     total = samples if samples is not None else length_of(data)
     bar = keras.utils.Progbar(total, verbose=verbose, unit_name="sample") if verbose else None
-    for block, (sample, index) in enumerate(samples_of(data, batch_size, max(least, hosts.count))):
+    for block, (sample, index) in enumerate(samples_of(data, batch_size, max(min_blocks, hosts.count))):
         if bar is not None:
             bar.add(len(index))
         if block % hosts.count != hosts.number or not len(index):
@@ -276,7 +276,7 @@ def everywhere(values, index, samples, strategy=None):
     return Hosts(strategy).total(whole).astype(values.dtype)
 
 
-def samples_of(data, batch_size, least=1):
+def samples_of(data, batch_size, min_blocks=1):
     """Yields the samples of the data and their numbers, block after block."""
     if isinstance(data, np.ndarray) or isinstance(data, dict):
         columns = data if isinstance(data, dict) else {"": data}
@@ -286,7 +286,7 @@ def samples_of(data, batch_size, least=1):
         count = length_of(data)
         one = sum(max(1, np.asarray(column[:1]).size) for column in columns.values())
         step = max(1, min(16, VALUES // max(1, one) // batch_size)) * batch_size
-        step = min(step, -(-count // least)) or 1
+        step = min(step, -(-count // min_blocks)) or 1
         for block in blocks(count, step):
             those = {name: np.asarray(column[block]) for name, column in columns.items()}
             yield (those if isinstance(data, dict) else those[""]), np.arange(block.start, block.stop)
@@ -406,8 +406,8 @@ def whiten(rows, dim, strategy=None):
     mean = hosts.total(rows.sum(axis=0, dtype="float64")) / everyone
     covariance = np.zeros((rows.shape[1],) * 2)
     for block in blocks(len(rows), 2**14):
-        centred = rows[block] - mean
-        covariance += centred.T @ centred
+        centered = rows[block] - mean
+        covariance += centered.T @ centered
     values, vectors = np.linalg.eigh(hosts.total(covariance) / everyone)
     values, vectors = values[::-1][:dim], vectors[:, ::-1][:, :dim]
     real = values > 1e-10 * max(values[0], 1e-20)

@@ -219,7 +219,7 @@ def check_fit(sample, encoder, what):
     expected, found = getattr(encoder, "input_shape", None), static_shape(sample)
     if not isinstance(expected, tuple) or kind is None or found is None:
         return
-    if len(found) == len(expected) - 1 and expected[-1] == 1:  # grey images, one channel: Keras adds the axis
+    if len(found) == len(expected) - 1 and expected[-1] == 1:  # gray images, one channel: Keras adds the axis
         found = (*found, 1)
     if not fits(expected, found):
         axes = ", ".join(axis.strip("()") for axis in kind.axes[: len(expected) - 1])

@@ -15,7 +15,7 @@ class Method(keras.Model):
     """A self-supervised method: an encoder, its views and an objective, trained by `fit`.
 
     A method writes `__init__` (all its branches are built there, and every argument becomes the attribute of the
-    same name), `objective(views)` and, if something moves without a gradient (a teacher, a queue, a centre),
+    same name), `objective(views)` and, if something moves without a gradient (a teacher, a queue, a center),
     `after_step(outputs)`. The rest is done here: the views, the custom `train_step` (loss scaled for the number of
     replicas and for half precision, gradients, optimizer, hook, metrics), `get_config`, the random state in every
     save. It knows no kind of data: a view is a tensor, or a dict of tensors, whose axis 0 is the batch.

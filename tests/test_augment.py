@@ -20,7 +20,7 @@ RECIPES = ["simclr", "simclr_cifar", "moco_v1", "moco_v2", "moco_cifar", "byol",
 
 
 def images(batch=8, height=20, width=24, channels=3, seed=0):
-    """Smooth images with some noise: colours of all hues, flat and busy places, black and white borders."""
+    """Smooth images with some noise: colors of all hues, flat and busy places, black and white borders."""
     draws = np.random.default_rng(seed)
     coarse = draws.integers(0, 256, (batch, 3, 4, channels)).repeat(height // 3 + 1, 1).repeat(width // 4 + 1, 2)
     noise = draws.normal(0, 20, (batch, height, width, channels))
@@ -122,7 +122,7 @@ def test_jitter_is_that_of_the_reference(strengths, p):
     close(augment.ColorJitter(*strengths, p=p)(x, seeds=s), expected)
 
 
-def test_hue_is_exact_for_every_colour():
+def test_hue_is_exact_for_every_color():
     values = np.array([0, 1, 64, 127, 128, 200, 254, 255], "float32")
     x = np.stack(np.meshgrid(values, values, values), -1).reshape(1, 16, 32, 3)
     for shift in (-0.5, -0.1, 0.0, 1 / 6, 0.5):
@@ -240,7 +240,7 @@ def test_recipes(recipe):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(views))
     assert again.get_config() == views.get_config()
     close(again(x, seeds=s)[1], second, atol=0)
-    alone = views(x[3:4], seeds=s[3:4])[1]  # the neighbours in the batch have no part in it
+    alone = views(x[3:4], seeds=s[3:4])[1]  # the neighbors in the batch have no part in it
     close(alone, second[3:4], atol=1e-2)
 
 
@@ -422,7 +422,7 @@ def test_layers_of_keras_and_keras_cv_in_a_view():
         for found in batch:
             assert found.shape == (3, 16, 16, 3) and found.dtype == "float32"
             assert 20 < numpy(found).mean() < 255 and numpy(found).max() <= 255.001
-        close(batch[0][..., 0], numpy(batch[0][..., 1]), atol=1e-3)  # grey, as only in training
+        close(batch[0][..., 0], numpy(batch[0][..., 1]), atol=1e-3)  # gray, as only in training
 
     model = keras.Sequential([view, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)])
     model.compile("sgd", "mse", jit_compile=False)

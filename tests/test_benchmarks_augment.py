@@ -24,9 +24,9 @@ def benchmark():
 
 @pytest.fixture(scope="module")
 def images():
-    """Each image has one colour of its own."""
-    colours = np.random.default_rng(0).integers(60, 200, (8, 1, 1, 3), "uint8")
-    return np.broadcast_to(colours, (8, 20, 20, 3))
+    """Each image has one color of its own."""
+    colors = np.random.default_rng(0).integers(60, 200, (8, 1, 1, 3), "uint8")
+    return np.broadcast_to(colors, (8, 20, 20, 3))
 
 
 @pytest.mark.parametrize("name", ["keras_cv_batches", "keras_cv_images", "tf_image"])

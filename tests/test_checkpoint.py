@@ -245,7 +245,7 @@ def test_a_write_that_was_interrupted_leaves_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("file", ["keras", "json"])
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "missing"])
-def test_a_damaged_checkpoint_is_recognised(tmp_path, file, damage):
+def test_a_damaged_checkpoint_is_recognized(tmp_path, file, damage):
     folder = tmp_path / "run"
     write(folder)
     path = folder / f"step-00000010.{file}"

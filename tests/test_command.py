@@ -474,7 +474,7 @@ def test_convert(command, tmp_path, monkeypatch):
     assert asked == [("w.pth", (16, 16, 3))]
     assert keras.saving.load_model(tmp_path / "e.keras").output_shape == (None, 4)
     assert command("convert", "dino_vits16", "--out", tmp_path / "d.keras")[0] == 0
-    assert pretrained.card(tmp_path / "d.keras")["licence"]
+    assert pretrained.card(tmp_path / "d.keras")["license"]
 
 
 def test_report(command, finished, tmp_path):
@@ -482,7 +482,7 @@ def test_report(command, finished, tmp_path):
     assert code == 0 and str(tmp_path / "page.html") in printed, said
     text = (tmp_path / "page.html").read_text()
     assert "<h1>SimCLR, resnet18</h1>" in text and "3 of 3 epochs of 4 steps" in text
-    for heading in ("Training", "Views", "Neighbours", "Map", "Features", "Filters", "Settings"):
+    for heading in ("Training", "Views", "Neighbors", "Map", "Features", "Filters", "Settings"):
         assert f"<h2>{heading}</h2>" in text, heading
     assert "<td>temperature</td>" in text and "Attention" not in text
 

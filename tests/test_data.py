@@ -227,10 +227,10 @@ def formats():
     from PIL import Image
 
     picture = Image.fromarray(NOISE).resize((20, 24), Image.Resampling.BICUBIC)
-    grey, alpha = picture.convert("L"), Image.linear_gradient("L").resize((20, 24))
+    gray, alpha = picture.convert("L"), Image.linear_gradient("L").resize((20, 24))
     clear = picture.copy()
     clear.putalpha(alpha)
-    inverted = Image.fromarray(255 - np.asarray(grey))
+    inverted = Image.fromarray(255 - np.asarray(gray))
     inverted.putpalette([255 - level for level in range(256) for _ in range(3)])
     palette = picture.quantize(200)
     one_clear = clear.quantize(16)
@@ -238,24 +238,24 @@ def formats():
         "plain.jpg": (picture, {}),
         "420.jpe": (picture, {"subsampling": 2, "format": "JPEG"}),
         "progressive.jfif": (picture, {"progressive": True, "format": "JPEG"}),
-        "grey.jpg": (grey, {}),
+        "gray.jpg": (gray, {}),
         "cmyk.jpg": (picture.convert("CMYK"), {}),
         "plain.png": (picture, {}),
-        "grey.PNG": (grey, {}),
+        "gray.PNG": (gray, {}),
         "alpha.png": (clear, {}),
-        "grey alpha.png": (clear.convert("LA"), {}),
+        "gray alpha.png": (clear.convert("LA"), {}),
         "palette.png": (palette, {}),
         "clear palette.png": (one_clear, {}),
-        "one bit.png": (grey.convert("1"), {}),
+        "one bit.png": (gray.convert("1"), {}),
         "four bits.png": (picture.quantize(16), {"bits": 4}),
         "plain.gif": (palette, {}),
         "clear.gif": (one_clear, {}),
         "plain.bmp": (picture, {}),
-        "16 colours.bmp": (picture.quantize(16), {}),
-        "200 colours.bmp": (palette, {}),
+        "16 colors.bmp": (picture.quantize(16), {}),
+        "200 colors.bmp": (palette, {}),
         "inverted.bmp": (inverted, {}),
-        "one bit.bmp": (grey.convert("1"), {}),
-        "grey.bmp": (grey, {}),
+        "one bit.bmp": (gray.convert("1"), {}),
+        "gray.bmp": (gray, {}),
         "alpha.bmp": (clear, {}),
         "lossy.webp": (picture, {}),
         "lossless.webp": (picture, {"lossless": True}),
@@ -352,7 +352,7 @@ def test_a_folder_of_the_home(tmp_path, monkeypatch):
     assert data.image_folder("~/photos", 8, 1).file_paths == [str(tmp_path / "photos" / "a.png")]
 
 
-def test_resize_keeps_the_centre(tmp_path):
+def test_resize_keeps_the_center(tmp_path):
     """A wide gradient: the middle of it is left, and the antialiased mean of the pixels."""
     from PIL import Image
 
@@ -531,7 +531,7 @@ def samples_of(kind, count=10):
             "nodes_mask": of(bool, 5),
             "edges_mask": of(bool, 6),
         },
-        "labelled graphs": {"nodes": of("int16", 5), "edges": of("int64", 6, 2), "own": of("float16")},
+        "labeled graphs": {"nodes": of("int16", 5), "edges": of("int64", 6, 2), "own": of("float16")},
     }[kind]
 
 
@@ -542,7 +542,7 @@ KINDS = {
     "series": {"series": "float32", "series_mask": "bool"},
     "tokens": {"token_ids": "int32", "padding_mask": "bool"},
     "graphs": {"nodes": "float32", "edges": "int32", "nodes_mask": "bool", "edges_mask": "bool"},
-    "labelled graphs": {"nodes": "int32", "edges": "int32", "own": "float32"},
+    "labeled graphs": {"nodes": "int32", "edges": "int32", "own": "float32"},
 }
 
 

@@ -23,7 +23,7 @@ KINDS = {
     "420.jpg": {"subsampling": 2},
     "411.jpg": {"subsampling": "4:1:1"},
     "progressive.JPEG": {"subsampling": 2, "progressive": True},
-    "grey.jpg": {"mode": "L"},
+    "gray.jpg": {"mode": "L"},
     "cmyk.jpg": {"mode": "CMYK", "subsampling": 2},
     "png.png": {},
     "jpeg named.png": {"subsampling": 2, "format": "JPEG"},
@@ -34,7 +34,7 @@ KINDS = {
 
 
 def picture(height, width, seed=0):
-    """Coloured blots, which have edges at every place."""
+    """Colored blots, which have edges at every place."""
     noise = np.random.default_rng(seed).integers(0, 256, (height // 4 + 2, width // 4 + 2, 3), "uint8")
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
 

@@ -257,12 +257,12 @@ def test_boxes_come_back_from_their_target(size, grid):
     assert target[..., :3].max(axis=(0, 1)).tolist() == [1, 1, 1] and (target[..., :3] == 1).sum() == 3
     certain = np.where(target[..., :3] == 1, 9.0, -9.0 + target[..., :3])  # logits
     ideal = np.concatenate([certain, target[..., 3:-1]], axis=-1)[None].astype("float32")
-    (boxes, labels, scores), = detection.decoded(ideal, size, most=3)
+    (boxes, labels, scores), = detection.decoded(ideal, size, max_detections=3)
     order = np.argsort(labels)
     np.testing.assert_allclose(boxes[order], BOXES[[0, 2, 1]], atol=1e-4)
     assert labels[order].tolist() == [0, 1, 2] and (scores > 0.99).all()
     # The peaks alone: what is beside one is lower.
-    assert (detection.decoded(ideal, size, most=10)[0][2] > 0.5).sum() == 3
+    assert (detection.decoded(ideal, size, max_detections=10)[0][2] > 0.5).sum() == 3
 
 
 def test_mirrored_boxes():
@@ -290,7 +290,7 @@ def test_loss_by_loops():
     assert float(detection.loss(target, found)) == pytest.approx(np.mean(expected), rel=1e-4)
 
 
-# Toy tasks: a red and a green square on grey noise
+# Toy tasks: a red and a green square on gray noise
 
 
 @functools.cache
@@ -351,7 +351,7 @@ def test_squares_are_detected(frozen):
     )
     assert list(result) == ["AP", "AP at 0.5", "AP of red", "AP of green"]
     assert result["AP at 0.5"].mean > 0.5 and 0.1 < float(result) < 1  # chance: about 0
-    boxes, labels, scores = evaluation.detections(model, scenes(16, 1)[0], most=5)[0]
+    boxes, labels, scores = evaluation.detections(model, scenes(16, 1)[0], max_detections=5)[0]
     assert boxes.shape == (len(labels), 4) and (np.diff(scores) <= 0).all() and boxes.max() <= 32
     check_weights(encoder, before, model, frozen)
 

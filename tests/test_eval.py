@@ -206,7 +206,7 @@ def test_linear_equals_scikit_learn_on_digits():
 
 def test_linear_is_the_same_in_numpy_and_on_the_backend(monkeypatch):
     train_set, test_set = sample(300), sample(200, seed=7)
-    arguments = (*probe.standardised(train_set[0], test_set[0])[:1], train_set[1], 5, 2, 64, 0.1, 0.01, 0)
+    arguments = (*probe.standardized(train_set[0], test_set[0])[:1], train_set[1], 5, 2, 64, 0.1, 0.01, 0)
     keras.config.set_dtype_policy("mixed_bfloat16")
     found = []
     for small, threads in ((2**16, 2**18), (2**16, 200), (0, 0)):  # NumPy in one block, in many, and the backend

@@ -95,21 +95,21 @@ def test_features_are_the_same_however_the_data_comes(name, monkeypatch):
 @pytest.mark.parametrize("name", KINDS)
 def test_evaluations_take_the_kind(name):
     data, encoder = KINDS[name]()
-    labelled = data, LABELS
+    labeled = data, LABELS
     pipeline = tf.data.Dataset.from_tensor_slices({**data, "label": LABELS}).batch(6)
-    assert float(evaluation.knn(encoder, labelled, pipeline, k=3)) == pytest.approx(
-        float(evaluation.knn(encoder, pipeline, labelled, k=3))
+    assert float(evaluation.knn(encoder, labeled, pipeline, k=3)) == pytest.approx(
+        float(evaluation.knn(encoder, pipeline, labeled, k=3))
     )
-    assert float(evaluation.linear(encoder, labelled, pipeline)) > 0.8
+    assert float(evaluation.linear(encoder, labeled, pipeline)) > 0.8
     assert float(evaluation.rank_me(encoder, pipeline, images=12)) == pytest.approx(
         float(evaluation.rank_me(encoder, data, images=12)), rel=1e-4
     )
-    assert float(evaluation.semi_supervised(encoder, pipeline, labelled, 0.5, seeds=1)) > 0.7
+    assert float(evaluation.semi_supervised(encoder, pipeline, labeled, 0.5, seeds=1)) > 0.7
     double = lambda sample: [sample, sample]
     assert float(evaluation.align_uniform(encoder, data, double)) == pytest.approx(0, abs=1e-6)
     model = keras.Model(encoder.inputs, encoder.outputs)
     model.encoder = encoder
-    knn = evaluation.KNN(labelled, pipeline, k=3)
+    knn = evaluation.KNN(labeled, pipeline, k=3)
     monitor = evaluation.CollapseMonitor(pipeline.repeat(), augment=double, images=10)
     for callback in (knn, monitor):
         callback.set_model(model)
@@ -215,13 +215,13 @@ def test_raw_values():
         evaluation.features(None, tokens()[0])
 
 
-def grey(rows=16):
+def gray(rows=16):
     return rng(0).integers(0, 256, (rows, 12, 10), "uint8")
 
 
 def test_batches_of_rank_3_are_batches():
     slices = tf.data.Dataset.from_tensor_slices
-    images = grey()
+    images = gray()
     flat = images.reshape(16, -1) / np.float32(255)
     for some in (images, slices(images).batch(4), slices({"image": images}).batch(4), slices(images[..., None])):
         np.testing.assert_allclose(evaluation.features(None, some)[0], flat, rtol=1e-6)

@@ -59,15 +59,15 @@ def test_quickstart_is_short_with_quick(example, tmp_path, monkeypatch, options,
         example("quickstart", *options, "--out", tmp_path)
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_quickstart_on_a_folder(tmp_path, labelled):
+@pytest.mark.parametrize("labeled", [True, False])
+def test_quickstart_on_a_folder(tmp_path, labeled):
     folder, out = tmp_path / "images", tmp_path / "out"
     for number in range(48):
-        place = folder / f"class{number % 2}" if labelled else folder
+        place = folder / f"class{number % 2}" if labeled else folder
         place.mkdir(parents=True, exist_ok=True)
         image = np.random.default_rng(number).integers(0, 128, (20, 24, 3)) + 100 * (number % 2)
         keras.utils.save_img(place / f"{number}.png", image, scale=False)
-    options = ("--data", folder, "--size", "16", "--batch", "16", "--method", "BYOL" if labelled else "SimCLR")
+    options = ("--data", folder, "--size", "16", "--batch", "16", "--method", "BYOL" if labeled else "SimCLR")
     encoder, scores = quickstart(out, *options)
-    assert bool(scores) == labelled
+    assert bool(scores) == labeled
     assert encoder.output_shape == (None, 32)

@@ -111,19 +111,19 @@ def test_pretraining_that_was_stopped_goes_on_as_if_it_was_not(example, tmp_path
         example("pretrain", *options, "--out", stopped, "--seed", 1)
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_pretraining_on_a_folder(tmp_path, monkeypatch, labelled):
+@pytest.mark.parametrize("labeled", [True, False])
+def test_pretraining_on_a_folder(tmp_path, monkeypatch, labeled):
     monkeypatch.syspath_prepend(ROOT / "examples")
     of_folder = importlib.import_module("pretrain").of_folder
     folder = tmp_path / "images"
     for number in range(20):
-        place = folder / f"class{number % 2}" if labelled else folder
+        place = folder / f"class{number % 2}" if labeled else folder
         place.mkdir(parents=True, exist_ok=True)
         image = np.full((10, 12, 3), 100 * (number % 2))
         keras.utils.save_img(place / f"{number}.png", image, scale=False)
     images = of_folder(type("Options", (), {"data": folder, "size": 8}))
-    assert images.data == folder and images.size == {"size": 8} and (images.test is not None) == labelled
-    if labelled:
+    assert images.data == folder and images.size == {"size": 8} and (images.test is not None) == labeled
+    if labeled:
         assert [len(images.train[0]), len(images.test[0])] == [16, 4]
         for pixels, label in (images.train, images.test):
             np.testing.assert_array_equal(pixels[:, 4, 4, 0] > 50, label == 1)
@@ -194,9 +194,9 @@ def test_pretraining_with_and_without_labels(example, make_run, tfds_folder, tmp
             example("pretrain", "SupCon", *options, "--out", tmp_path / "SupCon")
 
 
-def test_the_labelled_images_of_a_set_of_tensorflow_datasets(monkeypatch, tfds_folder):
+def test_the_labeled_images_of_a_set_of_tensorflow_datasets(monkeypatch, tfds_folder):
     monkeypatch.syspath_prepend(ROOT / "examples")
-    load = importlib.import_module("labelled_images").load
+    load = importlib.import_module("labeled_images").load
     options = {"data": None, "size": 8, "images": 10}
     for name, sizes in (("marked", (10, 9)), ("whole", (10, 4))):
         images = load(type("Options", (), {"tfds": f"kssl_splits/{name}", **options}))
@@ -294,7 +294,7 @@ def test_recipes_of_large_images(make_run, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["SimCLR", "InstDisc", "PIRL", "DINO", "MAE"])
-def test_recipes_of_grey_images(make_run, name):
+def test_recipes_of_gray_images(make_run, name):
     model, *_ = recipes.make(name, make_run(name, 16, channels=1, quick=True))
     outputs = model.objective(model.augment(np.zeros((8, 16, 16, 1), "uint8")), *[np.arange(8)] * len(model.needs))
     assert np.isfinite(outputs["loss"] if isinstance(outputs, dict) else outputs)

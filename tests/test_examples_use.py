@@ -55,7 +55,7 @@ def test_dense_transfer(example, tmp_path):
 def test_scenes_have_the_masks_and_boxes_of_their_objects(module, channels):
     make = module("dense_transfer").scenes
     objects = np.full((2, 16, 16, channels), 0, "uint8")
-    objects[:, 4:12, 6:10] = 255  # the strokes of a grey one
+    objects[:, 4:12, 6:10] = 255  # the strokes of a gray one
     photos = [np.zeros((50, 60, 3), "uint8")]
     images, masks, boxes, labels = make(objects, [3, 7], photos, 20, 32, seed=0)
     assert images.shape == (20, 32, 32, 3) and len(boxes) == len(labels) == 20
@@ -103,8 +103,8 @@ def test_six_bands(module):
     bands = module("many_channels").six_bands(images, 0)
     assert bands.shape == (2, 8, 8, 6) and bands.dtype == np.uint8
     assert np.abs(bands[..., :3].astype(int) - images).mean() < 10  # noise alone
-    grey = module("many_channels").six_bands(images[..., :1], 0)
-    assert grey.shape == (2, 8, 8, 6) and np.abs(grey[..., :3].astype(int) - images[..., :1]).mean() < 10
+    gray = module("many_channels").six_bands(images[..., :1], 0)
+    assert gray.shape == (2, 8, 8, 6) and np.abs(gray[..., :3].astype(int) - images[..., :1]).mean() < 10
 
 
 def test_fine_tune(example, tmp_path):

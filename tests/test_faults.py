@@ -194,16 +194,16 @@ def test_any_name_that_a_file_can_have(tmp_path):
 
 
 def test_every_kind_of_pixel_is_converted(tmp_path):
-    """Colour models, depths and frames, against the same image as plain RGB."""
+    """Color models, depths and frames, against the same image as plain RGB."""
     image = picture(seed=3)
     sixteen = (np.asarray(image.convert("L")).astype("uint16") << 8) + 7
     kinds = {
         "cmyk.jpg": encoded("JPEG", image.convert("CMYK"), quality=100, subsampling=0),
-        "grey.jpg": encoded("JPEG", image.convert("L"), quality=100),
-        "16 bit grey.png": encoded("PNG", Image.fromarray(sixteen)),
+        "gray.jpg": encoded("JPEG", image.convert("L"), quality=100),
+        "16 bit gray.png": encoded("PNG", Image.fromarray(sixteen)),
         "16 bit.png": tf.io.encode_png(tf.cast(np.asarray(image), tf.uint16) * 257).numpy(),
         "alpha.png": encoded("PNG", image.convert("RGBA")),
-        "grey and alpha.png": encoded("PNG", image.convert("LA")),
+        "gray and alpha.png": encoded("PNG", image.convert("LA")),
         "palette.png": encoded("PNG", image.quantize(256)),
         "animated.gif": encoded("GIF", image, save_all=True, append_images=[picture(seed=4)], duration=50),
         "animated.webp": encoded("WEBP", image, lossless=True, save_all=True, append_images=[picture(seed=4)]),
@@ -217,7 +217,7 @@ def test_every_kind_of_pixel_is_converted(tmp_path):
     paths = [str(tmp_path / name) for name in kinds]
     found = next(data.files(paths, (24, 20), len(paths), shuffle=False).as_numpy_iterator())["image"]
     for name, one in zip(kinds, found):
-        wanted = np.asarray(image.convert("L").convert("RGB") if "grey" in name else image).astype(int)
+        wanted = np.asarray(image.convert("L").convert("RGB") if "gray" in name else image).astype(int)
         assert np.abs(one - wanted).mean() < 8, name
     views = next(data.files_views(paths, crops(16), len(paths), shuffle=False).as_numpy_iterator())["views"][0]
     assert (np.abs(views.mean(axis=(1, 2)) - found.mean(axis=(1, 2))) < 8).all()
@@ -384,8 +384,8 @@ def test_predict_names_what_it_needs():
             model(images)
     with pytest.raises(ValueError, match="The data needs the column 'image'"):
         model({"label": np.zeros(2)})
-    grey = keras_ssl.SimCLR(small_encoder(channels=1), augment=cases.pair(), dim=8)
-    assert grey(noise(2, SIZE, SIZE)).shape == (2, 16)  # Keras adds the axis
+    gray = keras_ssl.SimCLR(small_encoder(channels=1), augment=cases.pair(), dim=8)
+    assert gray(noise(2, SIZE, SIZE)).shape == (2, 16)  # Keras adds the axis
 
 
 def test_an_augmentation_of_one_view_need_not_be_a_list():

@@ -273,8 +273,8 @@ class Stubborn(keras.Model):
     ({"encoder": Stubborn}, TypeError, "trains a copy"),
     ({"encoder": lambda _: small_vit(pooling=None)}, ValueError, "pool its"),
     ({"encoder": lambda _: encoders.vit((12, 12, 1), 4, width=16, depth=1, heads=2)}, ValueError, "encoder takes"),
-    ({"train": "unlabelled"}, ValueError, "train set has no labels"),
-    ({"test": "unlabelled"}, ValueError, "test set has no labels"),
+    ({"train": "unlabeled"}, ValueError, "train set has no labels"),
+    ({"test": "unlabeled"}, ValueError, "test set has no labels"),
     ({"epochs": 0}, ValueError, "epochs=0"),
     ({"batch_size": 2.5}, ValueError, "batch_size=2.5"),
     ({"learning_rate": 0}, ValueError, "learning_rate=0"),
@@ -290,7 +290,7 @@ class Stubborn(keras.Model):
 def test_errors(change, error, match):
     x, y = digits()
     given = {"encoder": small_vit(depth=1), "train": (x[:20], y[:20]), "test": (x[:20], y[:20]), **change}
-    given = {name: x[:20] if isinstance(value, str) and value == "unlabelled" else value
+    given = {name: x[:20] if isinstance(value, str) and value == "unlabeled" else value
              for name, value in given.items()}
     if callable(given["encoder"]) and not isinstance(given["encoder"], keras.Model):
         given["encoder"] = given["encoder"](small_vit(depth=1))

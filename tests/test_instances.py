@@ -393,7 +393,7 @@ def test_pcl_of_one_point_a_cluster_is_info_nce_against_the_bank():
     assert float(losses.proto_nce(queries, *model.choose(0, index))) == pytest.approx(np.mean(expected), rel=1e-4)
 
 
-def test_concentrations_are_the_authors_of_the_distances_to_unit_centres():
+def test_concentrations_are_the_authors_of_the_distances_to_unit_centers():
     rows, centroids = unit(vectors(40, DIM)), unit(vectors(7, DIM, seed=1))
     assignment = np.argmax(rows @ centroids.T, axis=1)
     centroids = np.concatenate([centroids, rows[:1]])

@@ -29,7 +29,7 @@ LAYERS = [
     masks.RandomMask(14, seed=3, name="own"),
     masks.RandomMask((4, 6), ratio=[0.2, 0.6], unit=2, p=0.7),
     masks.BlockMask(14, count=75),
-    masks.BlockMask((8, 10), (0.1, 0.5), p=0.5, least=3, most=9.0, aspect=[0.5, 2.0]),
+    masks.BlockMask((8, 10), (0.1, 0.5), p=0.5, min_patches=3, max_patches=9.0, aspect=[0.5, 2.0]),
     masks.RegionMask((20, 24), cell=4.0),
     masks.HoleMask([9, 12], [3, 4], step=2, inverse=True),
     masks.HoleMask(8, 4, center=True),
@@ -128,7 +128,7 @@ def test_random_masks_are_uniform_and_independent():
 
 
 def adjacent(mask):
-    """Neighbouring pairs of hidden patches: the more, the more the mask is in one piece."""
+    """Neighboring pairs of hidden patches: the more, the more the mask is in one piece."""
     return (mask[:, 1:] & mask[:, :-1]).sum(axis=(1, 2)) + (mask[:, :, 1:] & mask[:, :, :-1]).sum(axis=(1, 2))
 
 
@@ -332,8 +332,8 @@ def test_configurations(layer):
         (lambda: masks.RandomMask(4, p=2), "p must be a probability"),
         (lambda: masks.RandomMask(14, unit=4), "unit must be a positive int that divides the grid"),
         (lambda: masks.BlockMask((1, 5)), "at least 2 rows"),
-        (lambda: masks.BlockMask(5, least=0), "least must be an area"),
-        (lambda: masks.BlockMask(5, least=4, most=3), "most must be an area"),
+        (lambda: masks.BlockMask(5, min_patches=0), "min_patches must be a number"),
+        (lambda: masks.BlockMask(5, min_patches=4, max_patches=3), "max_patches must be a number from min_patches=4"),
         (lambda: masks.BlockMask(5, aspect=2), "aspect must be a pair"),
         (lambda: masks.RegionMask(5, cell=0.5), "cell must be a number of pixels"),
         (lambda: masks.HoleMask(5, 6), "size must not be larger than the grid"),

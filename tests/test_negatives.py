@@ -425,7 +425,7 @@ def test_a_rotation_changes_neither():
 def test_images_without_a_label_are_no_class():
     """As if each had a class of its own."""
     first, second = np.random.default_rng(0).normal(size=(2, 6, 4))
-    unlabelled = losses.sup_con([first, second], np.array([0, 1, 0, -1, -1, -1]))
+    unlabeled = losses.sup_con([first, second], np.array([0, 1, 0, -1, -1, -1]))
     alone = losses.sup_con([first, second], np.array([0, 1, 0, 7, 8, 9]))
-    np.testing.assert_allclose(unlabelled, alone, rtol=1e-6)
+    np.testing.assert_allclose(unlabeled, alone, rtol=1e-6)
     assert abs(float(alone - losses.sup_con([first, second], np.array([0, 1, 0, 7, 7, 7])))) > 0.01

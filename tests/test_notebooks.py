@@ -46,7 +46,7 @@ def test_a_notebook_holds_all_of_its_script_and_compiles(script):
     if not any(cell.startswith("%%writefile") for cell in cells):
         for line in script.read_text(encoding="utf-8").split('"""', 2)[2].split("\n"):
             line = line.strip().removesuffix("  # noqa: E402")
-            changed = line.startswith(("def main", "main()", "if __name__", "from labelled_images", "options ="))
+            changed = line.startswith(("def main", "main()", "if __name__", "from labeled_images", "options ="))
             assert changed or line.removeprefix("# ") in "\n".join(cells) + json.dumps(cells_of(script)), line
 
 

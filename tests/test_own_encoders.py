@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = tuple(entry.name for entry in pretrained.list() if entry.shipped)
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # of the Debian package dataset-fashion-mnist
 ASKED = (
-    "name", "method", "architecture", "data", "data_licence", "data_paper", "licence", "paper", "numbers", "raw pixels",
+    "name", "method", "architecture", "data", "data_license", "data_paper", "license", "paper", "numbers", "raw pixels",
     "untrained", "in float32", "protocol", "quick check", "recipe", "command", "cpu_minutes", "date", "versions",
     "source", "sha256",
 )
@@ -61,7 +61,7 @@ def test_the_card_is_complete(name):
     card = pretrained.card(name)
     assert all(card[key] for key in ASKED), [key for key in ASKED if not card.get(key)]
     assert card["command"] == f"python benchmarks/own_encoders.py {name}" and name in card["source"]
-    assert card["licence"] == entries.APACHE and card["data_licence"].startswith("MIT")
+    assert card["license"] == entries.APACHE and card["data_license"].startswith("MIT")
     datetime.date.fromisoformat(card["date"])
     for key in ("k-NN", "linear"):
         assert card["numbers"][key] > max(card["untrained"][key], card["raw pixels"][key])
@@ -139,7 +139,7 @@ def test_the_numbers_are_those_of_the_card(command, name):
 
 def test_what_is_written_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(own, "FOLDER", tmp_path)
-    shared = {"method": "", "architecture": "", "data": "", "licence": "", "paper": "", "numbers": {}}
+    shared = {"method": "", "architecture": "", "data": "", "license": "", "paper": "", "numbers": {}}
     vit = {"size": {"width": 8, "depth": 2, "patch": 4}, "options": {"heads": 2}, "pooling": "mean"}
     cases = {
         "resnet": (encoders.resnet18((16, 16, 2), width=4), {"size": {"width": 4}}),

@@ -449,7 +449,7 @@ def test_a_name_is_downloaded_once(server, monkeypatch, tmp_path):
     table = resize(small_vit()["pos_embed"][0, 1:], 4, (6, 6), 0.1)
     found = second.get_layer("positions").get_layer("table").get_weights()[0]
     np.testing.assert_allclose(found, table, atol=1e-6)
-    assert pretrained.card("small")["licence"] == "MIT" and "DINO, ViT, photographs; MIT" in str(entry)
+    assert pretrained.card("small")["license"] == "MIT" and "DINO, ViT, photographs; MIT" in str(entry)
     monkeypatch.setitem(entry.size, "depth", 12)
     with pytest.raises(ValueError, match="is no ViT: expected {'width': 12, 'depth': 12, 'patch': 4}, found"):
         pretrained.load("small")
@@ -495,7 +495,7 @@ def test_the_entries():
         if entry.shipped:
             continue  # tests/test_own_encoders.py
         assert entry.source.startswith("https://") and entry.paper.startswith("https://arxiv.org/abs/")
-        assert entry.licence in (entries.APACHE, entries.MIT, entries.NON_COMMERCIAL)
+        assert entry.license in (entries.APACHE, entries.MIT, entries.NON_COMMERCIAL)
         assert entry.numbers and all(50 < number < 90 for number in entry.numbers.values())
         assert entry.layout in loading.LAYOUTS and entry.method in str(entry)
         if entry.digest:
@@ -512,7 +512,7 @@ def test_the_entries():
 
 def test_save_card_and_load(tmp_path):
     encoder = encoders.resnet18((32, 32, 3), width=4, batch_norm_groups=2, stem="imagenet")
-    card = {"method": "BYOL", "architecture": "ResNet-18", "data": "own photographs", "licence": "MIT", "epochs": 100}
+    card = {"method": "BYOL", "architecture": "ResNet-18", "data": "own photographs", "license": "MIT", "epochs": 100}
     path = pretrained.save(encoder, tmp_path / "a.keras", card)
     x = pixels(2, 32, 32, 3)
     assert pretrained.card(path) == card and [p.name for p in tmp_path.iterdir()] == ["a.keras"]
@@ -524,7 +524,7 @@ def test_save_card_and_load(tmp_path):
         pretrained.load(path, (64, 64, 3))
     with pytest.raises(ValueError, match="must end in '.keras'"):
         pretrained.save(encoder, tmp_path / "a.h5", card)
-    with pytest.raises(ValueError, match="card must be a dict with method, architecture, data, licence"):
+    with pytest.raises(ValueError, match="card must be a dict with method, architecture, data, license"):
         pretrained.save(encoder, tmp_path / "b.keras", {"method": "BYOL"})
     with pytest.raises(ValueError, match="card must hold what JSON can"):
         pretrained.save(encoder, tmp_path / "b.keras", {**card, "data": {1, 2}})
@@ -542,7 +542,7 @@ def test_save_card_and_load(tmp_path):
 def test_a_converted_encoder_trains_and_is_of_kerass_layers(tmp_path):
     path = written(tmp_path / "a.pth", small_vit(registers=2, scaled=True))
     encoder = pretrained.load(path, heads=HEADS)
-    card = {"method": "DINOv2", "architecture": "ViT", "data": "none", "licence": "MIT"}
+    card = {"method": "DINOv2", "architecture": "ViT", "data": "none", "license": "MIT"}
     model = keras.Sequential([encoder, keras.layers.Dense(2)])
     before = [w.numpy() for w in encoder.trainable_weights]
     model.compile("sgd", "mse")

@@ -128,8 +128,8 @@ def test_the_logits_of_few_shot_are_at_the_minimum():
                 known[one].reshape(-1, dim).astype("float64"), np.repeat(range(4), shots)
             )
             expected = peer.decision_function(asked[one])
-            centred = found[one] - found[one].mean(axis=1, keepdims=True)
-            np.testing.assert_allclose(centred, expected - expected.mean(axis=1, keepdims=True), atol=2e-3)
+            centered = found[one] - found[one].mean(axis=1, keepdims=True)
+            np.testing.assert_allclose(centered, expected - expected.mean(axis=1, keepdims=True), atol=2e-3)
 
 
 # Retrieval
@@ -268,7 +268,7 @@ def test_semi_supervised():
     assert found.settings["labels"] == [20, 200] and found["2 % of the labels"].n == 2
     assert found["2 % of the labels"].mean < found["20 % of the labels"].mean
     for seed in range(2):
-        chosen = evaluation.labelled_part(y[:1000], 0.02, seed)
+        chosen = evaluation.labeled_part(y[:1000], 0.02, seed)
         assert list(np.bincount(y[chosen])) == [2] * 10
         expected = evaluation.linear(None, (images[chosen], y[chosen]), test_set, seed=seed)
         assert found["2 % of the labels"].values[seed] == float(expected)
@@ -282,7 +282,7 @@ def test_semi_supervised():
     for source in (pipeline, (images, y)):
         evaluation.semi_supervised(None, source, test_set, fractions=0.1, seeds=(4, 7), fit=fit)
     assert calls == [(180, 4), (180, 7)] * 2
-    np.testing.assert_array_equal(evaluation.labelled_part(y, 1.0), np.arange(len(y)))
+    np.testing.assert_array_equal(evaluation.labeled_part(y, 1.0), np.arange(len(y)))
 
 
 def test_semi_supervised_fine_tunes():
@@ -439,7 +439,7 @@ def test_monitor():
     (lambda x, y: evaluation.semi_supervised(None, (x, y), (x, y), 2), ValueError, "fraction"),
     (lambda x, y: evaluation.semi_supervised(None, (x, y), (x, y), fit="linear"), TypeError, "fit must"),
     (lambda x, y: evaluation.semi_supervised(None, x, (x, y), fit=evaluation.linear), ValueError, "train set has no"),
-    (lambda x, y: evaluation.labelled_part([0, 1, 1, 1, 1, 1], 0.9), ValueError, "fraction=0.9"),
+    (lambda x, y: evaluation.labeled_part([0, 1, 1, 1, 1, 1], 0.9), ValueError, "fraction=0.9"),
     (lambda x, y: evaluation.mlp_probe(None, (x, y), (x, y), hidden=0), ValueError, "hidden"),
     (lambda x, y: evaluation.mlp_probe(None, (x, y), (x, y), learning_rate=0), ValueError, "learning_rate"),
     (lambda x, y: evaluation.layer_encoder(None, "a"), TypeError, "functional"),

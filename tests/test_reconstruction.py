@@ -47,8 +47,8 @@ def test_reconstruction_shows_image_visible_and_result(tmp_path):
                 expected = [128] * 3 if mask[i // 4, j // 4] else image[i, j]
                 np.testing.assert_array_equal(shown(row[1])[i, j], expected)
     assert (tmp_path / "found.png").read_bytes().startswith(b"\x89PNG")
-    grey = visualize.reconstruction(Darker(hide()), pictures(channels=1))
-    assert shown(grey.axes[1]).shape == (8, 12) and len(grey.axes) == 12
+    gray = visualize.reconstruction(Darker(hide()), pictures(channels=1))
+    assert shown(gray.axes[1]).shape == (8, 12) and len(gray.axes) == 12
 
 
 def test_reconstruction_of_a_method():

@@ -136,7 +136,7 @@ def test_the_report_of_a_history(tmp_path):
         HISTORY, tmp_path / "page.html", model=model, images=pictures(24), labels=labels, class_names=names, title="<T>"
     )
     text = path.read_text(encoding="utf-8")
-    assert headings(path) == ["Training", "Views", "Neighbours", "Map", "Features", "Filters"]
+    assert headings(path) == ["Training", "Views", "Neighbors", "Map", "Features", "Filters"]
     assert text.count("<img ") == len(TITLES) + 6
     assert "<h1>&lt;T&gt;</h1>" in text and "<script" not in text
     assert not re.findall(r"(?:src|href)=\"(?!data:)", text) and "http" not in text and "url(" not in text
@@ -149,7 +149,7 @@ def test_the_report_of_a_vision_transformer_that_reconstructs(tmp_path):
     encoder = encoders.vit((16, 16, 3), 4, width=12, depth=1, heads=2)
     model = keras_ssl.MAE(encoder, keras_ssl.augment.mae(16), width=16, depth=1, heads=2)
     path = visualize.report(HISTORY, tmp_path / "page.html", model=model, images=pictures(10))
-    found = ["Training", "Views", "Neighbours", "Map", "Features", "Filters", "Attention", "Reconstructions"]
+    found = ["Training", "Views", "Neighbors", "Map", "Features", "Filters", "Attention", "Reconstructions"]
     assert headings(path) == found and "frame" not in path.read_text(encoding="utf-8")
 
 
@@ -157,7 +157,7 @@ def test_what_cannot_be_shown_is_said(tmp_path):
     model = Plain(tiny(), keras.layers.Lambda(lambda images: [images[..., :2]]))
     path = visualize.report(HISTORY, tmp_path / "page.html", model=model, images=pictures(10))
     text = path.read_text(encoding="utf-8")
-    assert "There is none here: The views must have the shape" in text and "Neighbours" in headings(path)
+    assert "There is none here: The views must have the shape" in text and "Neighbors" in headings(path)
 
 
 def test_durations():
@@ -177,9 +177,9 @@ def test_tensorboard_gets_the_numbers_of_every_epoch(tmp_path):
     model = Plain(tiny(), keras_ssl.augment.Views(keras_ssl.augment.RandomResizedCrop(16), 1))
     model.compile(optimizer=keras.optimizers.SGD(0.01))
     images = pictures(16)
-    labelled = images, np.arange(16) % 2
+    labeled = images, np.arange(16) % 2
     board = keras.callbacks.TensorBoard(tmp_path, update_freq="epoch")
-    watching = [keras_ssl.eval.KNN(labelled, labelled, k=3), keras_ssl.eval.CollapseMonitor(images, threshold=0)]
+    watching = [keras_ssl.eval.KNN(labeled, labeled, k=3), keras_ssl.eval.CollapseMonitor(images, threshold=0)]
     dataset = keras_ssl.data.arrays(images, 8)
     history = model.fit(dataset, epochs=2, callbacks=[*watching, board], verbose=0).history
     events = EventAccumulator(str(tmp_path / "train")).Reload()

@@ -111,7 +111,7 @@ def test_it_learns_the_images(name):
     model = make(name, keras.optimizers.Adam(3e-3), vocabulary=32, width=24)
     x = pixels(16, 8)
     losses = [model.train_on_batch({"views": [x]}, return_dict=True) for _ in range(120)]
-    # A 4x-downsampled image keeps these images; the mean colour of an image does not.
+    # A 4x-downsampled image keeps these images; the mean color of an image does not.
     mean = ((x - x.mean((1, 2), keepdims=True)) / 127.5) ** 2
     assert losses[-1]["error"] < 0.7 * mean.mean() < losses[0]["error"]
     assert losses[-1]["perplexity"] > 0.3 * 32
@@ -302,9 +302,9 @@ def test_the_gradient_goes_through_the_choice():
 
 
 def test_the_first_batch_places_the_codes():
-    centres = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
+    centers = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
     rows = np.random.default_rng(1).permutation(np.arange(300) % 6)
-    embeddings = centres[rows] + np.random.default_rng(2).normal(size=(300, 6)) * 0.05
+    embeddings = centers[rows] + np.random.default_rng(2).normal(size=(300, 6)) * 0.05
     embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype("float32")
     start = np.eye(6, dtype="float32")[:4]
     found = np.asarray(clustering.kmeans_in_step(embeddings, start, 10))

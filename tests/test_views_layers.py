@@ -1,4 +1,4 @@
-"""Filters, colour spaces, geometry, erasing and policies: values against NumPy and Pillow, and the same everywhere."""
+"""Filters, color spaces, geometry, erasing and policies: values against NumPy and Pillow, and the same everywhere."""
 
 import importlib.util
 import os
@@ -200,7 +200,7 @@ def test_rotations_by_45_degrees_have_no_corners(shape):
 
 
 @pytest.mark.parametrize("degrees", [(0, 90, 180, 270), (90, 270), (0, 45, 135, 180, 315), (0, -90)])
-def test_random_rotations_are_the_labelled_ones(degrees):
+def test_random_rotations_are_the_labeled_ones(degrees):
     n = 400
     x = np.tile(images(1, 6, 6), (n, 1, 1, 1))
     found, label = (numpy(part) for part in RandomRotate(degrees, label=True)(x, seeds=seeds(n)))
@@ -262,7 +262,7 @@ def test_operations_are_pillows(name):
         given = OPERATIONS, tf.constant([number]), tf.constant([float(amount)]), 128.0
         alone = np.concatenate([numpy(one_of(tf.cast(image[None], "float32"), *given)) for image in x])
         np.testing.assert_allclose(alone, together, atol=1e-3)
-        # Pillow cuts off what is behind the point where it mixes; its grey image is of whole numbers.
+        # Pillow cuts off what is behind the point where it mixes; its gray image is of whole numbers.
         close(together, expected, atol=1.5 if name in MIXES else 1.0 if name == "autocontrast" else 0)
 
 

@@ -33,14 +33,14 @@ def test_views_show_the_image_and_each_view(tmp_path):
         np.testing.assert_array_equal(shown(axes[row][1]), images[row, ::-1])
         np.testing.assert_array_equal(shown(axes[row][2]), images[row, :4, :4])
     assert (tmp_path / "views.png").read_bytes().startswith(b"\x89PNG")
-    grey = visualize.views(pictures(2, channels=1), keras.layers.RandomFlip())
-    assert shown(grey.axes[0]).shape == (8, 8) and len(grey.axes) == 4
+    gray = visualize.views(pictures(2, channels=1), keras.layers.RandomFlip())
+    assert shown(gray.axes[0]).shape == (8, 8) and len(gray.axes) == 4
 
 
-def test_neighbours_are_the_nearest_without_the_query():
+def test_neighbors_are_the_nearest_without_the_query():
     gallery = pictures(12)
     labels = np.arange(12) % 3
-    drawn = visualize.neighbours(None, gallery[:2], gallery, k=4, labels=(labels[:2], labels))
+    drawn = visualize.neighbors(None, gallery[:2], gallery, k=4, labels=(labels[:2], labels))
     axes = np.reshape(drawn.axes, (2, 5))
     rows = gallery.reshape(12, -1).astype("float64")
     for row in range(2):
@@ -51,7 +51,7 @@ def test_neighbours_are_the_nearest_without_the_query():
             assert axis.get_xlabel() == f"{cosine[index]:.2f}"
             red, green, _, _ = colors.to_rgba(axis.spines["left"].get_edgecolor())
             assert (green > red) == (labels[index] == labels[row])
-    assert len(visualize.neighbours(None, gallery[:1], gallery[:3], k=8).axes) == 4
+    assert len(visualize.neighbors(None, gallery[:1], gallery[:3], k=8).axes) == 4
 
 
 @pytest.mark.parametrize("registers", [0, 2])
@@ -78,8 +78,8 @@ def test_projection(tmp_path):
         groups = [np.asarray(group.get_offsets()) for group in drawn.axes[0].collections]
         assert [text.get_text() for text in drawn.axes[0].get_legend().get_texts()] == ["a", "b", "c"]
         spread = max(group.std(axis=0).max() for group in groups)
-        centres = [group.mean(axis=0) for group in groups]
-        assert min(np.linalg.norm(centres[i] - centres[i - 1]) for i in range(3)) > 2 * spread
+        centers = [group.mean(axis=0) for group in groups]
+        assert min(np.linalg.norm(centers[i] - centers[i - 1]) for i in range(3)) > 2 * spread
         assert (tmp_path / f"{method}.svg").stat().st_size > 1000
     assert visualize.projection(features, method="pca").axes[0].get_legend() is None
     assert len(visualize.projection(features, np.arange(60) % 40, method="pca").axes[0].collections) == 40
@@ -88,9 +88,9 @@ def test_projection(tmp_path):
 def test_projection_of_odd_features():
     generator = np.random.default_rng(0)
     features = generator.normal(size=(30, 5))
-    labels = np.arange(30) % 3 - 1  # a third is unlabelled
+    labels = np.arange(30) % 3 - 1  # a third is unlabeled
     axis = visualize.projection(features, labels, "pca", ["cat", "dog"]).axes[0]
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["unlabelled", "cat", "dog"]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["unlabeled", "cat", "dog"]
     assert len(axis.collections[0].get_offsets()) == 10
     for method in ("pca", "tsne"):
         for alike in (np.zeros((9, 4)), np.full((9, 4), 3.7), np.zeros((9, 1))):
@@ -166,9 +166,9 @@ def test_a_missing_package_names_the_extra(monkeypatch, missing, make):
     (lambda: visualize.views(pictures(2), lambda batch: [batch[..., :2]]), ValueError, "views must have the shape"),
     (lambda: visualize.views(pictures(2), lambda batch: [batch[:1]]), ValueError, "has 1 images for 2"),
     (lambda: visualize.views(pictures(2), lambda batch: [batch], rows=0), ValueError, "rows"),
-    (lambda: visualize.neighbours(None, pictures(2), pictures(3, size=4)), ValueError, "one size"),
-    (lambda: visualize.neighbours(None, pictures(2), pictures(3), k=0), ValueError, "k must"),
-    (lambda: visualize.neighbours(None, pictures(2), pictures(3), labels=([0], [0])), ValueError, "labels"),
+    (lambda: visualize.neighbors(None, pictures(2), pictures(3, size=4)), ValueError, "one size"),
+    (lambda: visualize.neighbors(None, pictures(2), pictures(3), k=0), ValueError, "k must"),
+    (lambda: visualize.neighbors(None, pictures(2), pictures(3), labels=([0], [0])), ValueError, "labels"),
     (lambda: visualize.projection(np.ones((5, 2)), method="isomap"), ValueError, "method"),
     (lambda: visualize.projection(np.ones((5, 2)), [0]), ValueError, "one label a row"),
     (lambda: visualize.projection(np.ones((5, 2)), range(5), class_names=["a"]), ValueError, "class_names"),

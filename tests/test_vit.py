@@ -42,7 +42,7 @@ def weights_of(model):
 
 
 def expected(model, images, positions):
-    """Normalised tokens `(batch, tokens, width)` and maps `(batch, depth, heads, tokens, tokens)` of the reference."""
+    """Normalized tokens `(batch, tokens, width)` and maps `(batch, depth, heads, tokens, tokens)` of the reference."""
     weights = weights_of(model)
     tokens = [reference.tokens((image / 255 - MEAN) / STD, weights, PATCH, positions) for image in images]
     found = [reference.blocks(x, weights, DEPTH, HEADS) for x in tokens]

@@ -20,7 +20,7 @@ from keras_ssl.command.ending import Stopped
 DESCRIPTION = """Self-supervised learning for images: from a folder of images to an encoder.
 
   python -m keras_ssl pretrain --data photos/ --method BYOL --size 96 --epochs 100 --out runs/byol
-  python -m keras_ssl evaluate runs/byol --train labelled/train --test labelled/test --protocol knn linear
+  python -m keras_ssl evaluate runs/byol --train labeled/train --test labeled/test --protocol knn linear
   python -m keras_ssl report runs/byol
   python -m keras_ssl embed runs/byol --data photos/ --out features.npz
   python -m keras_ssl export runs/byol --out encoder.tflite

@@ -35,6 +35,6 @@ def run(options):
         if card is None:
             keras_ssl.export(encoder, options.out)
         else:
-            pretrained.save(encoder, options.out, card)  # its licence goes with it
+            pretrained.save(encoder, options.out, card)  # its license goes with it
     document = {"out": str(options.out), "input": list(encoder.input_shape), "output": list(encoder.output_shape)}
     return document, f"{options.out}: images {encoder.input_shape} to features {encoder.output_shape}"

@@ -11,7 +11,7 @@ DESCRIPTION = """Write the features of all images of a folder, in the order of t
 
 examples:
   python -m keras_ssl embed runs/byol --data photos/ --out features.npz
-  python -m keras_ssl embed encoder.keras --data labelled/ --out features.csv
+  python -m keras_ssl embed encoder.keras --data labeled/ --out features.csv
   python -m keras_ssl embed runs/byol --data photos/ --out features.npz --projector tensorboard/
 
 The .npz file holds `features` (n, dim) in float32, `paths` (n,) relative to --data and, where every image lies in a
@@ -52,7 +52,7 @@ def embed(encoder, data, out, projector=None, *, size=None, batch=256, bad_image
         upscale: bool, whether images smaller than the size are enlarged; else they are an error.
 
     Returns:
-        dict: `"out"`, `"images"` and `"features"`, their numbers, `"labelled"`, and `"projector"` where there is one.
+        dict: `"out"`, `"images"` and `"features"`, their numbers, `"labeled"`, and `"projector"` where there is one.
 
     Raises:
         ValueError: `out` ends otherwise, or there are no images.
@@ -73,21 +73,21 @@ def embed(encoder, data, out, projector=None, *, size=None, batch=256, bad_image
         raise ValueError(f"--out must end in .npz or .csv. Received: {str(out)!r}")
     encoder = runs.load_encoder(encoder)
     size, channels = images.size_of(encoder, size)
-    labelled = images.has_classes(data)
-    pipeline = images.in_order(data, size, batch, channels, labelled, bad_images, upscale)
+    labeled = images.has_classes(data)
+    pipeline = images.in_order(data, size, batch, channels, labeled, bad_images, upscale)
     paths = [os.fsdecode(os.path.relpath(os.fsencode(path), os.fsencode(data))) for path in pipeline.file_paths]
     paths = [Path(path).as_posix() for path in paths]
-    names = pipeline.class_names if labelled else None
+    names = pipeline.class_names if labeled else None
     out.parent.mkdir(parents=True, exist_ok=True)
     with running():
         features, labels = eval.features(encoder, pipeline, batch)
         if out.suffix == ".npz":
             columns = {"features": features, "paths": np.asarray(paths)}
-            columns |= {"labels": labels, "class_names": np.asarray(names)} if labelled else {}
+            columns |= {"labels": labels, "class_names": np.asarray(names)} if labeled else {}
             np.savez(out, **columns)
         else:
             write_table(out, features, paths, None if labels is None else [names[label] for label in labels])
-        document = {"out": str(out), "images": len(features), "features": features.shape[1], "labelled": labelled}
+        document = {"out": str(out), "images": len(features), "features": features.shape[1], "labeled": labeled}
         if projector is not None:
             project(projector, pipeline, features, labels, paths, names)
             document["projector"] = str(projector)

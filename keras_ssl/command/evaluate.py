@@ -1,4 +1,4 @@
-"""evaluate: what the features of an encoder are worth, on labelled folders."""
+"""evaluate: what the features of an encoder are worth, on labeled folders."""
 
 import sys
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from keras_ssl import runs
 from keras_ssl.command.ending import given, running
 
-HELP = "an encoder and labelled folders -> scores"
-DESCRIPTION = """Evaluate an encoder on labelled images: one folder a class in --train and in --test.
+HELP = "an encoder and labeled folders -> scores"
+DESCRIPTION = """Evaluate an encoder on labeled images: one folder a class in --train and in --test.
 
 examples:
-  python -m keras_ssl evaluate runs/byol --train labelled/train --test labelled/test
+  python -m keras_ssl evaluate runs/byol --train labeled/train --test labeled/test
   python -m keras_ssl evaluate encoder.keras --train a/ --test b/ --protocol knn linear mlp_probe --json
   python -m keras_ssl evaluate runs/mae --train a/ --test b/ --protocol fine_tune --epochs 50
   python -m keras_ssl evaluate pixels --train a/ --test b/                # what raw pixels give, to compare with
@@ -35,8 +35,8 @@ PIXELS = "pixels"
 def add(parser):
     option = parser.add_argument
     option("encoder", help=f"folder of a run, a .keras file, or '{PIXELS}'")
-    option("--train", help="labelled images to learn from")
-    option("--test", required=True, help="labelled images to judge by")
+    option("--train", help="labeled images to learn from")
+    option("--test", required=True, help="labeled images to judge by")
     option("--protocol", nargs="+", choices=PROTOCOLS, default=["knn", "linear"], metavar="NAME", help="knn linear")
     option("--size", type=int, help="side of the images in pixels, where the encoder takes any")
     option("--batch", type=int, default=256, help="images per step (256)")
@@ -57,14 +57,14 @@ def evaluate(
     encoder, test, train=None, protocol=("knn", "linear"), *, size=None, batch=256, k=200, epochs=100, seed=0,
     upscale=False, out=None,
 ):  # fmt: skip
-    """What the features of an encoder are worth, on labelled folders: `python -m keras_ssl evaluate`.
+    """What the features of an encoder are worth, on labeled folders: `python -m keras_ssl evaluate`.
 
     Of a run, the results are added to the folder's `scores.json`, which `keras_ssl.report` shows.
 
     Args:
         encoder: folder of a run, `.keras` file, `keras.Model` or `keras_ssl.Method`; or `"pixels"`, for raw pixels.
-        test: labelled images to judge by: a folder with one folder for each class.
-        train: labelled images to learn from, or None where the protocol needs none.
+        test: labeled images to judge by: a folder with one folder for each class.
+        train: labeled images to learn from, or None where the protocol needs none.
         protocol: str or list of str: `"knn"`, `"linear"`, `"mlp_probe"`, `"fine_tune"`, `"semi_supervised"`,
             `"few_shot"`, `"retrieval"`, `"clustering"`, `"rank_me"`; each is the function of `keras_ssl.eval`.
         size: int, side of the images in pixels, where the encoder takes any.
@@ -83,7 +83,7 @@ def evaluate(
 
     Example:
         ```python
-        scores = keras_ssl.evaluate("runs/byol", test="labelled/test", train="labelled/train", protocol="knn")
+        scores = keras_ssl.evaluate("runs/byol", test="labeled/test", train="labeled/train", protocol="knn")
         print(scores["knn"])
         ```
     """
@@ -110,14 +110,14 @@ def evaluate(
 
 
 def read(encoder, train, test, size, batch, upscale, labels):
-    """`(train, test)`, pipelines of labelled images; `train` is None where there is none."""
+    """`(train, test)`, pipelines of labeled images; `train` is None where there is none."""
     from keras_ssl.command import images
 
     if encoder is None and size is None:
         raise ValueError("Raw pixels have no size of their own: pass --size, in pixels")
     size, channels = ((size,) * 2, 3) if encoder is None else images.size_of(encoder, size)
     if train is not None:
-        return images.labelled(train, test, size, batch, channels, upscale)
+        return images.labeled(train, test, size, batch, channels, upscale)
     return None, images.in_order(test, size, batch, channels, labels=labels, upscale=upscale)
 
 

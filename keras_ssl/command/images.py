@@ -23,7 +23,7 @@ def in_order(folder, size, batch, channels=3, labels=False, on_error="raise", up
     )
 
 
-def labelled(train, test, size, batch, channels=3, upscale=False):
+def labeled(train, test, size, batch, channels=3, upscale=False):
     """Two folders with the same class folders, as pipelines."""
     for folder in (train, test):
         if Path(folder).is_dir() and not has_classes(folder):

@@ -19,7 +19,7 @@ examples:
   python -m keras_ssl pretrain --data photos/ --method BYOL --size 96 --epochs 100 --out runs/byol
   python -m keras_ssl pretrain --data photos/ --method MAE --encoder vit_small --size 224 --out runs/mae
   python -m keras_ssl pretrain --data photos/ --quick                            # minutes, with rates that fit
-  python -m keras_ssl pretrain --data photos/ --watch labelled/train labelled/test --out runs/simclr
+  python -m keras_ssl pretrain --data photos/ --watch labeled/train labeled/test --out runs/simclr
   python -m keras_ssl pretrain --out runs/byol --resume                          # goes on, with the run's arguments
 
 The folder --out then holds encoder.keras, which plain Keras loads, checkpoints/ and run.json with the arguments, the
@@ -52,7 +52,7 @@ def add(parser):
     option("--precision", choices=("float32", "mixed_bfloat16", "mixed_float16"), help="default: float32")
     option("--bad-images", choices=("raise", "skip"), help="images that cannot be read end the run, or are left out")
     option("--upscale", action="store_true", default=None, help="enlarge images smaller than --size; else they end it")
-    option("--watch", nargs=2, metavar=("TRAIN", "TEST"), help="labelled folders: log the k-NN accuracy")
+    option("--watch", nargs=2, metavar=("TRAIN", "TEST"), help="labeled folders: log the k-NN accuracy")
     option("--watch-every", type=positive, help="epochs between two measurements (default: 1)")
     option("--checkpoint-every", type=often, help='"epoch" (default), or a number of steps')
     option("--keep", type=positive, help="how many of the last checkpoints stay (default: 2)")
@@ -113,7 +113,7 @@ def pretrain(
         precision: `"float32"` (None), `"mixed_bfloat16"` or `"mixed_float16"`.
         bad_images: `"raise"` (None) or `"skip"`: images that cannot be read end the run, or are left out.
         upscale: bool, whether images smaller than `size` are enlarged; else they are an error.
-        watch: a pair of labelled folders, to learn from and to judge by, or of what `keras_ssl.eval.knn` takes: logs
+        watch: a pair of labeled folders, to learn from and to judge by, or of what `keras_ssl.eval.knn` takes: logs
             the k-NN accuracy.
         watch_every: int, epochs between two measurements; None is 1.
         checkpoint_every: `"epoch"` (None), or an int, steps.
@@ -296,7 +296,7 @@ def often(text):
 def train(model, source, checkpoint, callbacks, watch, folder, arguments, record, epoch, start):
     from keras_ssl import eval
     from keras_ssl.command.callbacks import Journal, Stop
-    from keras_ssl.command.images import labelled
+    from keras_ssl.command.images import labeled
     from keras_ssl.recipes import VITS
 
     journal = Journal(folder, record)
@@ -304,7 +304,7 @@ def train(model, source, checkpoint, callbacks, watch, folder, arguments, record
     watching = []
     if watch:
         folders = isinstance(watch[0], str)
-        sets = labelled(*watch, arguments["size"], 256, upscale=arguments["upscale"]) if folders else watch
+        sets = labeled(*watch, arguments["size"], 256, upscale=arguments["upscale"]) if folders else watch
         watching.append(eval.KNN(*sets, every=arguments["watch_every"]))
     # The features of a transformer are close together from the start.
     threshold = 0.05 if arguments["encoder"] in VITS else 0.1

@@ -6,14 +6,14 @@ from keras_ssl import runs
 from keras_ssl.command.ending import given, running
 
 HELP = "a run -> one HTML page"
-DESCRIPTION = """Write one HTML page about a run: curves, scores, views, neighbours, a map of the features and more.
+DESCRIPTION = """Write one HTML page about a run: curves, scores, views, neighbors, a map of the features and more.
 
 examples:
   python -m keras_ssl report runs/byol
-  python -m keras_ssl report runs/byol --data labelled/test --map tsne --out byol.html
+  python -m keras_ssl report runs/byol --data labeled/test --map tsne --out byol.html
 
 The page is one file, without scripts, and loads nothing. Its pictures are of --data, or of the images of the run;
-where these lie in class folders, their classes colour the map. A run that goes on can be looked at, too.
+where these lie in class folders, their classes color the map. A run that goes on can be looked at, too.
 """
 
 

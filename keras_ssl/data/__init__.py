@@ -13,7 +13,7 @@ on elsewhere), and, where they exist, `file_paths` and `class_names`.
 """
 
 from keras_ssl.data.array import arrays
-from keras_ssl.data.catalogue import tfds
+from keras_ssl.data.catalog import tfds
 from keras_ssl.data.crops import files_views, image_folder_views
 from keras_ssl.data.folder import check, files, image_folder
 from keras_ssl.data.subset import class_balanced

@@ -36,7 +36,7 @@ def arrays(
     mmap_mode="r")`) stays on the disk, and each batch reads its own rows, so that it may be larger than the memory.
 
     Args:
-        samples: images `(n, height, width, channels)`, or grey ones `(n, height, width)`, which get one channel:
+        samples: images `(n, height, width, channels)`, or gray ones `(n, height, width)`, which get one channel:
             pixels 0..255, uint8 or other numbers in this range, which are rounded. Or a dict of arrays of n rows, by
             the names of the columns: `"image"`, `"video"` `(n, frames, height, width, channels)` (pixels, too),
             `"audio"` `(n, samples)`, `"series"` `(n, time, channels)`, `"token_ids"` ints `(n, length)`, or `"nodes"`

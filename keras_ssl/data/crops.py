@@ -16,7 +16,7 @@ from keras_ssl.data.order import Order, flag
 from keras_ssl.data.pipeline import Pipeline, shortened
 from keras_ssl.data.view import compile_where, in_order, loop, together, views
 
-# A decoder that interpolates colours needs the neighbours of a pixel: with this many, the decoded part of an image is
+# A decoder that interpolates colors needs the neighbors of a pixel: with this many, the decoded part of an image is
 # equal to the same part of the decoded image, bit for bit, for all subsamplings of JPEG.
 MARGIN = 2
 # `scaled_decode` leaves this many times as many pixels as the view has, along either side.

@@ -37,7 +37,7 @@ def pair(size):
 
 def colors(channels):
     if whole("channels", channels, 1) not in (1, 3, 4):
-        raise ValueError(f"channels must be 1 (grey), 3 (RGB) or 4 (RGBA). Received: channels={channels}")
+        raise ValueError(f"channels must be 1 (gray), 3 (RGB) or 4 (RGBA). Received: channels={channels}")
     return channels
 
 
@@ -46,7 +46,7 @@ def decode(data, channels, orient=False):
 
     Args:
         data: string scalar.
-        channels: 1 (grey, by the weights of Rec. 601), 3 (RGB, what is transparent shows its colour) or 4 (RGBA).
+        channels: 1 (gray, by the weights of Rec. 601), 3 (RGB, what is transparent shows its color) or 4 (RGBA).
         orient: whether to turn the image upright, as the orientation tag of cameras (EXIF) says.
     """
     branches = [
@@ -240,7 +240,7 @@ def stored(window, shape, number):
 
 
 def fit(image, size, upscale=False):
-    """Resize the short side to `size` (bilinear, antialiased), then crop the centre.
+    """Resize the short side to `size` (bilinear, antialiased), then crop the center.
 
     Args:
         image: uint8 `(height, width, channels)` or `(batch, height, width, channels)`.
@@ -260,7 +260,7 @@ def fit(image, size, upscale=False):
             tf.debugging.Assert(tf.reduce_all(shape >= target), ["image smaller than size", shape])
         ratio = tf.reduce_max(tf.cast(target, tf.float64) / tf.cast(shape, tf.float64))
         scaled = tf.maximum(tf.cast(tf.round(tf.cast(shape, tf.float64) * ratio), tf.int32), target)
-        # Of the resized image only the centre is computed: what is thin would become huge.
+        # Of the resized image only the center is computed: what is thin would become huge.
         resized = tf.raw_ops.ScaleAndTranslate(
             images=image if image.shape.rank == 4 else image[None],
             size=target,

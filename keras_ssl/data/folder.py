@@ -40,14 +40,14 @@ def image_folder(
     Args:
         path: the folder.
         size: int or (height, width), pixels: the short side is resized to it (bilinear, antialiased), then the
-            centre is cropped.
+            center is cropped.
         batch_size: images in a batch.
         shuffle: whether every pass (epoch) has a new order; otherwise the sorted order of the paths.
         seed: int; order and samples' seeds are a pure function of it, the epoch and the sample.
         labels: whether to add `"label"`: the first sub-folder names the class; sorted names are 0, 1, ...
         index: whether to add `"index"`, the number of the file in sorted order.
         drop_remainder: whether a last, smaller batch is left out. None: left out when shuffled.
-        channels: 1 (grey), 3 (RGB) or 4 (RGBA), into which every file is converted.
+        channels: 1 (gray), 3 (RGB) or 4 (RGBA), into which every file is converted.
         orient: whether images are turned upright, as the orientation tag of cameras (EXIF) says.
         upscale: whether images smaller than `size` are enlarged; otherwise they are errors.
         on_error: "raise": the first file that cannot be used stops the pipeline with an error that names it. "skip":

@@ -1,4 +1,4 @@
-"""Subset: a few labelled samples, the same number of each class."""
+"""Subset: a few labeled samples, the same number of each class."""
 
 import numpy as np
 

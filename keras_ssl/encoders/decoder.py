@@ -1,4 +1,4 @@
-"""Decoders of masked image modelling: light transformers from the tokens of what is left to all patches.
+"""Decoders of masked image modeling: light transformers from the tokens of what is left to all patches.
 
 As in MAE: Masked Autoencoders Are Scalable Vision Learners (He et al., 2021), https://arxiv.org/abs/2111.06377
 """

@@ -1,11 +1,11 @@
-"""Evaluation: what the features of an encoder are worth, measured on labelled sets and on their geometry."""
+"""Evaluation: what the features of an encoder are worth, measured on labeled sets and on their geometry."""
 
 from keras_ssl.eval.callbacks import KNN, CollapseMonitor, LinearProbe, Monitor
 from keras_ssl.eval.clusters import clustering, clustering_features
 from keras_ssl.eval.detection import average_precision, detect, detections
 from keras_ssl.eval.episodes import few_shot, few_shot_features
 from keras_ssl.eval.extraction import features, pooled
-from keras_ssl.eval.few_labels import labelled_part, semi_supervised
+from keras_ssl.eval.few_labels import labeled_part, semi_supervised
 from keras_ssl.eval.fine_tuning import fine_tune
 from keras_ssl.eval.geometry import alignment, collapse, uniformity
 from keras_ssl.eval.label_free import align_uniform, lidar, lidar_features, rank_me
@@ -40,7 +40,7 @@ __all__ = [
     "fine_tune",
     "knn",
     "knn_features",
-    "labelled_part",
+    "labeled_part",
     "layer_encoder",
     "layer_probes",
     "lidar",

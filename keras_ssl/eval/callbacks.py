@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_ssl.checks import check_ints, check_numbers
-from keras_ssl.eval.extraction import check_pixels, chunks, concatenated, count, cut, each, elements, encode, labelled
+from keras_ssl.eval.extraction import check_pixels, chunks, concatenated, count, cut, each, elements, encode, labeled
 from keras_ssl.eval.geometry import Diverged, alignment, collapse
 from keras_ssl.eval.nearest import knn_features
 from keras_ssl.eval.probe import linear_features
@@ -48,7 +48,7 @@ class Evaluation(keras.callbacks.Callback):
             logs.update(self.numbers)
 
 
-class Labelled(Evaluation):
+class Labeled(Evaluation):
     """Base of the evaluations with labels: logs the accuracy under `name`, keeps the `Score` as `score`."""
 
     def __init__(self, train, test, every, batch_size, name):
@@ -58,7 +58,7 @@ class Labelled(Evaluation):
         self.score = None
 
     def measure(self, encoder):
-        sets = [labelled(encoder, getattr(self, name), self.batch_size, name) for name in ("train", "test")]
+        sets = [labeled(encoder, getattr(self, name), self.batch_size, name) for name in ("train", "test")]
         if not all(np.all(np.isfinite(rows)) for rows, _ in sets):
             warnings.warn(f"{self.name}: the features hold NaN or infinite numbers: the encoder has diverged.")
             return {self.name: float("nan")}
@@ -66,17 +66,17 @@ class Labelled(Evaluation):
         return {self.name: float(self.score)}
 
 
-class KNN(Labelled):
+class KNN(Labeled):
     """Logs the accuracy of `knn` at the end of the epochs.
 
     To keep the best epoch, give `ModelCheckpoint` or `EarlyStopping` `monitor="knn", mode="max"`.
 
     Args:
-        train: labelled images that vote, see `knn`. Take a validation part of the training set, not the test set,
+        train: labeled images that vote, see `knn`. Take a validation part of the training set, not the test set,
             where the number chooses between runs.
-        test: labelled images that are classified.
+        test: labeled images that are classified.
         every: positive int, epochs between two measurements.
-        k: positive int, number of neighbours, see `knn`.
+        k: positive int, number of neighbors, see `knn`.
         temperature: positive float, see `knn`.
         batch_size: int, images per step of the encoder.
         name: string, the key in the logs.
@@ -85,8 +85,8 @@ class KNN(Labelled):
         score: the last `Score`.
 
     Example:
-        >>> labelled = np.zeros((4, 8, 8, 3), "uint8"), np.array([0, 1, 0, 1])
-        >>> callback = KNN(train=labelled, test=labelled, k=2)
+        >>> labeled = np.zeros((4, 8, 8, 3), "uint8"), np.array([0, 1, 0, 1])
+        >>> callback = KNN(train=labeled, test=labeled, k=2)
     """
 
     def __init__(self, train, test, every=1, k=200, temperature=0.1, batch_size=256, name="knn"):
@@ -97,12 +97,12 @@ class KNN(Labelled):
         return knn_features(*sets, k=self.k, temperature=self.temperature)
 
 
-class LinearProbe(Labelled):
+class LinearProbe(Labeled):
     """Logs the accuracy of `linear` at the end of the epochs; it takes seconds, so mind `every`.
 
     Args:
-        train: labelled images to fit, see `linear`.
-        test: labelled images to score.
+        train: labeled images to fit, see `linear`.
+        test: labeled images to score.
         every: positive int, epochs between two measurements.
         epochs, batch_size, learning_rate, weight_decay, seed: see `linear`.
         name: string, the key in the logs.
@@ -111,8 +111,8 @@ class LinearProbe(Labelled):
         score: the last `Score`.
 
     Example:
-        >>> labelled = np.zeros((4, 8, 8, 3), "uint8"), np.array([0, 1, 0, 1])
-        >>> callback = LinearProbe(train=labelled, test=labelled, every=10)
+        >>> labeled = np.zeros((4, 8, 8, 3), "uint8"), np.array([0, 1, 0, 1])
+        >>> callback = LinearProbe(train=labeled, test=labeled, every=10)
     """
 
     def __init__(
@@ -148,8 +148,8 @@ class Monitor(Evaluation):
         ValueError: a bad `every`.
 
     Example:
-        >>> labelled = np.zeros((4, 8, 8, 3), "uint8"), np.array([0, 1, 0, 1])
-        >>> callback = Monitor(lambda encoder: retrieval(encoder, labelled), "retrieval", every=5)
+        >>> labeled = np.zeros((4, 8, 8, 3), "uint8"), np.array([0, 1, 0, 1])
+        >>> callback = Monitor(lambda encoder: retrieval(encoder, labeled), "retrieval", every=5)
     """
 
     def __init__(self, measure, name, every=1):
@@ -242,7 +242,7 @@ class CollapseMonitor(Evaluation):
                 f"The features have collapsed: feature_std = {geometry['std']:.3f} is below {self.threshold:g} "
                 f"(1: uniform on the sphere, 0: all images alike), feature_rank = {geometry['rank']:.1f} of "
                 f"{features.shape[1]}. Try a smaller learning rate, a warm-up, a larger batch or a stronger "
-                f"augmentation, and see that no part of the loss (stop-gradient, predictor, negatives, centring) is "
+                f"augmentation, and see that no part of the loss (stop-gradient, predictor, negatives, centering) is "
                 f"missing.",
             )
             return numbers

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from keras_ssl.checks import check_ints
-from keras_ssl.eval.extraction import labelled
+from keras_ssl.eval.extraction import labeled
 from keras_ssl.eval.nearest import checked, unit
 from keras_ssl.eval.result import Result, measure, seeds_of
 
@@ -21,7 +21,7 @@ def clustering(encoder, data, clusters=None, seeds=3, restarts=10, batch_size=25
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`, or None for raw pixels.
-        data: labelled images: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
+        data: labeled images: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
         clusters: int of 2 or more; None: the number of classes.
         seeds: positive int, the number of runs of k-means, with the seeds 0, 1, ...; or a sequence of seeds.
         restarts: positive int, the starts of a run, of which the best is kept.
@@ -41,7 +41,7 @@ def clustering(encoder, data, clusters=None, seeds=3, restarts=10, batch_size=25
         >>> float(clustering(None, (images, labels)))
         1.0
     """
-    features, labels = labelled(encoder, data, batch_size, "clustered")
+    features, labels = labeled(encoder, data, batch_size, "clustered")
     return clustering_features(features, labels, clusters=clusters, seeds=seeds, restarts=restarts)
 
 

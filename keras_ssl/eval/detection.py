@@ -1,7 +1,7 @@
 """Detection: Objects as Points (Zhou et al., 2019), https://arxiv.org/abs/1904.07850, as a small head on any encoder.
 
-A heatmap a class has a peak at the centre of each object; at the peak the size of its box is read, and where in its
-place the centre is. No anchors, no suppression of overlapping boxes. Average precision is that of COCO (Lin et al.,
+A heatmap a class has a peak at the center of each object; at the peak the size of its box is read, and where in its
+place the center is. No anchors, no suppression of overlapping boxes. Average precision is that of COCO (Lin et al.,
 2014), https://arxiv.org/abs/1405.0312.
 """
 
@@ -26,12 +26,12 @@ SIZE, OFFSET = 0.1, 1.0
 
 def detect(
     encoder, train, test, classes, frozen=True, levels=4, width=64, epochs=30, batch_size=16, learning_rate=1e-3,
-    weight_decay=0.01, layer_decay=1.0, flip=0.5, most=100, seed=0, verbose=0, return_model=False,
+    weight_decay=0.01, layer_decay=1.0, flip=0.5, max_detections=100, seed=0, verbose=0, return_model=False,
 ):
     """How well a small head on the maps of an encoder finds objects: average precision as in COCO.
 
     The pyramid is that of `segment`; on its map, of a quarter of the image, stand CenterNet's three predictions:
-    heatmaps of the centres, sizes and offsets. A copy of the encoder is used: the given one stays as it is.
+    heatmaps of the centers, sizes and offsets. A copy of the encoder is used: the given one stays as it is.
 
     Unlike in the paper, the width of the peaks in the target allows for boxes that are moved, not resized (intersection
     over union of 0.7 at least).
@@ -45,7 +45,7 @@ def detect(
         test: images and objects to score, as `train`.
         classes: list of the names of the classes, or their number. The background is none.
         frozen, levels, width, epochs, batch_size, learning_rate, weight_decay, layer_decay, flip: as for `segment`.
-        most: positive int, objects an image that count, those with the highest scores; 100 in COCO.
+        max_detections: positive int, objects per image that count, those with the highest scores; 100 in COCO.
         seed, verbose, return_model: as for `segment`.
 
     Returns:
@@ -73,7 +73,7 @@ def detect(
             "train and test images must have one size. Received: images of shapes "
             f"{images.shape[1:]} and {test_images.shape[1:]}"
         )
-    check_ints(most=most)
+    check_ints(max_detections=max_detections)
     check_size(encoder, test_images, "test")
     body, draw = pyramid(encoder, images, levels, width, frozen, seed)
     model = with_predictions(body, len(names), draw)
@@ -85,7 +85,7 @@ def detect(
         epochs, batch_size, learning_rate, weight_decay, layer_decay, flip, seed, verbose,
     )
 
-    precision = average_precision(detections(model, test_images, most, batch_size), truth, len(names))
+    precision = average_precision(detections(model, test_images, max_detections, batch_size), truth, len(names))
     of_classes = {f"AP of {name}": precision[:, i].mean() for i, name in enumerate(names)}
     numbers = {"AP": np.nanmean(precision), "AP at 0.5": np.nanmean(precision[0]), **of_classes}
     found = Result(
@@ -99,13 +99,13 @@ def detect(
     return (found, model) if return_model else found
 
 
-def detections(model, images, most=100, batch_size=16):
+def detections(model, images, max_detections=100, batch_size=16):
     """The objects that a model of `detect` finds.
 
     Args:
         model: `keras.Model` that `detect` returned with `return_model=True`, or one loaded from its file.
         images: array `(n, height, width, channels)` of the size of the training images.
-        most: positive int, objects an image, those with the highest scores.
+        max_detections: positive int, objects per image, those with the highest scores.
         batch_size: positive int, images per step.
 
     Returns:
@@ -117,11 +117,11 @@ def detections(model, images, most=100, batch_size=16):
     boxes, labels, scores = keras_ssl.eval.detections(detector, images)[0]
     ```
     """
-    check_ints(most=most, batch_size=batch_size)
+    check_ints(max_detections=max_detections, batch_size=batch_size)
     images = as_images(images)
     found = []
     for _, maps in outputs(model, images, batch_size):
-        found.extend(decoded(maps, images.shape[1:3], most))
+        found.extend(decoded(maps, images.shape[1:3], max_detections))
     return found
 
 
@@ -209,19 +209,19 @@ def overlap(first, second):
 
 
 def with_predictions(body, classes, draw):
-    """Images to `(batch, rows, columns, classes + 4)`: logits of the centres, sizes and offsets in places."""
+    """Images to `(batch, rows, columns, classes + 4)`: logits of the centers, sizes and offsets in places."""
     parts = []
-    for name, channels, bias in (("centres", classes, math.log(0.1 / 0.9)), ("sizes", 2, 0.0), ("offsets", 2, 0.5)):
+    for name, channels, bias in (("centers", classes, math.log(0.1 / 0.9)), ("sizes", 2, 0.0), ("offsets", 2, 0.5)):
         parts.append(keras.layers.Conv2D(
             channels, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.001, seed=draw().seed),
-            bias_initializer=keras.initializers.Constant(bias),  # few places are centres: begin near a chance of 0.1
+            bias_initializer=keras.initializers.Constant(bias),  # few places are centers: begin near a chance of 0.1
             data_format="channels_last", dtype="float32", name=name,
         )(body.output))
     return keras.Model(body.input, keras.layers.Concatenate(dtype="float32", name="objects")(parts), name="detection")
 
 
 def loss(target, found):
-    """The paper's: focal loss of the heatmaps with the penalty reduced near centres, and L1 of sizes and offsets.
+    """The paper's: focal loss of the heatmaps with the penalty reduced near centers, and L1 of sizes and offsets.
 
     The sums over an image are divided by the number of its objects, at least one.
 
@@ -233,10 +233,10 @@ def loss(target, found):
     target = ops.cast(target, "float32")
     heat, logits = target[..., :classes], found[..., :classes]
     p = ops.sigmoid(logits)
-    centre = ops.cast(heat >= 1, "float32")
-    focal = -centre * (1 - p) ** 2 * ops.log_sigmoid(logits)
-    focal = focal - (1 - centre) * (1 - heat) ** 4 * p**2 * ops.log_sigmoid(-logits)
-    there = target[..., -1:]  # 1 at a centre
+    center = ops.cast(heat >= 1, "float32")
+    focal = -center * (1 - p) ** 2 * ops.log_sigmoid(logits)
+    focal = focal - (1 - center) * (1 - heat) ** 4 * p**2 * ops.log_sigmoid(-logits)
+    there = target[..., -1:]  # 1 at a center
     distance = there * ops.abs(target[..., classes:-1] - found[..., classes:])
     total = (
         ops.sum(focal, axis=(1, 2, 3))
@@ -247,17 +247,17 @@ def loss(target, found):
 
 
 def encoded(boxes, labels, size, grid, classes):
-    """The target of an image: heatmaps, sizes, offsets and where centres are, `(rows, columns, classes + 5)`."""
+    """The target of an image: heatmaps, sizes, offsets and where centers are, `(rows, columns, classes + 5)`."""
     target = np.zeros((*grid, classes + 5), "float32")
     step = np.array([size[1] / grid[1], size[0] / grid[0]])  # pixels of a place, across and down
     rows, columns = np.arange(grid[0])[:, None], np.arange(grid[1])[None]
     for box, label in zip(np.reshape(boxes, (-1, 4)), labels):
-        centre, length = (box[:2] + box[2:]) / 2 / step, (box[2:] - box[:2]) / step
-        column, row = np.minimum(centre.astype(int), [grid[1] - 1, grid[0] - 1])
+        center, length = (box[:2] + box[2:]) / 2 / step, (box[2:] - box[:2]) / step
+        column, row = np.minimum(center.astype(int), [grid[1] - 1, grid[0] - 1])
         sigma = max(reach(*length) / 3, 1e-3)
         peak = np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * sigma**2))
         target[..., label] = np.maximum(target[..., label], peak)
-        target[row, column, classes:] = [*length, centre[0] - column, centre[1] - row, 1.0]
+        target[row, column, classes:] = [*length, center[0] - column, center[1] - row, 1.0]
     return target
 
 
@@ -268,7 +268,7 @@ def reach(width, height, least=0.7):
     return (both - math.sqrt(both**2 - 4 * area * (1 - 2 * least / (1 + least)))) / 2
 
 
-def decoded(maps, size, most):
+def decoded(maps, size, max_detections):
     """The objects at the peaks of the heatmaps of some images, see `detections`."""
     count, rows, columns, channels = maps.shape
     classes = channels - 4
@@ -278,13 +278,13 @@ def decoded(maps, size, most):
     step = np.array([size[1] / columns, size[0] / rows])
     found = []
     for i in range(count):
-        chosen = np.argsort(-heat[i], kind="stable")[:most]
+        chosen = np.argsort(-heat[i], kind="stable")[:max_detections]
         chosen = chosen[np.isfinite(heat[i, chosen])]
         row, column, label = np.unravel_index(chosen, (rows, columns, classes))
         length, offset = np.split(maps[i, row, column, classes:].astype("float64"), 2, axis=1)
-        centre = (np.stack([column, row], axis=1) + offset) * step
+        center = (np.stack([column, row], axis=1) + offset) * step
         half = np.maximum(length, 0) * step / 2
-        boxes = np.concatenate([centre - half, centre + half], axis=1).clip(0, [size[1], size[0]] * 2)
+        boxes = np.concatenate([center - half, center + half], axis=1).clip(0, [size[1], size[0]] * 2)
         scores = 1 / (1 + np.exp(-heat[i, chosen].astype("float64")))
         found.append((boxes.astype("float32"), label, scores.astype("float32")))
     return found

@@ -6,7 +6,7 @@ in Rethinking Few-Shot Image Classification (Tian et al., 2020), arXiv 2003.1153
 
 import numpy as np
 
-from keras_ssl.eval.extraction import integers, labelled, matrix
+from keras_ssl.eval.extraction import integers, labeled, matrix
 from keras_ssl.eval.nearest import checked, unit
 from keras_ssl.eval.result import Result
 
@@ -23,9 +23,9 @@ def few_shot(encoder, train, test=None, shots=(1, 5), ways=5, episodes=600, quer
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`, or None for raw pixels.
-        train: labelled images to learn from: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see
+        train: labeled images to learn from: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see
             `features`.
-        test: labelled images to classify, of the same classes. None: others of `train`. As in the papers, take classes
+        test: labeled images to classify, of the same classes. None: others of `train`. As in the papers, take classes
             that were not trained on with labels.
         shots: positive int or several, images of a class to learn from.
         ways: int of 2 or more, classes of an episode. Classes with too few images for an episode are left out.
@@ -48,8 +48,8 @@ def few_shot(encoder, train, test=None, shots=(1, 5), ways=5, episodes=600, quer
         1.0
     """
     return few_shot_features(
-        *labelled(encoder, train, batch_size, "train"),
-        *(labelled(encoder, test, batch_size, "test") if test is not None else (None, None)),
+        *labeled(encoder, train, batch_size, "train"),
+        *(labeled(encoder, test, batch_size, "test") if test is not None else (None, None)),
         shots=shots, ways=ways, episodes=episodes, queries=queries, seed=seed,
     )
 

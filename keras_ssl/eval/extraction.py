@@ -60,7 +60,7 @@ def features(encoder, data, batch_size=256, pool=None):
     return np.concatenate(outputs), None if labels[0] is None else integers(np.concatenate(labels))
 
 
-def labelled(encoder, data, batch_size, name):
+def labeled(encoder, data, batch_size, name):
     """`features` of a data set that must have labels; `name` names it in the error."""
     rows, labels = features(encoder, data, batch_size)
     check_labels(labels, name)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_ssl.eval.extraction import arrays, cut, integers, labelled
+from keras_ssl.eval.extraction import arrays, cut, integers, labeled
 from keras_ssl.eval.probe import linear_features
 from keras_ssl.eval.result import Result, seeds_of
 
@@ -10,14 +10,14 @@ from keras_ssl.eval.result import Result, seeds_of
 def semi_supervised(encoder, train, test, fractions=(0.01, 0.1), seeds=3, fit=None, batch_size=256):
     """Accuracy of a classifier that learns from a small part of the labels, the same number of each class.
 
-    The parts are those of `labelled_part`: fixed, and the same for every encoder. The papers fine-tune the encoder on
+    The parts are those of `labeled_part`: fixed, and the same for every encoder. The papers fine-tune the encoder on
     them: give `fit=keras_ssl.eval.fine_tune`, or a `functools.partial` of it.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`.
-        train: labelled images, of which parts are taken: a pair of arrays `(images, labels)` or a `tf.data.Dataset`,
+        train: labeled images, of which parts are taken: a pair of arrays `(images, labels)` or a `tf.data.Dataset`,
             see `features`. With `fit`, a data set is read into memory.
-        test: labelled images to score.
+        test: labeled images to score.
         fractions: float in (0, 1] or several, the parts.
         seeds: positive int, the number of parts of each size, with the seeds 0, 1, ...; or a sequence of seeds.
         fit: function `fit(encoder, train, test, seed=...)` that returns a `Score`: `fine_tune`, `linear`, `knn` with a
@@ -32,21 +32,21 @@ def semi_supervised(encoder, train, test, fractions=(0.01, 0.1), seeds=3, fit=No
 
     Example:
         >>> images = np.array([0, 255] * 8, "uint8").reshape(16, 1, 1, 1) * np.ones((4, 4, 3), "uint8")
-        >>> labelled = images, np.array([0, 1] * 8)
-        >>> float(semi_supervised(None, labelled, labelled, fractions=0.25))
+        >>> labeled = images, np.array([0, 1] * 8)
+        >>> float(semi_supervised(None, labeled, labeled, fractions=0.25))
         1.0
     """
     fractions, seeds = np.atleast_1d(fractions).tolist(), seeds_of(seeds)
     if fit is None:
-        rows, labels = labelled(encoder, train, batch_size, "train")
-        test = labelled(encoder, test, batch_size, "test")
+        rows, labels = labeled(encoder, train, batch_size, "train")
+        test = labeled(encoder, test, batch_size, "test")
         judge = lambda chosen, seed: linear_features(rows[chosen], labels[chosen], *test, seed=seed)
     elif callable(fit):
         samples, labels = arrays(train, encoder, "train")
         judge = lambda chosen, seed: fit(encoder, (cut(samples, chosen), labels[chosen]), test, seed=seed)
     else:
         raise TypeError(f"fit must be a function (encoder, train, test, seed=...) or None. Received: fit={fit!r}")
-    parts = {fraction: [labelled_part(labels, fraction, seed) for seed in seeds] for fraction in fractions}
+    parts = {fraction: [labeled_part(labels, fraction, seed) for seed in seeds] for fraction in fractions}
     found = {
         f"{100 * fraction:g} % of the labels": [judge(chosen, seed) for chosen, seed in zip(some, seeds)]
         for fraction, some in parts.items()
@@ -55,7 +55,7 @@ def semi_supervised(encoder, train, test, fractions=(0.01, 0.1), seeds=3, fit=No
     return Result("semi-supervised", found, over="seeds", settings=settings)
 
 
-def labelled_part(labels, fraction, seed=0):
+def labeled_part(labels, fraction, seed=0):
     """The places of a part of the labels with the same number of each class: a function of its arguments only.
 
     Args:
@@ -70,7 +70,7 @@ def labelled_part(labels, fraction, seed=0):
         ValueError: a bad fraction, fewer labels than classes, or a class with too few.
 
     Example:
-        >>> labelled_part([0, 1] * 50, 0.02).shape
+        >>> labeled_part([0, 1] * 50, 0.02).shape
         (2,)
     """
     labels = integers(labels)

@@ -19,7 +19,7 @@ def fine_tune(
     encoder, train, test, epochs=100, batch_size=256, learning_rate=1e-3, weight_decay=0.05, layer_decay=0.75,
     warmup=None, drop_path=None, label_smoothing=0.1, augment=None, seed=0, verbose=0, return_model=False,
 ):
-    """Accuracy of a copy of the encoder that is trained on, with a new linear layer, on labelled images.
+    """Accuracy of a copy of the encoder that is trained on, with a new linear layer, on labeled images.
 
     Or on samples of any other kind, see `features`, which have no augmentation of their own here.
 
@@ -33,8 +33,8 @@ def fine_tune(
     Args:
         encoder: `keras.Model` from images, or samples of another kind, to features `(batch, dim)`, which are all that
             the head sees: papers take the mean of the tokens (`pooling="mean"`).
-        train: labelled images to fit: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
-        test: labelled images to score, of the encoder's size. They are not augmented.
+        train: labeled images to fit: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
+        test: labeled images to score, of the encoder's size. They are not augmented.
         epochs: positive int, passes over the training images; 100 for a ViT-B in MAE and BEiT.
         batch_size: positive int, images per step; 1024 in MAE. A smaller training set is one batch.
         learning_rate: positive float, the rate at 256 images per step: the highest rate is

@@ -24,7 +24,7 @@ def collapse(features):
       that are never negative, as after a ReLU, share a direction and stay below 1: an untrained network gave 0.3.
     - `"raw_std"`: mean over the dimensions of `std(f)`, in the units of the features.
     - `"rank"`: RankMe, the effective number of dimensions in use: `exp(entropy of p)`, `p = s / sum(s)`, with the
-      singular values `s` of the features, not centred. From 1 (all on one line) to `min(n, dim)`; 0 if all are 0.
+      singular values `s` of the features, not centered. From 1 (all on one line) to `min(n, dim)`; 0 if all are 0.
     - `"uniformity"`: `log mean exp(-2 ||x_i - x_j||^2)` over all pairs `i < j`. 0 is collapse, lower is more uniform,
       about -4 the least.
 

@@ -17,7 +17,7 @@ from keras_ssl.eval.result import Measure, Result
 def rank_me(encoder, data, images=25600, batch_size=256):
     """RankMe: the effective number of dimensions that the features use, which tells collapse of dimensions.
 
-    `exp(entropy of p)`, `p = s / sum(s)`, with the singular values `s` of the features, not centred: from 1 to
+    `exp(entropy of p)`, `p = s / sum(s)`, with the singular values `s` of the features, not centered: from 1 to
     `min(n, dim)`. The paper takes images of the pre-training and, where the method has a projector, its outputs.
     Compare at one number of images, and encoders of one method.
 

@@ -19,8 +19,8 @@ def layer_probes(encoder, train, test, layers, dimensions=9000, **options):
 
     Args:
         encoder: functional or sequential `keras.Model` from images.
-        train: labelled images to fit, see `linear`.
-        test: labelled images to score.
+        train: labeled images to fit, see `linear`.
+        test: labeled images to score.
         layers: strings, names of layers.
         dimensions: positive int, see `layer_encoder`.
         **options: of `linear`.

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from keras_ssl.checks import check_ints, check_numbers
-from keras_ssl.eval.extraction import labelled
+from keras_ssl.eval.extraction import labeled
 from keras_ssl.eval.nearest import check_classes, checked
-from keras_ssl.eval.probe import standardised
+from keras_ssl.eval.probe import standardized
 from keras_ssl.eval.score import score
 
 
@@ -17,13 +17,13 @@ def mlp_probe(
 ):
     """Accuracy of a classifier with one hidden layer (ReLU) on the frozen features.
 
-    The features are computed once and standardised, as for `linear`. The classifier is trained by AdamW with a cosine
+    The features are computed once and standardized, as for `linear`. The classifier is trained by AdamW with a cosine
     decay to zero, in float32.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`, or None for raw pixels.
-        train: labelled images to fit: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
-        test: labelled images to score.
+        train: labeled images to fit: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
+        test: labeled images to score.
         hidden: positive int, width of the hidden layer.
         epochs: positive int, passes over the training features. At least 1,000 steps are made.
         batch_size: int, images per step of the encoder and features per step of the classifier; a smaller training set
@@ -45,8 +45,8 @@ def mlp_probe(
         1.0
     """
     return mlp_probe_features(
-        *labelled(encoder, train, batch_size, "train"),
-        *labelled(encoder, test, batch_size, "test"),
+        *labeled(encoder, train, batch_size, "train"),
+        *labeled(encoder, test, batch_size, "test"),
         hidden=hidden, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
         seed=seed,
     )
@@ -78,7 +78,7 @@ def mlp_probe_features(
     check_numbers(least=0, weight_decay=weight_decay)
     x, labels, test, test_labels, classes = checked(train_features, train_labels, test_features, test_labels)
     check_classes(classes)
-    x, test = standardised(x, test)
+    x, test = standardized(x, test)
     batch_size = min(batch_size, len(x))
     epochs = max(epochs, math.ceil(1000 / (len(x) // batch_size)))
     model = fit(x[:, :-1], labels, classes, hidden, epochs, batch_size, learning_rate, weight_decay, seed)

@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_ssl.checks import check_ints, check_numbers
-from keras_ssl.eval.extraction import integers, labelled, matrix
+from keras_ssl.eval.extraction import integers, labeled, matrix
 from keras_ssl.eval.geometry import Diverged
 from keras_ssl.eval.score import score
 
@@ -15,14 +15,14 @@ SIMILARITIES = 2**25
 def knn(encoder, train, test, k=200, temperature=0.1, batch_size=256):
     """Accuracy of a weighted vote of the `k` nearest training images, without any training.
 
-    The nearness is the cosine of the features, the weight of a neighbour `exp(cosine / temperature)`. `k=1` is the
-    plain nearest neighbour.
+    The nearness is the cosine of the features, the weight of a neighbor `exp(cosine / temperature)`. `k=1` is the
+    plain nearest neighbor.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`, or None for raw pixels.
-        train: labelled images that vote: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
-        test: labelled images that are classified.
-        k: positive int, number of neighbours; the paper's 200. Where the training set is smaller, all of it votes
+        train: labeled images that vote: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
+        test: labeled images that are classified.
+        k: positive int, number of neighbors; the paper's 200. Where the training set is smaller, all of it votes
             and the name of the score says so: with few samples per class choose a smaller one.
         temperature: positive float, the paper's tau; the paper uses 0.07, the field 0.1 or 0.07.
         batch_size: int, images per step of the encoder.
@@ -40,8 +40,8 @@ def knn(encoder, train, test, k=200, temperature=0.1, batch_size=256):
         1.0
     """
     return knn_features(
-        *labelled(encoder, train, batch_size, "train"),
-        *labelled(encoder, test, batch_size, "test"),
+        *labeled(encoder, train, batch_size, "train"),
+        *labeled(encoder, test, batch_size, "test"),
         k=k, temperature=temperature,
     )
 
@@ -98,7 +98,7 @@ def unit(x):
 
 
 def checked(train_features, train_labels, test_features, test_labels):
-    """Check two labelled sets of features against each other, and number the classes of the training set from 0.
+    """Check two labeled sets of features against each other, and number the classes of the training set from 0.
 
     Labels may be any ids, and large. A test label that no training sample has gets the number of classes.
     """

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_ssl.checks import check_ints, check_numbers
-from keras_ssl.eval.extraction import labelled
+from keras_ssl.eval.extraction import labeled
 from keras_ssl.eval.nearest import check_classes, checked
 from keras_ssl.eval.score import score
 
@@ -20,15 +20,15 @@ ONE_THREAD = 2**18
 def linear(encoder, train, test, epochs=100, batch_size=256, learning_rate=None, weight_decay=None, seed=0):
     """Accuracy of a linear classifier on the frozen features.
 
-    The features are computed once, without augmentation, and standardised with the mean and the deviation of the
+    The features are computed once, without augmentation, and standardized with the mean and the deviation of the
     training set. The classifier is a multinomial logistic regression in float32, trained from zero by SGD with
     momentum 0.97 and a cosine decay to zero. There is nothing to tune: with the defaults it ends near the optimum that
     scikit-learn's `LogisticRegression` finds for the same features.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`, or None for raw pixels.
-        train: labelled images to fit: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
-        test: labelled images to score.
+        train: labeled images to fit: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
+        test: labeled images to score.
         epochs: positive int, passes over the training features. At least 1,000 steps are made, so that a small
             training set converges as well.
         batch_size: int, images per step of the encoder and features per step of the classifier; a smaller training set
@@ -52,8 +52,8 @@ def linear(encoder, train, test, epochs=100, batch_size=256, learning_rate=None,
         1.0
     """
     return linear_features(
-        *labelled(encoder, train, batch_size, "train"),
-        *labelled(encoder, test, batch_size, "test"),
+        *labeled(encoder, train, batch_size, "train"),
+        *labeled(encoder, test, batch_size, "test"),
         epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay, seed=seed,
     )
 
@@ -83,7 +83,7 @@ def linear_features(
     check_numbers(least=0, optional=True, weight_decay=weight_decay)
     x, labels, test, test_labels, classes = checked(train_features, train_labels, test_features, test_labels)
     check_classes(classes)
-    x, test = standardised(x, test)
+    x, test = standardized(x, test)
     weight_decay = 1 / len(x) if weight_decay is None else weight_decay
     if learning_rate is None:
         learning_rate = 1 / (weight_decay + curvature(x) / 2)
@@ -91,7 +91,7 @@ def linear_features(
     return score(test @ weights, test_labels, name="linear probe")
 
 
-def standardised(x, test):
+def standardized(x, test):
     """Mean 0 and deviation 1 in every dimension, by the training set; a last column of ones carries the bias."""
     mean, deviation = np.mean(x, axis=0, dtype="float64"), np.std(x, axis=0, dtype="float64")
     # A feature that is constant up to the rounding of float32 says nothing: set it to 0 instead of blowing it up.

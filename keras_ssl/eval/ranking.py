@@ -4,7 +4,7 @@ Embedding (Song et al., 2016), arXiv 1511.06452."""
 import numpy as np
 from keras import ops
 
-from keras_ssl.eval.extraction import labelled
+from keras_ssl.eval.extraction import labeled
 from keras_ssl.eval.nearest import check_classes, checked, unit
 from keras_ssl.eval.result import Result
 
@@ -21,8 +21,8 @@ def retrieval(encoder, queries, gallery=None, k=(1, 5, 10), batch_size=256):
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`, or None for raw pixels.
-        queries: labelled images: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
-        gallery: labelled images that are ranked for each query. None: all queries but the query itself.
+        queries: labeled images: a pair of arrays `(images, labels)` or a `tf.data.Dataset`, see `features`.
+        gallery: labeled images that are ranked for each query. None: all queries but the query itself.
         k: positive int or several.
         batch_size: int, images per step of the encoder.
 
@@ -40,8 +40,8 @@ def retrieval(encoder, queries, gallery=None, k=(1, 5, 10), batch_size=256):
         1.0
     """
     return retrieval_features(
-        *labelled(encoder, queries, batch_size, "query"),
-        *(labelled(encoder, gallery, batch_size, "gallery") if gallery is not None else (None, None)),
+        *labeled(encoder, queries, batch_size, "query"),
+        *(labeled(encoder, gallery, batch_size, "gallery") if gallery is not None else (None, None)),
         k=k,
     )
 

@@ -186,7 +186,7 @@ def hard_negative(first, second, temperature=0.5, tau_plus=0.1, beta=1.0, extra=
 
 
 def invariant_spread(first, second, temperature=0.1, negative_weight=1.0, detach_others=True):
-    """The loss of InvaSpread: each view is recognised as its image, and as none of the others.
+    """The loss of InvaSpread: each view is recognized as its image, and as none of the others.
 
     `L = mean_i -( log P_ip + m sum_n log(1 - P_in) )`, with
     `P_ij = exp(x_i.x_j / t) / (exp(x_i.x_p / t) + m sum_n exp(x_i.x_n / t))`, where p is the partner of i, n runs over

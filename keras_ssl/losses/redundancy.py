@@ -70,7 +70,7 @@ def variance_covariance(embeddings, target=1.0, epsilon=1e-4):
     Reference: VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning (Bardes, Ponce, LeCun,
     2021), https://arxiv.org/abs/2105.04906
     """
-    matrix = covariance(centred(everywhere(embeddings)))
+    matrix = covariance(centered(everywhere(embeddings)))
     deviation = ops.sqrt(ops.diagonal(matrix) + epsilon)
     hinge = ops.mean(ops.relu(target - deviation))
     return hinge, ops.sum(ops.square(off_diagonal(matrix))) / matrix.shape[-1]
@@ -146,7 +146,7 @@ def whiten(x, epsilon=0.0):
             f"{rows} rows of {dim} dimensions cannot be whitened: their covariance is singular. Use a larger batch and "
             "sub_batch (twice the dimensions or more), fewer dimensions, or epsilon > 0."
         )
-    x = centred(x)
+    x = centered(x)
     matrix = (1.0 - epsilon) * covariance(x) + epsilon * ops.eye(dim, dtype=x.dtype)
     return ops.swapaxes(ops.solve_triangular(cholesky(matrix), ops.swapaxes(x, -1, -2), lower=True), -1, -2)
 
@@ -174,17 +174,17 @@ def split(x, size):
     return ops.reshape(x[: parts * each], (parts, each, dim))
 
 
-def centred(x):
+def centered(x):
     return x - ops.mean(x, axis=-2, keepdims=True)
 
 
 def standardized(x, epsilon):
-    x = centred(x)
+    x = centered(x)
     return x / ops.sqrt(ops.mean(ops.square(x), axis=0) + epsilon)
 
 
 def covariance(x):
-    """`(..., dim, dim)` of the centred rows of `(..., rows, dim)`, divided by `rows - 1`."""
+    """`(..., dim, dim)` of the centered rows of `(..., rows, dim)`, divided by `rows - 1`."""
     others = ops.cast(ops.maximum(ops.shape(x)[-2] - 1, 1), x.dtype)  # one row alone has none
     return ops.matmul(ops.swapaxes(x, -1, -2), x) / others
 

@@ -17,7 +17,7 @@ class Entry:
         method: str, as the paper spells it.
         architecture: str, with the patch size where there is one.
         data: str, what it was trained on, without labels.
-        licence: str, that of the weights as their repository states it. CC BY-NC 4.0 excludes commercial use.
+        license: str, that of the weights as their repository states it. CC BY-NC 4.0 excludes commercial use.
         source: str, address of the file, or its name in the package.
         paper: str, address of the paper.
         numbers: dict, accuracy on ImageNet-1k in per cent as the authors report it: "linear", "k-NN", "fine-tuned". Of
@@ -29,7 +29,7 @@ class Entry:
         options: dict, what the weights do not show: heads, how positions are interpolated.
         input_shape: ints `(height, width, channels)` for `load`, or None: those that the weights show.
         pooling: str, what "auto" is in `load`: "auto" is the token of a ViT, the mean of a ResNet.
-        record: dict, what else the card of one in the package says: licence of the data, recipe, command, numbers of
+        record: dict, what else the card of one in the package says: license of the data, recipe, command, numbers of
             raw pixels and of the untrained encoder, date, versions.
     """
 
@@ -37,7 +37,7 @@ class Entry:
     method: str
     architecture: str
     data: str
-    licence: str
+    license: str
     source: str
     paper: str
     numbers: dict
@@ -57,11 +57,11 @@ class Entry:
 
     def __str__(self):
         numbers = ", ".join(f"{key} {value}" for key, value in self.numbers.items())
-        return f"{self.name}: {self.method}, {self.architecture}, {self.data}; {self.licence}; {numbers}"
+        return f"{self.name}: {self.method}, {self.architecture}, {self.data}; {self.license}; {numbers}"
 
     def card(self):
         """What a saved encoder says of itself, a dict of str, for `save`."""
-        kept = ("name", "method", "architecture", "data", "licence", "source", "paper")
+        kept = ("name", "method", "architecture", "data", "license", "source", "paper")
         return {key: getattr(self, key) for key in kept} | {"numbers": dict(self.numbers)} | self.record
 
 
@@ -69,7 +69,7 @@ def entries():
     """The checkpoints that `load` knows by name: the public ones, and some small ones that come with the package.
 
     Returns:
-        list of `Entry`, each with `name`, `method`, `architecture`, `data`, `licence`, `source`, `paper` and `numbers`.
+        list of `Entry`, each with `name`, `method`, `architecture`, `data`, `license`, `source`, `paper` and `numbers`.
 
     Example:
     ```python
@@ -81,20 +81,20 @@ def entries():
     return [*ENTRIES.values()]
 
 
-def _vit(name, method, size, patch, data, licence, source, paper, numbers, digest=None, hub=None, layout="vit",
+def _vit(name, method, size, patch, data, license, source, paper, numbers, digest=None, hub=None, layout="vit",
          **options):
     letter, width, depth, heads = SIZES[size]
     return Entry(
-        name, method, f"ViT-{letter}/{patch}", data, licence, source, paper, numbers, layout, digest, hub,
+        name, method, f"ViT-{letter}/{patch}", data, license, source, paper, numbers, layout, digest, hub,
         {"width": width, "depth": depth, "patch": patch}, {"heads": heads} | options,
     )
 
 
-def _resnet(name, method, licence, source, paper, linear, digest=None, width=64, knn=None):
+def _resnet(name, method, license, source, paper, linear, digest=None, width=64, knn=None):
     numbers = {"linear": linear} | ({} if knn is None else {"k-NN": knn})
     architecture = "ResNet-50" if width == 64 else f"ResNet-50, {width // 64} times as wide"
     return Entry(
-        name, method, architecture, IMAGENET, licence, source, paper, numbers, "resnet", digest,
+        name, method, architecture, IMAGENET, license, source, paper, numbers, "resnet", digest,
         size={"width": width},
     )
 

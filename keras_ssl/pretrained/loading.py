@@ -19,7 +19,7 @@ from keras_ssl.pretrained.reader import read
 
 LAYOUTS = {layout.name: layout for family in (vit, clip, resnet) for layout in family.LAYOUTS}
 CARD = "card.json"
-ASKED = ("method", "architecture", "data", "licence")
+ASKED = ("method", "architecture", "data", "license")
 
 
 def load(source, input_shape=None, pooling="auto", trainable=True, features=None, layout=None, heads=None):
@@ -27,7 +27,7 @@ def load(source, input_shape=None, pooling="auto", trainable=True, features=None
 
     A name is downloaded once, to the folder of the environment's KERAS_SSL_HOME or ~/.keras/keras_ssl, and checked
     where its authors state a hash; small encoders of ours come with the package, such as `"fashion_resnet18"`. Nothing
-    in a file is executed. Mind the licence of its `list()` entry.
+    in a file is executed. Mind the license of its `list()` entry.
 
     Args:
         source: one of
@@ -102,7 +102,7 @@ def save(encoder, path, card):
     Args:
         encoder: `keras.Model` of Keras's own layers.
         path: str or path that ends in `.keras`.
-        card: dict with at least "method", "architecture", "data" and "licence", which JSON can hold, or an entry of
+        card: dict with at least "method", "architecture", "data" and "license", which JSON can hold, or an entry of
             `list()`.
 
     Returns:
@@ -113,7 +113,7 @@ def save(encoder, path, card):
 
     Example:
     ```python
-    card = {"method": "BYOL", "architecture": "ResNet-18", "data": "own photographs", "licence": "MIT"}
+    card = {"method": "BYOL", "architecture": "ResNet-18", "data": "own photographs", "license": "MIT"}
     keras_ssl.pretrained.save(model.encoder, "encoder.keras", card)
     ```
     """
@@ -140,7 +140,7 @@ def save(encoder, path, card):
 
 
 def card(source):
-    """What a checkpoint is: method, architecture, data, licence, and what else its card holds.
+    """What a checkpoint is: method, architecture, data, license, and what else its card holds.
 
     Args:
         source: a name of `list()`, or the path of a `.keras` file that `save` wrote.

@@ -123,15 +123,15 @@ def resize_matrix(old, new, offset=0.0, antialias=False):
     much wider as there are fewer patches.
     """
     scale = old / (new + offset)
-    centre = scale * (np.arange(new) + 0.5)
+    center = scale * (np.arange(new) + 0.5)
     if antialias:
-        distance = np.abs(np.arange(old) + 0.5 - centre[:, None]) / max(scale, 1)
+        distance = np.abs(np.arange(old) + 0.5 - center[:, None]) / max(scale, 1)
         weights = cubic(distance, -0.5)
         return weights / weights.sum(axis=1, keepdims=True)
     weights = np.zeros((new, old))
-    first = np.floor(centre - 0.5).astype(int)
+    first = np.floor(center - 0.5).astype(int)
     for place in (first - 1, first, first + 1, first + 2):
-        share = cubic(np.abs(place + 0.5 - centre), -0.75)
+        share = cubic(np.abs(place + 0.5 - center), -0.75)
         np.add.at(weights, (np.arange(new), np.clip(place, 0, old - 1)), share)
     return weights
 

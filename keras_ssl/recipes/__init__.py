@@ -29,7 +29,7 @@ code, with these exceptions:
 - SGD and LARS have the rate inside the momentum, PyTorch has it outside. Adam's epsilon is Keras's.
 - Of a paper's variants it is the plain one: SimCLR v2 without a memory, MoCo v2 with the loss of one direction, W-MSE
   with two views.
-- Grey images have views of their own, without hue and mirror.
+- Gray images have views of their own, without hue and mirror.
 
 Example:
     ```python
@@ -43,10 +43,10 @@ import importlib
 import importlib.util
 
 import keras_ssl
-from keras_ssl.recipes.run import PYRAMIDS, RESNETS, VITS, Run, grey_view, usual_patch
+from keras_ssl.recipes.run import PYRAMIDS, RESNETS, VITS, Run, gray_view, usual_patch
 
 __all__ = [
-    "PYRAMIDS", "RESNETS", "VITS", "Run", "encoders_of", "find", "grey_view", "make", "names", "usual_encoder",
+    "PYRAMIDS", "RESNETS", "VITS", "Run", "encoders_of", "find", "gray_view", "make", "names", "usual_encoder",
     "usual_patch", "why_not",
 ]  # fmt: skip
 

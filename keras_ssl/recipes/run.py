@@ -18,8 +18,8 @@ def usual_patch(size):
     return min(16, max(2, size // 8))
 
 
-def grey_view(size, scale=(0.3, 1.0)):
-    """Grey images have no hue, and a mirrored digit is another sign: crops and contrast only."""
+def gray_view(size, scale=(0.3, 1.0)):
+    """Gray images have no hue, and a mirrored digit is another sign: crops and contrast only."""
     crop = augment.RandomResizedCrop(size, scale=scale)
     return augment.View([crop, augment.ColorJitter(0.4, 0.4, p=0.8), augment.GaussianBlur(3, p=0.5)])
 
@@ -62,7 +62,7 @@ class Run:
         return min(self.shape[:2]) <= 64
 
     @property
-    def grey(self):
+    def gray(self):
         return self.shape[-1] == 1
 
     @property
@@ -124,9 +124,9 @@ class Run:
     # Views
 
     def views(self, recipe, small=None, count=2):
-        """Those of a recipe, or of `small` for small images; `count` is how many it makes, for grey images."""
-        if self.grey:
-            return augment.Views(grey_view(self.shape[0]), count)
+        """Those of a recipe, or of `small` for small images; `count` is how many it makes, for gray images."""
+        if self.gray:
+            return augment.Views(gray_view(self.shape[0]), count)
         return (small if small and self.small else recipe)(self.shape[0])
 
     def multi_crop(self, recipe, small, count):
@@ -134,8 +134,8 @@ class Run:
         size = self.shape[0]
         side = self.fit(size / 2 if self.small else size * 96 / 224)
         count = 2 if self.quick else 4 if self.small else count
-        if self.grey:
-            return augment.Views([grey_view(size, (0.5, 1.0))] * 2 + [grey_view(side, (0.15, 0.5))] * count)
+        if self.gray:
+            return augment.Views([gray_view(size, (0.5, 1.0))] * 2 + [gray_view(side, (0.15, 0.5))] * count)
         return (small if self.small else recipe)(size, local_size=side, local_count=count)
 
     def fit(self, pixels):

@@ -2,7 +2,7 @@
 
 from keras_ssl.visualize.curves import curves
 from keras_ssl.visualize.filters import filters
-from keras_ssl.visualize.grids import neighbours, views
+from keras_ssl.visualize.grids import neighbors, views
 from keras_ssl.visualize.map import projection
 from keras_ssl.visualize.page import html_page
 from keras_ssl.visualize.patches import attention, reconstruction
@@ -15,7 +15,7 @@ __all__ = [
     "curves",
     "filters",
     "html_page",
-    "neighbours",
+    "neighbors",
     "projection",
     "projector",
     "reconstruction",

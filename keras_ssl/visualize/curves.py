@@ -128,12 +128,12 @@ def draw(axis, title, epochs, columns):
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    colours = colormaps["tab10"].colors if len(columns) > 1 else [INK]
+    colors = colormaps["tab10"].colors if len(columns) > 1 else [INK]
     for number, (name, values) in enumerate(columns.items()):
         known = np.isfinite(values)
         mark = "o" if known.sum() <= 20 else ""
-        colour = colours[number % len(colours)]
-        axis.plot(epochs[known], values[known], mark + "-", color=colour, ms=3, lw=1.5, label=name)
+        color = colors[number % len(colors)]
+        axis.plot(epochs[known], values[known], mark + "-", color=color, ms=3, lw=1.5, label=name)
     axis.set_title(title, fontsize=9)
     axis.set_xlabel("epoch", fontsize=8)
     axis.tick_params(labelsize=8)

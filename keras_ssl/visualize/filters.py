@@ -9,10 +9,10 @@ from keras_ssl.visualize.grids import grid
 
 
 def filters(encoder, count=64, path=None):
-    """The kernels of the layer that reads the pixels, as small images: edges and colours, noise before training.
+    """The kernels of the layer that reads the pixels, as small images: edges and colors, noise before training.
 
     It is the first convolution on images of the encoder's channels: that of a ResNet, the patch projection of a
-    ViT. Each kernel has a scale of its own, with grey for 0. The strongest ones come first.
+    ViT. Each kernel has a scale of its own, with gray for 0. The strongest ones come first.
 
     Args:
         encoder: `keras.Model` from images to features, of 1 or 3 channels.

@@ -1,4 +1,4 @@
-"""Grids: images side by side, the views of an augmentation and the nearest neighbours of an encoder."""
+"""Grids: images side by side, the views of an augmentation and the nearest neighbors of an encoder."""
 
 import keras
 import numpy as np
@@ -49,7 +49,7 @@ def views(images, augment, rows=6, path=None):
     return finish(drawn, path)
 
 
-def neighbours(encoder, queries, gallery, k=8, path=None, labels=None):
+def neighbors(encoder, queries, gallery, k=8, path=None, labels=None):
     """Each query and its nearest images by the cosine of the features, the nearest first.
 
     A gallery image that equals the query, pixel by pixel, is left out.
@@ -58,9 +58,9 @@ def neighbours(encoder, queries, gallery, k=8, path=None, labels=None):
         encoder: `keras.Model` from images to features, or None for raw pixels.
         queries: array `(n, height, width, channels)`, 0..255; one row of the picture each.
         gallery: array `(m, height, width, channels)`, 0..255.
-        k: positive int, neighbours a query; fewer where the gallery is smaller.
+        k: positive int, neighbors a query; fewer where the gallery is smaller.
         path: where to save the picture as well; the ending says the format.
-        labels: pair of int arrays `(labels of the queries, labels of the gallery)`: then a neighbour of the query's
+        labels: pair of int arrays `(labels of the queries, labels of the gallery)`: then a neighbor of the query's
             class has a green frame and one of another class a red, dashed one.
 
     Returns:
@@ -72,7 +72,7 @@ def neighbours(encoder, queries, gallery, k=8, path=None, labels=None):
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3)).astype("uint8")
-        >>> drawn = neighbours(None, images[:2], images, k=3)
+        >>> drawn = neighbors(None, images[:2], images, k=3)
     """
     check_ints(k=k)
     queries, gallery = as_images(queries, "queries"), as_images(gallery, "gallery")
@@ -111,12 +111,12 @@ def grid(rows, columns, inch=1.0):
 
 
 def show(axis, image):
-    grey = image.shape[-1] == 1
-    axis.imshow(image[..., 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255)
+    gray = image.shape[-1] == 1
+    axis.imshow(image[..., 0] if gray else image, cmap="gray" if gray else None, vmin=0, vmax=255)
 
 
 def frame(axis, same):
-    # Two line styles beside two colours: red and green are alike to one man in twelve.
+    # Two line styles beside two colors: red and green are alike to one man in twelve.
     for spine in axis.spines.values():
         spine.set(visible=True, color=SAME if same else OTHER, linewidth=2.5, linestyle="-" if same else (0, (2, 1)))
         spine.set_capstyle("butt")  # the default fills the gaps

@@ -8,12 +8,12 @@ NAMES = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}
 
 
 def projection(features, labels=None, method="tsne", class_names=None, path=None, seed=0):
-    """A map of the features, one point an image, coloured by class.
+    """A map of the features, one point an image, colored by class.
 
     Args:
         features: array `(n, dim)`.
-        labels: int array `(n,)`, or None. Negative ones, -1 say, are of unlabelled images, which are grey.
-        method: `"tsne"` (van der Maaten and Hinton, 2008; neighbours stay neighbours, distances between groups mean
+        labels: int array `(n,)`, or None. Negative ones, -1 say, are of unlabeled images, which are gray.
+        method: `"tsne"` (van der Maaten and Hinton, 2008; neighbors stay neighbors, distances between groups mean
             nothing; on l2-normalized features, that is by cosine) or `"pca"` (linear, distances are kept as far as
             two dimensions can) or `"umap"` (McInnes et al., 2018; as t-SNE, and between groups a little more; by
             cosine).
@@ -66,9 +66,9 @@ def size_of(places, legend):
 
 
 def scatter(axis, places, labels, class_names, size):
-    """The points, a colour for each class, and the legend."""
+    """The points, a color for each class, and the legend."""
     if np.any(labels < 0):
-        axis.scatter(*places[labels < 0].T, s=size, linewidths=0, alpha=0.5, color="0.7", label="unlabelled")
+        axis.scatter(*places[labels < 0].T, s=size, linewidths=0, alpha=0.5, color="0.7", label="unlabeled")
     classes = np.unique(labels[labels >= 0])
     for label, color in zip(classes, color_list(len(classes))):
         name = str(label) if class_names is None else class_names[label]
@@ -118,9 +118,9 @@ def umap(points, seed):
         from umap import UMAP
     except ImportError as error:
         raise ImportError("keras_ssl.visualize.projection with UMAP needs: pip install umap-learn") from error
-    neighbours = min(15, len(points) - 1)
+    neighbors = min(15, len(points) - 1)
     start = "random" if len(points) < 10 else "spectral"  # a few points have no spectrum
-    return UMAP(n_neighbors=neighbours, metric="cosine", init=start, random_state=seed, n_jobs=1).fit_transform(points)
+    return UMAP(n_neighbors=neighbors, metric="cosine", init=start, random_state=seed, n_jobs=1).fit_transform(points)
 
 
 def color_list(count):

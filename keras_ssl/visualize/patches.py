@@ -7,7 +7,7 @@ from keras_ssl.encoders import attention_maps
 from keras_ssl.visualize.figure import finish
 from keras_ssl.visualize.grids import as_images, grid, show
 
-HIDDEN = 128  # grey
+HIDDEN = 128  # gray
 
 
 def reconstruction(model, images, rows=6, path=None):
@@ -57,7 +57,7 @@ def reconstruction(model, images, rows=6, path=None):
 def attention(encoder, images, block=-1, rows=6, path=None):
     """Which patches the class token of a vision transformer looks at, head by head.
 
-    The map of each head lies over the image without its colours. Every map has a scale of its own: dark is 0, bright
+    The map of each head lies over the image without its colors. Every map has a scale of its own: dark is 0, bright
     its largest weight. The weights are those of the model: what the class token takes from itself and from registers is
     not shown, and the rest is not made to sum to 1.
 

@@ -12,7 +12,7 @@ from keras_ssl import runs
 from keras_ssl.visualize import page
 from keras_ssl.visualize.curves import columns_of, curves, panels
 from keras_ssl.visualize.filters import filters
-from keras_ssl.visualize.grids import as_images, neighbours, views
+from keras_ssl.visualize.grids import as_images, neighbors, views
 from keras_ssl.visualize.map import projection
 from keras_ssl.visualize.patches import attention, reconstruction
 from keras_ssl.visualize.spectrum import similarities, spectrum
@@ -22,10 +22,10 @@ PIXELS = 96  # an inch of a figure
 WORDS = {
     "loss": "A self-supervised loss says little about the features, and two methods' cannot be compared.",
     "views": "The network sees views of each image. What the views do away with, it does not learn.",
-    "neighbours": "Each image and those with the most alike features, and their cosine.",
+    "neighbors": "Each image and those with the most alike features, and their cosine.",
     "frames": "A green frame is an image of the same class, a red, dashed one of another.",
     "features": "A steep fall, or cosines that are all near 1, is a collapse: the features say less than they could.",
-    "filters": "What the first layer looks for: edges and colours. Noise means that it has hardly moved.",
+    "filters": "What the first layer looks for: edges and colors. Noise means that it has hardly moved.",
     "attention": "Where the class token of the last block looks, head by head: dark is 0.",
     "reconstruction": "What the model makes of images of which it sees a part.",
 }
@@ -37,7 +37,7 @@ def report(
 ):
     """Everything there is to see of a training, as one HTML file that loads nothing.
 
-    Loss, its terms and the accuracies and geometry that were logged; the scores; the views; nearest neighbours and a
+    Loss, its terms and the accuracies and geometry that were logged; the scores; the views; nearest neighbors and a
     map of the features; their spectrum and their cosines; the first layer; attention maps of a ViT, reconstructions of
     a masked method; the settings and versions. What does not apply is left out, and what is not known.
 
@@ -192,10 +192,10 @@ def of_images(model, images, labels, features, class_names, method, seed):
         parts += drawn("Views", WORDS["views"], lambda: views(images[examples(None, len(images), 4)], model.augment))
     queries, encoder = examples(labels, len(images), 8), model.evaluated_encoder
     pair = None if labels is None else (labels[queries], labels)
-    words = WORDS["neighbours"] + ("" if labels is None else " " + WORDS["frames"])
-    parts += drawn("Neighbours", words, lambda: neighbours(encoder, images[queries], images, k=9, labels=pair))
+    words = WORDS["neighbors"] + ("" if labels is None else " " + WORDS["frames"])
+    parts += drawn("Neighbors", words, lambda: neighbors(encoder, images[queries], images, k=9, labels=pair))
     words = f"{len(images):,} images. "
-    words += "The colours are their classes." if labels is not None else ""
+    words += "The colors are their classes." if labels is not None else ""
     parts += drawn("Map", words, lambda: projection(features, labels, method, class_names, seed=seed))
     parts.append(section("Features", WORDS["features"]))
     both = picture("spectrum", spectrum(features)), picture("cosines", similarities(features, labels, seed=seed))

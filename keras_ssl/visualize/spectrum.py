@@ -7,7 +7,7 @@ from keras_ssl.checks import check_ints
 from keras_ssl.visualize.figure import figure, finish
 from keras_ssl.visualize.grids import OTHER, SAME
 
-COLOURS = ("#1f5fa8", "#d1702a", "#5b8c3a", "#8a4f9e", "#7a7a7a")
+COLORS = ("#1f5fa8", "#d1702a", "#5b8c3a", "#8a4f9e", "#7a7a7a")
 
 
 def spectrum(features, path=None):
@@ -41,7 +41,7 @@ def spectrum(features, path=None):
         values = np.linalg.svd(rows, compute_uv=False)
         values = np.maximum(values / max(values[0], 1e-30), 1e-8)
         label = f"{title}: {rank:.1f} of {rows.shape[1]} dimensions"
-        axis.plot(np.arange(1, len(values) + 1), values, color=COLOURS[number % len(COLOURS)], lw=1.5, label=label)
+        axis.plot(np.arange(1, len(values) + 1), values, color=COLORS[number % len(COLORS)], lw=1.5, label=label)
     axis.set(yscale="log", xlabel="singular value", ylabel="size, the largest is 1")
     tidy(axis)
     return finish(drawn, path)
@@ -50,7 +50,7 @@ def spectrum(features, path=None):
 def similarities(features, labels=None, pairs=20_000, seed=0, path=None):
     """How alike the features of two images are: the histogram of their cosines.
 
-    With labels, pairs of one class and pairs of two are drawn apart: the less they overlap, the better neighbours do.
+    With labels, pairs of one class and pairs of two are drawn apart: the less they overlap, the better neighbors do.
     All near 1 is a collapse.
 
     Args:
@@ -85,12 +85,12 @@ def similarities(features, labels=None, pairs=20_000, seed=0, path=None):
     axis = drawn.subplots()
     bins = np.linspace(min(cosines.min(), 0.0) - 1e-6, 1.0 + 1e-6, 60)
     if labels is None:
-        axis.hist(cosines, bins, density=True, color=COLOURS[0], label="pairs of images")
+        axis.hist(cosines, bins, density=True, color=COLORS[0], label="pairs of images")
     else:
         same = np.asarray(labels)[one] == np.asarray(labels)[other]
-        for title, chosen, colour in (("pairs of two classes", ~same, OTHER), ("pairs of one", same, SAME)):
+        for title, chosen, color in (("pairs of two classes", ~same, OTHER), ("pairs of one", same, SAME)):
             if chosen.any():
-                axis.hist(cosines[chosen], bins, density=True, color=colour, alpha=0.55, label=title)
+                axis.hist(cosines[chosen], bins, density=True, color=color, alpha=0.55, label=title)
     axis.set(xlabel="cosine of their features", yticks=[])
     tidy(axis)
     return finish(drawn, path)

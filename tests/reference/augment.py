@@ -58,9 +58,9 @@ def resize_rows(image, size):
     support = max(step, 1.0)
     out = np.zeros((size, *image.shape[1:]))
     for i in range(size):
-        centre, total = (i + 0.5) * step, 0.0
-        for j in range(max(0, int(centre - support + 0.5)), min(len(image), int(centre + support + 0.5))):
-            weight = max(0.0, 1 - abs((j + 0.5 - centre) / support))
+        center, total = (i + 0.5) * step, 0.0
+        for j in range(max(0, int(center - support + 0.5)), min(len(image), int(center + support + 0.5))):
+            weight = max(0.0, 1 - abs((j + 0.5 - center) / support))
             out[i] += weight * image[j]
             total += weight
         out[i] /= total

@@ -38,7 +38,7 @@ def softmax(x):
     return np.exp(x - x.max()) / np.exp(x - x.max()).sum()
 
 
-def labelled_cross_entropy(logits, labels, weights=None):
+def labeled_cross_entropy(logits, labels, weights=None):
     """The mean over the samples of `-w log softmax(logits)[label]`, and its gradient; a label below 0 is left out."""
     logits = np.array(logits, "float64")
     weights = np.ones(len(logits)) if weights is None else weights

@@ -45,8 +45,8 @@ def proto_nce(queries, prototypes, concentrations, labels):
 def concentrations(rows, centroids, assignment, temperature):
     """phi of each cluster, as PCL's authors estimate it."""
     phi, single = [], []
-    for j, centre in enumerate(centroids):
-        distances = [np.sqrt(np.sum((row - centre) ** 2)) for row, own in zip(rows, assignment) if own == j]
+    for j, center in enumerate(centroids):
+        distances = [np.sqrt(np.sum((row - center) ** 2)) for row, own in zip(rows, assignment) if own == j]
         single.append(len(distances) <= 1)
         phi.append(0.0 if single[-1] else np.mean(distances) / np.log(len(distances) + 10))
     phi = np.array([max(phi) if alone else value for value, alone in zip(phi, single)])

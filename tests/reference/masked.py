@@ -1,4 +1,4 @@
-"""Masked image modelling in NumPy loops, float64."""
+"""Masked image modeling in NumPy loops, float64."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
 def simmim(images, prediction, masks, patch):
-    """SimMIM's loss of predictions (batch, height, width, 3) of standardised pixels; masks (batch, rows, columns)."""
+    """SimMIM's loss of predictions (batch, height, width, 3) of standardized pixels; masks (batch, rows, columns)."""
     total, count = 0.0, 0
     for image, guess, mask in zip(images, prediction, masks):
         for row in range(image.shape[0]):

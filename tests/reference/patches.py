@@ -45,7 +45,7 @@ def coarsen(image, seed, pixels, p):
 
 
 def enlarge(image, size):
-    """Rows by linear interpolation between the centres of the pixels; the border is repeated."""
+    """Rows by linear interpolation between the centers of the pixels; the border is repeated."""
     out = np.zeros((size, *image.shape[1:]))
     for i in range(size):
         place = min(max((i + 0.5) * len(image) / size - 0.5, 0), len(image) - 1)

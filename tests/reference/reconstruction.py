@@ -1,4 +1,4 @@
-"""Masked image modelling in float64 loops: targets, errors, and the way of an image through MAE."""
+"""Masked image modeling in float64 loops: targets, errors, and the way of an image through MAE."""
 
 import math
 

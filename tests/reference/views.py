@@ -1,4 +1,4 @@
-"""Filters, colour spaces, geometry and policies in plain NumPy and Pillow, one image at a time."""
+"""Filters, color spaces, geometry and policies in plain NumPy and Pillow, one image at a time."""
 
 import math
 

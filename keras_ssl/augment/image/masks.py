@@ -194,7 +194,7 @@ class BlockMask(CountedMask):
     patches. iBOT, arXiv:2111.07832, and DINOv2, arXiv:2304.07193: `ratio=(0.1, 0.5), p=0.5`, so that half of the
     images stay whole. The random blocks of Context Encoders, arXiv:1604.07379: `ratio=0.25` on a grid of pixels.
 
-    This is the authors' loop: the area of a block is uniform between `least` and what is still to be hidden, its
+    This is the authors' loop: the area of a block is uniform between `min_patches` and what is still to be hidden, its
     aspect log-uniform, its place uniform, and it counts if it hides something new and not too much. Their loop gives
     up after 10 tries in a row without a block, and then hides a few patches less: for 75 of 196 one in three masks,
     0.5 patches on average. Here the missing ones are chosen at random among the neighbors of hidden patches.
@@ -205,8 +205,8 @@ class BlockMask(CountedMask):
         ratio: float from 0 to 1, the part that is hidden, rounded up to whole patches; or a pair of floats (low,
             high), between which every image draws its own part, rounded down.
         count: int, the number of hidden patches, instead of `ratio`; or None.
-        least: float, the smallest area of a block in patches, or None for (shorter side // 3)^2: 16 of 14 x 14.
-        most: float, the largest area of a block in patches, or None for no limit.
+        min_patches: float, the smallest area of a block in patches, or None for (shorter side // 3)^2: 16 of 14 x 14.
+        max_patches: float, the largest area of a block in patches, or None for no limit.
         aspect: pair of floats, the range of height / width.
         p: float, the probability of an image to be masked at all.
         seed, name: see `Augmentation`.
@@ -225,17 +225,20 @@ class BlockMask(CountedMask):
     """
 
     def __init__(
-        self, grid, ratio=0.4, count=None, least=None, most=None, aspect=(0.3, 1 / 0.3), p=1.0, seed=None, name=None,
-        **kwargs,
+        self, grid, ratio=0.4, count=None, min_patches=None, max_patches=None, aspect=(0.3, 1 / 0.3), p=1.0, seed=None,
+        name=None, **kwargs,
     ):  # fmt: skip
         super().__init__(grid, ratio, count, p, seed=seed, name=name, **kwargs)
         if min(self.sides) < 2:
             raise ValueError(f"grid must have at least 2 rows and 2 columns for blocks. Received: grid={grid}")
-        if least is not None and not is_number(least, 1):
-            raise ValueError(f"least must be an area of at least 1 patch, or None. Received: least={least}")
-        if most is not None and not is_number(most, 1 if least is None else least):
-            raise ValueError(f"most must be an area of at least `least` patches, or None. Received: most={most}")
-        self.least, self.most = least, most
+        if min_patches is not None and not is_number(min_patches, 1):
+            raise ValueError(f"min_patches must be a number from 1, or None. Received: min_patches={min_patches}")
+        if max_patches is not None and not is_number(max_patches, min_patches or 1):
+            raise ValueError(
+                f"max_patches must be a number from min_patches={min_patches or 1}, or None. Received: "
+                f"max_patches={max_patches}"
+            )
+        self.min_patches, self.max_patches = min_patches, max_patches
         self.aspect = check_range("aspect", aspect)
 
     def masks(self, seeds):
@@ -260,9 +263,10 @@ class BlockMask(CountedMask):
     def block(self, draws, left):
         """A block for each image by four draws `(batch, 4)`; `left` `(batch, 1)` patches are still to be hidden."""
         rows, columns = self.sides
-        least = max(1, (min(rows, columns) // 3) ** 2) if self.least is None else self.least
+        smallest = max(1, (min(rows, columns) // 3) ** 2) if self.min_patches is None else self.min_patches
         left = ops.cast(left, "float32")
-        area = least + ((left if self.most is None else ops.minimum(left, self.most)) - least) * draws[:, :1]
+        largest = left if self.max_patches is None else ops.minimum(left, self.max_patches)
+        area = smallest + (largest - smallest) * draws[:, :1]
         low, high = map(math.log, self.aspect)
         aspect = ops.exp(low + (high - low) * draws[:, 1:2])
         height = ops.round(ops.sqrt(area * aspect))
@@ -271,7 +275,8 @@ class BlockMask(CountedMask):
         return box(top, left, height, width, rows, columns) & ((height < rows) & (width < columns))[:, :, None]
 
     def get_config(self):
-        return {**super().get_config(), "least": self.least, "most": self.most, "aspect": self.aspect}
+        config = {"min_patches": self.min_patches, "max_patches": self.max_patches, "aspect": self.aspect}
+        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable("keras_ssl")

@@ -21,7 +21,7 @@ from keras_ssl.augment.layer import Augmentation, change, check_probability, che
 from keras_ssl.augment.image.mixing import partners
 from keras_ssl.augment.places import lowest, select
 from keras_ssl.augment.random import choose, split, uniform
-from keras_ssl.checks import check_flags, is_int, is_number
+from keras_ssl.checks import check_flags, check_ints, is_int, is_number
 from keras_ssl.pixels import check_size, cubic
 
 
@@ -250,7 +250,7 @@ class ReplacePatches(PatchAugmentation):
     9 patches 0, 1 or 2. The other image is another one of the batch, under `tf.distribute` of this replica.
 
     Args:
-        most: int, the largest number of patches that are replaced; all numbers from 0 on are equally likely.
+        max_patches: int, the largest number of patches that are replaced; all numbers from 0 on are equally likely.
         seed, name: see `Augmentation`.
 
     Returns:
@@ -265,23 +265,25 @@ class ReplacePatches(PatchAugmentation):
         >>> patches, labels = view(np.zeros((4, 24, 24, 3), "uint8"))
     """
 
-    def __init__(self, most=2, seed=None, name=None, **kwargs):
+    def __init__(self, max_patches=2, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
-        if not is_int(most, 0):
-            raise ValueError(f"most must be an int from 0. Received: most={most!r}")
-        self.most = most
+        check_ints(0, max_patches=max_patches)
+        self.max_patches = max_patches
 
     def transform(self, patches, seeds):
         count = patches.shape[1]
-        if self.most > count:
-            raise ValueError(f"most must not be larger than the {count} patches there are. Received: most={self.most}")
+        if self.max_patches > count:
+            raise ValueError(
+                f"max_patches must not be larger than the {count} patches there are. Received: "
+                f"max_patches={self.max_patches}"
+            )
         draws = uniform(seeds, 2 + count)
-        number = ops.cast(choose(draws[:, :1], self.most), "int32")
+        number = ops.cast(choose(draws[:, :1], self.max_patches), "int32")
         replaced = lowest(draws[:, 2:], number)[:, :, None, None, None]
         return ops.where(replaced, ops.take(patches, partners(draws[:, 1]), axis=0), patches)
 
     def get_config(self):
-        return {**super().get_config(), "most": self.most}
+        return {**super().get_config(), "max_patches": self.max_patches}
 
 
 @keras.saving.register_keras_serializable("keras_ssl")

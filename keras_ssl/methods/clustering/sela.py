@@ -1,4 +1,4 @@
-r"""SeLa: Self-labelling via simultaneous clustering and representation learning (Asano, Rupprecht, Vedaldi, 2019).
+r"""SeLa: Self-labeling via simultaneous clustering and representation learning (Asano, Rupprecht, Vedaldi, 2019).
 
 https://arxiv.org/abs/1911.05371
 

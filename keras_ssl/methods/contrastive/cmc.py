@@ -35,7 +35,7 @@ from keras_ssl.methods.contrastive.instdisc import candidates, normalizers, tell
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class CMC(Method):
-    """The lightness of an image and its colour, or any views of several senses, find each other in memory banks.
+    """The lightness of an image and its color, or any views of several senses, find each other in memory banks.
 
     Every view has an encoder and a bank of its own; the embedding of one view is compared with the banks of the others
     only. `predict`, `encoder` and `keras_ssl.export` take whole images, split them by the channels of the views and
@@ -67,9 +67,9 @@ class CMC(Method):
     Example:
 
     >>> lightness = keras_ssl.encoders.resnet18(input_shape=(32, 32, 1), width=32)
-    >>> colour = keras_ssl.encoders.resnet18(input_shape=(32, 32, 2), width=32)
+    >>> color = keras_ssl.encoders.resnet18(input_shape=(32, 32, 2), width=32)
     >>> augment = keras_ssl.augment.cmc(32)
-    >>> model = keras_ssl.CMC([lightness, colour], augment, samples=50_000, negatives=4096)
+    >>> model = keras_ssl.CMC([lightness, color], augment, samples=50_000, negatives=4096)
     >>> model.compile(optimizer=keras_ssl.optimizers.SGD(0.03, momentum=0.9, weight_decay=1e-4))
     """
 

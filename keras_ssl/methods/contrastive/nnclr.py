@@ -29,7 +29,7 @@ from keras_ssl.method import Method
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class NNCLR(Method):
-    """The positive of a view is not the other view but its nearest neighbour among earlier embeddings.
+    """The positive of a view is not the other view but its nearest neighbor among earlier embeddings.
 
     The embeddings of the first views of all replicas enter the queue after the step, so that no view finds itself.
 

@@ -35,7 +35,7 @@ from keras_ssl.methods.contrastive.moco_v1 import MoCoV1
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class PCL(MoCoV1):
-    """MoCo v2 whose queries also find the centre of their cluster, in several clusterings of the whole data set.
+    """MoCo v2 whose queries also find the center of their cluster, in several clusterings of the whole data set.
 
     The callback `keras_ssl.Recluster` makes the clusters, between the epochs; the authors have a warmup of 20. Until
     it first has, and with `prototype_weight=0`, it is `MoCoV2`. The model keeps the clusters and saves them. The loss
@@ -43,9 +43,9 @@ class PCL(MoCoV1):
     prototype of two images of a batch twice, once as a negative of its own.
 
     The clusters are those of spherical k-means of the key encoder's embeddings, of images that are not augmented, in
-    inference mode. The centres are unit vectors, and the spread of a cluster is measured from its unit centre. The
-    authors run Euclidean k-means on the unit vectors of the images, measure from its centres and normalize them
-    afterwards; and they limit the images to 1,000 per cluster while they look for the centres, where here all take
+    inference mode. The centers are unit vectors, and the spread of a cluster is measured from its unit center. The
+    authors run Euclidean k-means on the unit vectors of the images, measure from its centers and normalize them
+    afterwards; and they limit the images to 1,000 per cluster while they look for the centers, where here all take
     part.
 
     Args:
@@ -62,7 +62,7 @@ class PCL(MoCoV1):
         queue_size: int, number of keys in the queue (r, 16384).
         temperature: float > 0, of the keys, and the mean temperature of the prototypes (tau, 0.2).
         iterations: int, of k-means (20).
-        restarts: int, how many starts of k-means are tried (5); the one with the nearest centres is kept.
+        restarts: int, how many starts of k-means are tried (5); the one with the nearest centers is kept.
         **kwargs: the other arguments of `MoCoV1`.
 
     Raises:
@@ -171,11 +171,11 @@ class PCL(MoCoV1):
 def concentrations(distances, assignment, count, temperature, smoothing=10.0):
     """How widely each cluster spreads (phi), as the temperature of its prototype.
 
-    `phi = mean distance to the centre / log(images + smoothing)`; a cluster of one image takes the largest. They are
+    `phi = mean distance to the center / log(images + smoothing)`; a cluster of one image takes the largest. They are
     clipped to their 10th and 90th percentile and scaled so that their mean is the temperature.
 
     Args:
-        distances: array `(samples,)`, Euclidean, of the embeddings from their centres.
+        distances: array `(samples,)`, Euclidean, of the embeddings from their centers.
         assignment: int array `(samples,)`, the cluster of each image.
         count: int, number of clusters.
         temperature: float > 0 (tau).
@@ -188,7 +188,7 @@ def concentrations(distances, assignment, count, temperature, smoothing=10.0):
     mean = np.bincount(assignment, weights=distances, minlength=count) / np.maximum(images, 1)
     phi = mean / np.log(images + smoothing)
     largest = np.max(phi, where=images > 1, initial=0.0)
-    if largest == 0.0:  # every image is its own centre
+    if largest == 0.0:  # every image is its own center
         return np.full(count, temperature, "float64")
     phi = np.where(images > 1, phi, largest)
     phi = np.clip(phi, np.percentile(phi, 10), np.percentile(phi, 90))

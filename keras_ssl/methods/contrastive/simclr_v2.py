@@ -163,7 +163,7 @@ class SimCLRv2(Method):
 class SimCLRv2Distiller(Method):
     """A student learns what a fine-tuned teacher says about images, most or all of which have no label.
 
-    `L = -( (1 - alpha) sum_labelled log P(y_i | x_i) + alpha sum_i sum_y P_T(y | x_i; tau) log P(y | x_i; tau) ) / B`
+    `L = -( (1 - alpha) sum_labeled log P(y_i | x_i) + alpha sum_i sum_y P_T(y | x_i; tau) log P(y | x_i; tau) ) / B`
 
     P are the student's and P_T the teacher's probabilities; the temperature divides the logits of both, and no factor
     makes up for it. The teacher sees the same view, in inference mode. `model.predict` returns the student's logits,

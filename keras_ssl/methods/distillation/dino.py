@@ -30,9 +30,9 @@ from keras_ssl.method import Method
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class DINO(Method):
-    """The student's softmax of every view matches the centred, sharpened softmax of a teacher that follows it.
+    """The student's softmax of every view matches the centered, sharpened softmax of a teacher that follows it.
 
-    The teacher sees the global views only. Centring alone makes all outputs alike, sharpening alone lets one dimension
+    The teacher sees the global views only. Centering alone makes all outputs alike, sharpening alone lets one dimension
     win; together they keep both from happening. With views of several sizes (multi-crop) the encoder must take
     them: `input_shape=(None, None, 3)`. Drop path and dropout of the encoder act in the student only. As in the paper,
     the teacher's encoder is the result (`evaluated_encoder`): `predict`, `export` and the scores take it.
@@ -52,7 +52,7 @@ class DINO(Method):
         teacher_temperature: float > 0, of the teacher (tau_t, 0.04; 0.07 after a warm-up).
         warmup_temperature: float > 0, of the teacher at the start of the warm-up (0.04).
         warmup: int, steps over which the teacher's temperature changes (those of 30 epochs); 0 for none.
-        center_momentum: float in [0, 1], how slowly the centre follows (m, 0.9); 1 leaves it at zero.
+        center_momentum: float in [0, 1], how slowly the center follows (m, 0.9); 1 leaves it at zero.
         momentum: float in [0, 1], how slowly the teacher follows at the start (lambda, 0.996; 0.9995 for a batch of
             256).
         steps: int, optimizer steps of the whole run, over which the momentum rises to 1; None keeps it constant.

@@ -39,7 +39,7 @@ class IBOT(DINO):
 
     The teacher sees every global view whole; in the student's, a learned token replaces hidden patches.
     Class tokens are compared between views, as in DINO, and patches within a view. They share the head, its last
-    layer and the temperatures, as in the paper's default, and have centres of their own. Half of the global views stay
+    layer and the temperatures, as in the paper's default, and have centers of their own. Half of the global views stay
     whole, and local views always do.
 
     The head computes those patches only that may be hidden, so that its batch normalization, if there is any, has the

@@ -39,7 +39,7 @@ from keras_ssl.methods.masked.mae import (
 )
 from keras_ssl.methods.masked.taps import check_taps, depth_of, tapped
 
-NOISE = 1e-2  # slopes below it, in grey levels, are rounding: they would turn into directions
+NOISE = 1e-2  # slopes below it, in gray levels, are rounding: they would turn into directions
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -50,7 +50,7 @@ class LocalMIM(Method):
     cells of one size a block. The loss is the sum of the masked errors, logged as `block2` and so on. A cell that is
     larger than a patch counts by the part of it that is hidden.
 
-    Slopes below 0.01 grey levels count as none: of flat areas the authors' code takes the rounding errors for
+    Slopes below 0.01 gray levels count as none: of flat areas the authors' code takes the rounding errors for
     directions.
 
     Args:

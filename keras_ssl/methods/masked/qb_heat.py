@@ -11,7 +11,7 @@ Objective:
 Flow:
     visible quarter -> encoder -> continued by two matrices -> light decoder -> error of the hidden pixels
 
-Take it when masked modelling should train a ConvNet.
+Take it when masked modeling should train a ConvNet.
 
 Leave it when the content of one quarter says little about the others.
 """

@@ -81,7 +81,7 @@ class SimMIM(Method):
         return masked_error(prediction, target, flat(enlarge(masks, self.patch)), power=1)
 
     def predictions(self, images, masks, training=True):
-        """What the head makes of all pixels, `(batch, height, width, channels)`, standardised."""
+        """What the head makes of all pixels, `(batch, height, width, channels)`, standardized."""
         patches, positions, blocks = self.stages
         tokens = blocks(positions(self.mask_token(patches(images), masks)), training=training)
         count = math.prod(self.outputs)

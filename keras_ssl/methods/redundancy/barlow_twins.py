@@ -61,6 +61,6 @@ class BarlowTwins(Method):
         )
 
     def objective(self, views):
-        # The loss standardises the embeddings, which is the paper's last batch normalization.
+        # The loss standardizes the embeddings, which is the paper's last batch normalization.
         first, second = (self.projector(self.encoder(x, training=True), training=True) for x in views)  # (batch, dim)
         return barlow_twins(first, second, self.redundancy_weight)

@@ -5,7 +5,7 @@ from keras_ssl import augment
 
 
 def views(run):
-    if run.grey:
+    if run.gray:
         raise ValueError("CMC contrasts the lightness of an image with its color: it needs images with colors")
     return run.views(augment.cmc)
 

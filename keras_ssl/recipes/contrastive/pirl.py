@@ -28,11 +28,11 @@ def minutes(run):
 def jigsaw(run, jitter=(0.4, 0.4, 0.4, 0.4), p=1.0):
     """Nine patches in random order; for images of 224 pixels they have 64 each, from cells of 85.
 
-    By default their colours change as those of the whole image do.
+    By default their colors change as those of the whole image do.
     """
     cell = round(run.shape[0] * 85 / 224)
     side = min(cell, run.fit(cell * 64 / 85))
-    crop = augment.RandomResizedCrop(3 * cell, scale=(0.6, 1.0), flip=0.0 if run.grey else 0.5)
+    crop = augment.RandomResizedCrop(3 * cell, scale=(0.6, 1.0), flip=0.0 if run.gray else 0.5)
     patches = augment.PatchGrid(3, side, stride=cell, jitter=(0, cell - side))
-    colors = augment.ColorJitter(*jitter[: 2 if run.grey else 4], p=p)
+    colors = augment.ColorJitter(*jitter[: 2 if run.gray else 4], p=p)
     return augment.View([crop, patches, augment.PerPatch(colors), augment.ShufflePatches()])

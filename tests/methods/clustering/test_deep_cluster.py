@@ -41,7 +41,7 @@ def test_the_loss_is_the_papers_in_value_and_gradient(balanced):
     kernel, bias = (weight.numpy() for weight in model.head.weights)
     sizes = [np.sum(assignments == a) for a in assignments[index]]
     weights = [cases.COUNT / (4 * size) for size in sizes] if balanced else None
-    loss, gradient = reference.labelled_cross_entropy(hidden @ kernel + bias, assignments[index], weights)
+    loss, gradient = reference.labeled_cross_entropy(hidden @ kernel + bias, assignments[index], weights)
     with tf.GradientTape() as tape:
         found = model({"views": [view], "index": index}, training=True)["loss"]
     of_kernel, of_bias = tape.gradient(found, [weight.value for weight in model.head.weights])
@@ -55,9 +55,9 @@ def test_the_clusters_are_those_of_whitened_unit_features():
     model = make(iterations=30)
     recluster(model, epoch=3, seed=7)
     features = np.array(model.trunk(cases.images().astype("float32"), training=False), "float64")
-    centred = features - features.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
-    rows = centred @ vectors[:, -6:] / np.sqrt(values[-6:])
+    centered = features - features.mean(axis=0)
+    values, vectors = np.linalg.eigh(centered.T @ centered / len(centered))
+    rows = centered @ vectors[:, -6:] / np.sqrt(values[-6:])
     np.testing.assert_allclose(rows.T @ rows / len(rows), np.eye(6), atol=1e-6)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     found = model.assignments.numpy()

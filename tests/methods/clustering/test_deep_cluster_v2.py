@@ -61,7 +61,7 @@ def test_the_loss_is_the_papers_in_value_and_gradient():
     for head in range(3):
         labels = np.tile(model.assignments.numpy()[head][index], 3)
         assert np.sum(labels < 0) == 6
-        loss, slope = reference.labelled_cross_entropy(z @ centers[head].T / 0.5, labels)
+        loss, slope = reference.labeled_cross_entropy(z @ centers[head].T / 0.5, labels)
         expected, gradient = expected + loss / 3, gradient + slope @ centers[head] / 0.5 / 3
     with tf.GradientTape() as tape:
         rows = tf.Variable(z)

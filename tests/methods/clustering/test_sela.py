@@ -82,7 +82,7 @@ def test_the_loss_is_the_papers_in_value_and_gradient():
     for head in range(3):
         own = slice(4 * head, 4 * head + 4)
         labels = model.assignments.numpy()[head][index]
-        value, slope = reference.labelled_cross_entropy(features @ kernel[:, own] + bias[own], labels)
+        value, slope = reference.labeled_cross_entropy(features @ kernel[:, own] + bias[own], labels)
         loss += value / 3
         gradient.append(features.T @ slope / 3)
     with tf.GradientTape() as tape:

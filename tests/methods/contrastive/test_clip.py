@@ -274,16 +274,16 @@ def test_zero_shot_is_the_normalized_mean_of_the_prompts():
 
 
 def test_images_find_their_words():
-    """Four plain colours and a word for each are told apart after a few steps."""
+    """Four plain colors and a word for each are told apart after a few steps."""
     keras.utils.set_random_seed(0)
     model = make()
     model.compile(optimizer=keras.optimizers.Adam(0.02))
-    colours = np.repeat(np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], "float32"), 64, axis=0)
-    colours = colours.reshape(4, 8, 8, 3)
+    colors = np.repeat(np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], "float32"), 64, axis=0)
+    colors = colors.reshape(4, 8, 8, 3)
     words = np.array([[1, 2 + i, 19] + [0] * (LENGTH - 3) for i in range(4)], "int32")
-    data = tf.data.Dataset.from_tensors({"views": (colours,), "text": words}).repeat(100)
+    data = tf.data.Dataset.from_tensors({"views": (colors,), "text": words}).repeat(100)
     model.fit(data, verbose=0)
-    found = np.asarray(model.classify(colours, model.zero_shot(words[:, None])))
+    found = np.asarray(model.classify(colors, model.zero_shot(words[:, None])))
     np.testing.assert_array_equal(found.argmax(axis=1), np.arange(4))
 
 

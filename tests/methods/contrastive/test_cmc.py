@@ -56,8 +56,8 @@ def test_a_view_is_compared_with_the_other_views_bank_only():
     with tf.GradientTape() as tape:
         loss = model({"views": (view(1), view(2)), "index": INDEX}, training=True)["loss"]
     kernels = [model.encoders[i].trainable_variables[0] for i in (0, 1)]
-    lightness, colour = (np.abs(slope).max() for slope in tape.gradient(loss, [kernel.value for kernel in kernels]))
-    assert lightness < 1e-6 < 1e-3 < colour
+    lightness, color = (np.abs(slope).max() for slope in tape.gradient(loss, [kernel.value for kernel in kernels]))
+    assert lightness < 1e-6 < 1e-3 < color
 
 
 def test_three_views_are_compared_in_three_pairs_or_with_the_first():

@@ -154,16 +154,16 @@ def test_shuffling_parts_a_query_from_its_key(monkeypatch):
     seen = record(model, monkeypatch)
     keys = np.asarray(model.keys(images))
     differ = np.abs(keys - model.query_encoder(images, training=True)).max(axis=1) > 1e-3
-    assert differ.mean() > 0.5  # most are normalized with another neighbour
+    assert differ.mean() > 0.5  # most are normalized with another neighbor
     order = [int(np.flatnonzero((images == image).all(axis=(1, 2, 3)))[0]) for image in seen[0]]
     shuffled = cheating.key_encoder(images[order], training=True)
     np.testing.assert_allclose(keys[order], shuffled, atol=1e-5)
 
 
-def views_of_neighbours(rng, count):
+def views_of_neighbors(rng, count):
     """Batches of 8 groups of four: one loud image, the same in both views, and three that share nothing.
 
-    Those three are faint noise, another for each view. Only the loud neighbour, through the group's batch statistics,
+    Those three are faint noise, another for each view. Only the loud neighbor, through the group's batch statistics,
     can tell which key belongs to such a query.
     """
     views = rng.uniform(118, 138, (2, count, 32, 8, 8, 3)).astype("float32")
@@ -171,7 +171,7 @@ def views_of_neighbours(rng, count):
     return views
 
 
-def found_by_neighbours(shuffle):
+def found_by_neighbors(shuffle):
     """How many of the noise queries find their keys before all of the queue, after a short training."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
@@ -181,10 +181,10 @@ def found_by_neighbours(shuffle):
     options = {"dim": 16, "queue_size": 64, "temperature": 0.2, "momentum": 0.9, "shuffle": shuffle}
     model = keras_ssl.MoCoV1(keras.Model(images, x), **options)
     model.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
-    data = tf.data.Dataset.from_tensor_slices({"views": tuple(views_of_neighbours(rng, 100))})
+    data = tf.data.Dataset.from_tensor_slices({"views": tuple(views_of_neighbors(rng, 100))})
     model.fit(data, shuffle=False, verbose=0)
     found, queue = [], np.asarray(model.queue.read())
-    for first, second in zip(*views_of_neighbours(rng, 10)):
+    for first, second in zip(*views_of_neighbors(rng, 10)):
         queries, keys = model.query_encoder(first, training=True).numpy(), model.keys(second).numpy()
         keys /= np.linalg.norm(keys, axis=1, keepdims=True)
         ahead = np.sum(queries * keys, axis=1) > (queries @ queue.T).max(axis=1)
@@ -192,9 +192,9 @@ def found_by_neighbours(shuffle):
     return np.mean(found)
 
 
-def test_without_the_shuffle_a_query_finds_its_key_by_its_neighbours():
-    assert found_by_neighbours(shuffle=False) > 0.65
-    assert found_by_neighbours(shuffle=True) < 0.2  # 3 keys in 31 meet their loud neighbour again
+def test_without_the_shuffle_a_query_finds_its_key_by_its_neighbors():
+    assert found_by_neighbors(shuffle=False) > 0.65
+    assert found_by_neighbors(shuffle=True) < 0.2  # 3 keys in 31 meet their loud neighbor again
 
 
 @pytest.mark.parametrize("symmetric", [False, True])

@@ -42,7 +42,7 @@ def test_nnclr_with_the_embeddings_in_the_queue_is_simclr_with_a_predictor():
     assert float(model.objective(views)["loss"]) == pytest.approx(float(there + back) / 2, rel=1e-5)
 
 
-def test_nnclr_neighbours_get_no_gradient_and_ties_go_to_the_first():
+def test_nnclr_neighbors_get_no_gradient_and_ties_go_to_the_first():
     model = make("NNCLR")
     z = tf.constant(vectors(3, DIM), "float32")
     with tf.GradientTape() as tape:

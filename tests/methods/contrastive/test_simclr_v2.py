@@ -83,8 +83,8 @@ def test_projector_is_the_authors(hidden, depth):
     model = keras_ssl.SimCLRv2(encoder(), hidden=hidden, depth=depth)
     *hiddens, last, norm = model.projector.layers
     assert [type(layer).__name__ for layer in hiddens] == ["Dense", "BatchNormalization", "ReLU"] * (depth - 1)
-    for dense, centred in zip(hiddens[::3], hiddens[1::3]):
-        assert dense.units == (hidden or FEATURES) and not dense.use_bias and centred.center
+    for dense, centered in zip(hiddens[::3], hiddens[1::3]):
+        assert dense.units == (hidden or FEATURES) and not dense.use_bias and centered.center
     assert last.units == 128 and not last.use_bias and norm.scale and not norm.center
 
 

@@ -61,9 +61,9 @@ def test_the_joint_model_learns_to_classify():
     keras.utils.set_random_seed(0)
     model = keras_ssl.SupCon(encoder(), dim=5, classes=3)
     model.compile(optimizer=keras.optimizers.SGD(0.05, momentum=0.9))
-    colours = np.eye(3)[LABELS][:, None, None, :] * 120 + 60
+    colors = np.eye(3)[LABELS][:, None, None, :] * 120 + 60
     draw = np.random.default_rng(0)
-    views = lambda: [(colours + draw.normal(0, 20, (BATCH, 8, 8, 3))).astype("float32") for _ in range(2)]
+    views = lambda: [(colors + draw.normal(0, 20, (BATCH, 8, 8, 3))).astype("float32") for _ in range(2)]
     for _ in range(30):
         model.train_on_batch({"views": views(), "label": LABELS})
     found = model.classifier(model.predict(views()[0], verbose=0)).numpy().argmax(axis=1)

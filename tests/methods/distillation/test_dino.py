@@ -60,7 +60,7 @@ def of_teacher(model, views):
     return outputs(encoder, head, model.teacher_prototypes, views[:2])
 
 
-def test_the_loss_is_the_papers_and_the_centre_follows_the_teacher():
+def test_the_loss_is_the_papers_and_the_center_follows_the_teacher():
     model = make(center_momentum=0.7, teacher_temperature=0.08, warmup_temperature=0.03, warmup=3)
     center = np.zeros(10)
     for step in range(5):
@@ -175,20 +175,20 @@ def entropies_in_training(**options):
     return found[0], np.mean(found[1:], axis=0), found[-1]
 
 
-def test_centring_and_sharpening_keep_it_from_collapse():
+def test_centering_and_sharpening_keep_it_from_collapse():
     _, (mean, single, _), _ = entropies_in_training()
     assert mean > 0.2 and single < 0.9
     _, _, (mean, single, _) = entropies_in_training(batch_norm=True, momentum=0.99)  # tells these few images apart
     assert mean > 0.7 and single < 0.4  # all outputs in use, one for each image
 
 
-def test_without_centring_one_output_wins():
+def test_without_centering_one_output_wins():
     (mean, *_), _, (end, *_) = entropies_in_training(center_momentum=1.0)
     assert mean > 0.4 and end < 0.01
 
 
 def test_without_sharpening_all_outputs_are_alike():
-    """Centring alone. With neither, the targets are no sharper than the student, and any constant output is stable."""
+    """Centering alone. With neither, the targets are no sharper than the student, and any constant output is stable."""
     start, _, end = entropies_in_training(teacher_temperature=0.1)  # the student's
     assert max(start[1:]) < 0.7 and min(end[1:]) > 0.85
 

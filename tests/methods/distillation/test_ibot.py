@@ -78,7 +78,7 @@ def patch_loss(sharp, scores, masks):
     return np.mean(found)
 
 
-def test_the_loss_is_the_papers_and_both_centres_follow():
+def test_the_loss_is_the_papers_and_both_centers_follow():
     model = make(center_momentum=0.7, teacher_temperature=0.08, warmup_temperature=0.03, warmup=3, patch_weight=0.5)
     model.mask_token.token.assign(np.random.default_rng(1).normal(size=(1, 8)))
     center, patch_center = np.zeros(10), np.zeros(10)
@@ -212,7 +212,7 @@ def test_no_gradient_at_visible_patches_and_none_to_the_teacher():
         assert (slope[:count] > 0).all() and (slope[count:] == 0).all()
 
 
-def test_the_centres_survive_a_save(tmp_path):
+def test_the_centers_survive_a_save(tmp_path):
     model = make()
     for step in range(2):
         model.train_on_batch({"views": crops(step)})

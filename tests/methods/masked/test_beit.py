@@ -147,9 +147,9 @@ def test_the_tokenizer_is_a_copy_that_never_moves(name, tmp_path):
 
 
 def test_it_guesses_better_than_the_commonest_token():
-    # Images of few colours: what is hidden follows from what is seen.
-    colours = np.random.default_rng(0).integers(0, 256, (32, 1, 1, 3)).astype("float32")
-    x = np.broadcast_to(colours, (32, SIZE, SIZE, 3))
+    # Images of few colors: what is hidden follows from what is seen.
+    colors = np.random.default_rng(0).integers(0, 256, (32, 1, 1, 3)).astype("float32")
+    x = np.broadcast_to(colors, (32, SIZE, SIZE, 3))
     model = make(optimizer=keras.optimizers.Adam(3e-3), tokenizer=tokenizer("VQTokenizer", vocabulary=64))
     model.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
     logs = [model.train_on_batch({"views": [x]}, return_dict=True) for _ in range(80)]

@@ -68,13 +68,13 @@ def test_patches_are_the_loops(shape, patch, normalize):
     assert losses.patch_pixels(pixels.astype("uint8"), patch).dtype == tf.float32
 
 
-def test_a_patch_of_one_colour_is_zero():
+def test_a_patch_of_one_color_is_zero():
     found = losses.patch_pixels(np.full((1, 4, 4, 3), 200, "uint8"), 2, normalize=True)
     np.testing.assert_array_equal(found, 0)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_pixels_are_standardised_as_the_encoders_do(channels):
+def test_pixels_are_standardized_as_the_encoders_do(channels):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 6, 6, channels), "uint8")
     encoder = encoders.vit((6, 6, channels), patch=3, width=8, depth=1, heads=2)
     inside = keras.Model(encoder.input, encoder.get_layer("preprocessing").output)(pixels)

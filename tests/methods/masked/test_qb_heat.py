@@ -151,7 +151,7 @@ def test_all_corners_are_drawn():
 
 def test_the_matrices_learn_more_than_copies():
     draw = np.random.default_rng(0)
-    slope = draw.uniform(-6, 6, (64, 2, 3))  # colours that change evenly across the image
+    slope = draw.uniform(-6, 6, (64, 2, 3))  # colors that change evenly across the image
     y, x = np.meshgrid(np.arange(8) - 3.5, np.arange(12) - 5.5, indexing="ij")
     change = slope[:, :1, None] * y[None, :, :, None] + slope[:, 1:, None] * x[None, :, :, None]
     images = np.clip(128 + change, 0, 255).astype("float32")

@@ -125,9 +125,9 @@ def test_an_output_predicts_the_pixels_at_its_place(build):
 
 @every_encoder
 def test_it_learns_to_fill_squares(build):
-    # Images of one colour: what is hidden follows from what is seen.
-    colours = np.random.default_rng(0).integers(0, 256, (32, 1, 1, 3)).astype("float32")
-    x = np.broadcast_to(colours, (32, SIZE, SIZE, 3))
+    # Images of one color: what is hidden follows from what is seen.
+    colors = np.random.default_rng(0).integers(0, 256, (32, 1, 1, 3)).astype("float32")
+    x = np.broadcast_to(colors, (32, SIZE, SIZE, 3))
     model = make(build)
     model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
     losses = [model.train_on_batch({"views": [x]}) for _ in range(40)]

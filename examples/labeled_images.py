@@ -1,4 +1,4 @@
-"""Labelled images for the examples: scikit-learn's digits, a folder, or a set of tensorflow-datasets, as arrays."""
+"""Labeled images for the examples: scikit-learn's digits, a folder, or a set of tensorflow-datasets, as arrays."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_ssl import augment, data
-from keras_ssl.recipes import grey_view
+from keras_ssl.recipes import gray_view
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -17,7 +17,7 @@ class Images(NamedTuple):
     train: tuple  # uint8 (n, height, width, channels) and int (n,)
     test: tuple
     classes: list  # the names
-    strong: augment.Views  # two views, for contrast: crop, colours
+    strong: augment.Views  # two views, for contrast: crop, colors
     weak: augment.Views  # one view, for labels: crop
 
 
@@ -54,8 +54,8 @@ def load(options):
 IN_ORDER = {"labels": True, "shuffle": False}
 
 
-def digits(most=10_000):
-    """1,297 handwritten digits to train and 500 to test, 16 x 16 pixels, grey."""
+def digits(max_images=10_000):
+    """1,297 handwritten digits to train and 500 to test, 16 x 16 pixels, gray."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -65,7 +65,7 @@ def digits(most=10_000):
     images = images.repeat(2, axis=1).repeat(2, axis=2)[..., None]
     train, test = split(images, labels, test=500)
     weak = augment.Views(augment.RandomResizedCrop(16, scale=(0.6, 1.0)), 1)
-    return Images(fewer(*train, most), test, DIGITS, augment.Views(grey_view(16), 2), weak)
+    return Images(fewer(*train, max_images), test, DIGITS, augment.Views(gray_view(16), 2), weak)
 
 
 def splits_of(name):
@@ -98,8 +98,8 @@ def split(images, labels, test=None, seed=0):
     return [(images[part], np.asarray(labels)[part].astype("int32")) for part in (order[test:], order[:test])]
 
 
-def fewer(images, labels, most):
-    if len(images) <= most:
+def fewer(images, labels, max_images):
+    if len(images) <= max_images:
         return images, labels
-    chosen = data.class_balanced(labels, most)
+    chosen = data.class_balanced(labels, max_images)
     return images[chosen], labels[chosen]

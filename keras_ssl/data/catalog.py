@@ -1,4 +1,4 @@
-"""Catalogue: data sets of tensorflow-datasets, by name -> batches."""
+"""Catalog: data sets of tensorflow-datasets, by name -> batches."""
 
 import numpy as np
 import tensorflow as tf
@@ -58,7 +58,7 @@ def tfds(
 
     Example:
         ```python
-        images = keras_ssl.data.tfds("stl10", 96, 256, split="unlabelled")
+        images = keras_ssl.data.tfds("stl10", 96, 256, split="unlabeled")
         ```
     """
     import tensorflow_datasets  # takes seconds to import, and only this function needs it
