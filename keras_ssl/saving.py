@@ -17,6 +17,7 @@ from keras_ssl.inputs import input_names
 FORMATS = {".keras": "keras", "": "tf_saved_model", ".tflite": "litert", ".onnx": "onnx"}
 NEEDS = {"onnx": ("onnx", "tf2onnx")}
 HALF = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+SIDES = (64, 96, 128, 224)
 # How far the numbers of an exported encoder may be from those of the encoder, as a share of the largest.
 TOLERANCE = 1e-3
 
@@ -277,14 +278,34 @@ def paired(places, sample):
 def example(encoder, rows=2):
     """Some samples that an encoder takes, float32 pixels from 0 to 255 and small ints: an array or a dict of them."""
     generator, names = np.random.default_rng(0), input_names(encoder)
-    made = [drawn(tensor, rows, generator) for tensor in encoder.inputs]
+    side = smallest_side(encoder)
+    made = [drawn(tensor, rows, generator, side) for tensor in encoder.inputs]
     return dict(zip(names, made, strict=True)) if names else made[0]
 
 
-def drawn(tensor, rows, generator):
+def smallest_side(encoder):
+    """Pixels to a side that an encoder of images of any size takes.
+
+    The memory of attention grows with the fourth power of the side: 5 GB a block at 224 pixels with patches of 2.
+    """
+    if not any(len(x.shape) == 4 and None in x.shape[1:3] for x in encoder.inputs):
+        return None
+    names = input_names(encoder)
+    for side in SIDES:
+        shapes = [[side if size is None else size for size in x.shape[1:]] for x in encoder.inputs]
+        inputs = [keras.KerasTensor((1, *shape), x.dtype) for shape, x in zip(shapes, encoder.inputs)]
+        try:
+            encoder.compute_output_spec(dict(zip(names, inputs, strict=True)) if names else inputs[0])
+        except Exception:  # Keras's layers raise errors of several classes where an image is too small
+            continue
+        return side
+    return SIDES[-1]
+
+
+def drawn(tensor, rows, generator, side):
     rank, dtype = len(tensor.shape), keras.backend.standardize_dtype(tensor.dtype)
-    unknown = 224 if rank == 4 else 16  # a multiple of the patches of all common vision transformers
-    shape = (rows, *(unknown if side is None else side for side in tensor.shape[1:]))
+    unknown = side if rank == 4 else 16
+    shape = (rows, *(unknown if size is None else size for size in tensor.shape[1:]))
     if dtype == "bool":
         return np.ones(shape, "bool")
     if "int" in dtype:

@@ -219,3 +219,12 @@ def test_the_teachers_encoder_is_the_result(name, tmp_path):
     collapse = keras_ssl.eval.CollapseMonitor(pixels)
     collapse.set_model(model)
     assert monitor.encoder is model.evaluated_encoder and collapse.encoder is model.encoder
+
+
+def test_an_encoder_of_any_size_is_tried_on_small_images():
+    """At 224 pixels the attention among patches of two pixels would take 5 GB a block."""
+    vit = keras_ssl.encoders.vit((None, None, 3), patch=2, width=4, depth=1, heads=1, grid=4)
+    assert saving.example(vit).shape == (2, 64, 64, 3)
+    layers = [keras.layers.Conv2D(2, 41, strides=2), keras.layers.Conv2D(2, 15), keras.layers.GlobalMaxPooling2D()]
+    deep = keras.Sequential([keras.Input((None, None, 3)), *layers])
+    assert saving.example(deep).shape == (2, 96, 96, 3)

@@ -19,7 +19,7 @@ Leave it when the content of one quarter says little about the others.
 import keras
 from keras import ops
 
-from keras_ssl import checks
+from keras_ssl import checks, inputs
 from keras_ssl.augment.image.masks import enlarge
 from keras_ssl.augment import unpatchify
 from keras_ssl.augment.places import flat, select
@@ -94,7 +94,9 @@ class QBHeat(Method):
         self.draws = keras.random.SeedGenerator()
 
     def check_views(self, views):
-        check_counts(self, views)  # an encoder of quarters may take no whole image
+        check_counts(self, views)
+        image = views[0] if self.stages else views[0][:, ::2, ::2]  # an encoder of quarters may take no whole image
+        inputs.check_fit(image, self.encoder, "The view" if self.stages else "A quarter of the view")
 
     def objective(self, views):
         images = views[0]

@@ -213,3 +213,6 @@ def test_bad_sizes_and_encoders_are_refused():
     assert keras_ssl.QBHeat(encoders.resnet18((None, None, 3), width=8, stem="cifar"), size=32, **DECODER).patch == 8
     pooled = encoders.pool(keras.Model(images, keras.layers.Conv2D(3, 2, strides=2)(images)))
     assert np.isfinite(make(encoder=pooled).train_on_batch({"views": [pictures()]}))
+    for kind in ("vit", "convolution"):
+        with pytest.raises(ValueError, match="view must fit the encoder.*Received: shape="):
+            make(kind)({"views": [pictures()[..., :2]]}, training=True)
