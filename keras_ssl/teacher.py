@@ -68,6 +68,16 @@ def cosine(start, end, step, steps=None):
     return end - (end - start) * (ops.cos(math.pi * progress) + 1.0) / 2.0
 
 
+def linear(start, end, step, steps=None):
+    """The momentum at a step: from `start` to `end` in a straight line (MSN, arXiv 2204.07141; I-JEPA, 2301.08243).
+
+    Args and returns: as for `cosine`.
+    """
+    if steps is None:
+        return start
+    return start + (end - start) * ops.clip(ops.cast(step, "float32") / steps, 0.0, 1.0)
+
+
 def pairs(teacher, student):
     """The weights that follow and those they follow, by order of construction."""
     trained = {id(v) for v in student.trainable_variables}

@@ -153,6 +153,14 @@ def test_cosine_equals_the_formula():
     assert teacher.cosine(0.9, 1.0, tf.constant(3)) == 0.9  # no steps: constant
 
 
+def test_a_straight_line_equals_the_formula():
+    for step in (0, 25, 50, 100, 10**6):
+        expected = 0.9 + 0.1 * min(step / 100, 1)
+        for kind in (int, lambda k: tf.constant(k, "int32")):
+            assert float(teacher.linear(0.9, 1.0, kind(step), 100)) == pytest.approx(expected, abs=1e-6)
+    assert teacher.linear(0.9, 1.0, tf.constant(3)) == 0.9  # no steps: constant
+
+
 def test_average_of_thousands_of_steps_is_exact_in_half_precision():
     keras.config.set_dtype_policy("mixed_float16")
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])

@@ -19,6 +19,7 @@ from keras_ssl.encoders.masked import MaskedBatchNormalization, masked_pool
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.encoders.pooling import pool
 from keras_ssl.encoders.positions import with_positions
+from keras_ssl.encoders.predictor import TokenPredictor
 from keras_ssl.encoders.r3d import r3d18
 from keras_ssl.encoders.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from keras_ssl.encoders.swin import swin
@@ -42,6 +43,7 @@ __all__ = [
     "MaskedBatchNormalization",
     "NeighborSum",
     "TokenEmbedding",
+    "TokenPredictor",
     "attention_maps",
     "byte_tokens",
     "class_token_stages",

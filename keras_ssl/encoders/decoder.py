@@ -44,9 +44,11 @@ def token_decoder(inputs, grid, width=512, depth=8, heads=16, outputs=768, *, ml
     ```
     """
     rows, columns = grid = tuple(grid) if isinstance(grid, (tuple, list)) else (grid, grid)
-    _check(inputs, grid, width, depth, heads, outputs, embed)
+    check_flags(class_token=class_token, embed=embed)
+    check_sizes(inputs, grid, width, depth, heads, outputs)
+    if not embed and inputs != width:
+        raise ValueError(f"embed=False needs inputs equal to width. Received: inputs={inputs}, width={width}")
     _check_ratio(mlp_ratio)
-    check_flags(class_token=class_token)
     draw = _initializers("xavier_fused")
     tokens = x = keras.Input((rows * columns + class_token, inputs), name="tokens")
     if embed:
@@ -143,8 +145,7 @@ def patch_grid(encoder):
     return (rows, columns), height // rows
 
 
-def _check(inputs, grid, width, depth, heads, outputs, embed):
-    check_flags(embed=embed)
+def check_sizes(inputs, grid, width, depth, heads, outputs):
     sizes = {"inputs": inputs, "grid": grid, "width": width, "heads": heads}
     sizes |= {} if outputs is None else {"outputs": outputs}
     for argument, value in sizes.items():
@@ -155,5 +156,3 @@ def _check(inputs, grid, width, depth, heads, outputs, embed):
         raise ValueError(f"depth must be an int from 0. Received: depth={depth}")
     if width % heads or width % 4:
         raise ValueError(f"width must be a multiple of heads and of 4. Received: width={width}, heads={heads}")
-    if not embed and inputs != width:
-        raise ValueError(f"embed=False needs inputs equal to width. Received: inputs={inputs}, width={width}")

@@ -2,7 +2,13 @@
 
 from keras_ssl.losses.clustering import mean_entropy_gap, sinkhorn, soft_cross_entropy, swapped_prediction
 from keras_ssl.losses.contrastive import info_nce, info_nce_in_batch, nt_xent
-from keras_ssl.losses.distillation import cosine_regression, negative_cosine, softmax_cross_entropy
+from keras_ssl.losses.distillation import (
+    batch_std,
+    cosine_regression,
+    negative_cosine,
+    smooth_l1,
+    softmax_cross_entropy,
+)
 from keras_ssl.losses.instances import info_nce_synthetic, mixed_cosine_regression, n_pair, proto_nce
 from keras_ssl.losses.nce import log_normalizer, nce, similarities, symmetric_info_nce
 from keras_ssl.losses.negatives import debiased, decoupled, flat_nce, hard_negative, invariant_spread, sup_con
@@ -29,6 +35,7 @@ from keras_ssl.losses.uniformity import alignment, uniformity
 __all__ = [
     "alignment",
     "barlow_twins",
+    "batch_std",
     "cosine_regression",
     "cross_correlation",
     "debiased",
@@ -58,6 +65,7 @@ __all__ = [
     "proto_nce",
     "similarities",
     "sinkhorn",
+    "smooth_l1",
     "soft_cross_entropy",
     "softmax_cross_entropy",
     "standard_pixels",

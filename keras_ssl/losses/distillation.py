@@ -1,7 +1,9 @@
-"""Distillation losses: a student regresses what its teacher makes of the other view."""
+"""Distillation losses: a student regresses what its teacher makes of the other view, or of hidden parts."""
 
 from keras import ops
 
+from keras_ssl import distribute
+from keras_ssl.checks import check_numbers
 from keras_ssl.losses.vectors import precise, unit
 
 
@@ -50,3 +52,58 @@ def softmax_cross_entropy(prediction, target):
     """
     prediction, target = precise(prediction), precise(target)
     return -ops.mean(ops.sum(ops.softmax(target, axis=-1) * ops.log_softmax(prediction, axis=-1), axis=-1))
+
+
+def smooth_l1(prediction, target, beta=1.0):
+    """The mean of a quadratic error that grows linearly from `beta` on, as one outlier then weighs less.
+
+    With `d = |p - t|`, an element costs `d^2 / (2 beta)` where `d < beta`, else `d - beta / 2`. A prediction of 0 costs
+    0.42 on average where the targets are standard normal and beta is 1, whatever they mean.
+
+    Args:
+        prediction: tensor of any shape (p); float32 inside.
+        target: the same shape (t). No gradient.
+        beta: float from 0, where the error becomes linear: 1 in I-JEPA, 2 in data2vec; 0 for the absolute error.
+
+    Returns:
+        float32 scalar, the mean over all elements of the local batch.
+
+    Raises:
+        ValueError: the shapes differ, or `beta` is below 0.
+
+    Reference: Fast R-CNN (Girshick, 2015), https://arxiv.org/abs/1504.08083
+
+    Example:
+
+    >>> float(smooth_l1(np.array([0.0, 3.0]), np.array([0.5, 1.0])))  # (0.125 + 1.5) / 2
+    0.8125
+    """
+    check_numbers(least=0, beta=beta)
+    prediction, target = precise(prediction), ops.stop_gradient(precise(target))
+    if prediction.shape[1:] != target.shape[1:] or len(prediction.shape) != len(target.shape):
+        raise ValueError(
+            "prediction and target must have one shape. "
+            f"Received: {tuple(prediction.shape)} and {tuple(target.shape)}"
+        )
+    distance = ops.abs(prediction - target)
+    if beta == 0:
+        return ops.mean(distance)
+    return ops.mean(ops.where(distance < beta, ops.square(distance) / (2.0 * beta), distance - beta / 2.0))
+
+
+def batch_std(x):
+    """How much the images differ: the standard deviation over the global batch, the mean over all that is left.
+
+    Where it falls towards 0, all images have the same features, however low a loss is.
+
+    Args:
+        x: `(batch, ...)`, such as the teacher's tokens before they are normalized. No gradient.
+
+    Returns:
+        float32 scalar, the same on all replicas.
+    """
+    x = ops.stop_gradient(precise(x))
+    rows = distribute.total(ops.cast(ops.shape(x)[0], x.dtype))
+    mean = distribute.total(ops.sum(x, axis=0)) / rows
+    variance = distribute.total(ops.sum(ops.square(x - mean), axis=0)) / rows
+    return ops.mean(ops.sqrt(variance))

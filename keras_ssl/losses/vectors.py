@@ -1,4 +1,4 @@
-"""Vectors: the precision that losses compute in, and the direction of embeddings."""
+"""Vectors: the precision that losses compute in, the direction of embeddings, layer normalization of targets."""
 
 import keras
 from keras import ops
@@ -19,3 +19,10 @@ def unit(x):
     x = precise(x)
     square = ops.sum(ops.square(x), axis=-1, keepdims=True)
     return ops.where(square == 0, 0.0, x * ops.rsqrt(ops.where(square == 0, 1.0, square)))
+
+
+def layer_norm(x, epsilon=1e-5):
+    """`(x - mean) / sqrt(variance + epsilon)` along the last axis, without weights, in float32 (float64 stays)."""
+    x = precise(x)
+    x = x - ops.mean(x, axis=-1, keepdims=True)
+    return x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + epsilon)

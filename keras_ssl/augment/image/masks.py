@@ -410,6 +410,7 @@ class MultiBlockMask(Mask):
     - Every image draws its own size of target blocks (theirs: one for the batch), and its area and aspect
       independently (their code takes one random number for both). Sizes that rounding makes smaller than the range
       are left out.
+    - A block may be at every place where it fits. Theirs never reaches the last row and the last column.
     - Their lists are cut to the shortest of the batch, at the bottom of the image. Here target blocks are cut to the
       smallest possible area and contexts to `keep` patches, from the top, the bottom, the left or the right by
       chance, so that no part of the images is left out more often than its opposite.

@@ -161,8 +161,4 @@ class MSN(Method):
         return ops.concatenate([tokens[:, :1], select(tokens[:, 1:], stay)], axis=1)
 
     def after_step(self, outputs):
-        momentum = self.momentum
-        if self.steps is not None:
-            step = ops.cast(self.step, "float32")
-            momentum += (1.0 - momentum) * ops.minimum(step / self.steps, 1.0)
-        teacher.follow(self.target, self.anchor, momentum)
+        teacher.follow(self.target, self.anchor, teacher.linear(self.momentum, 1.0, self.step, self.steps))
