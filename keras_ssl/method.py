@@ -225,8 +225,13 @@ class Method(keras.Model):
                 for variable in layer.weights:
                     variable.trainable = False
         batches.check_compile(self, loss=loss, metrics=metrics, weighted_metrics=weighted_metrics, **options)
+        self.auto_scale_loss = options.get("auto_scale_loss", True)
         optimizer = playing(self, optimizer, options)
         super().compile(optimizer=optimizer, **options)
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        return config | {"auto_scale_loss": self.auto_scale_loss} if config else config  # Keras does not keep it
 
     def compile_from_config(self, config):
         # Keras leaves a loaded model uncompiled whose `compile` is its own.

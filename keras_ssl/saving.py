@@ -13,6 +13,7 @@ import numpy as np
 import keras_ssl
 from keras_ssl import encoders
 from keras_ssl.inputs import input_names
+from keras_ssl.method import Method
 
 FORMATS = {".keras": "keras", "": "tf_saved_model", ".tflite": "litert", ".onnx": "onnx"}
 NEEDS = {"onnx": ("onnx", "tf2onnx")}
@@ -53,7 +54,7 @@ def export(model, path):
     - `.tflite`: LiteRT (TensorFlow Lite), for devices.
     - `.onnx`: ONNX; needs the packages onnx and tf2onnx: `pip install keras_ssl[onnx]`.
 
-    Grouped, fused and synchronised batch normalization become the plain layer of Keras, which computes the same in
+    Grouped, fused and synchronized batch normalization become the plain layer of Keras, which computes the same in
     inference, and layers of half precision become those of float32. What was written is opened by its runtime and
     compared with the encoder before it takes the place of an older file; a warning says so where the runtime
     (onnxruntime, of ONNX) is not installed.
@@ -79,7 +80,7 @@ def export(model, path):
     """
     form = format_of(path)
     path = Path(os.fspath(path))
-    encoder = model.evaluated_encoder if isinstance(model, keras_ssl.Method) else model
+    encoder = model.evaluated_encoder if isinstance(model, Method) else model
     encoder = in_float32(plain(encoder) if form == "keras" else encoders.with_plain_batch_norm(encoder))
     sample = example(encoder)
     expected = keras.ops.convert_to_numpy(encoder(sample, training=False))

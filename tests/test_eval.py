@@ -83,7 +83,7 @@ def test_features_reads_every_kind_of_data_alike(monkeypatch):
         assert found is None
 
 
-def test_features_compile_once_and_infer():
+def test_features_compile_once_and_infer(monkeypatch):
     traces = []
 
     class Counting(keras.layers.Layer):
@@ -97,6 +97,8 @@ def test_features_compile_once_and_infer():
     for _ in range(3):
         rows, _ = evaluation.features(encoder, images, batch_size=8)
     np.testing.assert_array_equal(rows, images.reshape(37, -1))
+    monkeypatch.setattr(extraction, "PIXELS", 16 * 108)  # chunks of 16, 16 and 5 images
+    np.testing.assert_array_equal(evaluation.features(encoder, images, batch_size=8)[0], rows)
     assert traces == [(8, False)]
 
 

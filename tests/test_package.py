@@ -27,7 +27,7 @@ ALLOWED = {leaf: {"checks", "distribute", "inputs", "pixels"} for leaf in LEAVES
     "data": {"checks", "inputs"},
     "eval": {"augment", "checks", "data", "encoders", "inputs", "optimizers", "pixels"},  # fine-tuning trains
     "visualize": {"checks", "data", "eval", "encoders", "runs"},
-    "saving": {"encoders", "inputs"},
+    "saving": {"encoders", "inputs", "method"},
     "pretrained": {"encoders", "pixels", "saving"},
     "checkpoint": {"checks", "distribute", "method", "step"},
     "recipes": LEAVES | {"inputs", "methods"},
@@ -52,8 +52,22 @@ def part(path):
 
 
 def imports(path):
-    """Every imported module of a file, with the names where they may be modules, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Every imported module of a file, with the names where they may be modules, also inside functions.
+
+    What is taken from the root, as `keras_ssl.SimCLR` after `import keras_ssl`, counts as the module it comes from.
+    """
+    for name in named(path):
+        package, _, last = name.rpartition(".")
+        yield f"keras_ssl.{keras_ssl.NAMES[last]}" if package == "keras_ssl" and last in keras_ssl.NAMES else name
+
+
+def named(path):
+    tree = ast.parse(path.read_text())
+    aliases = [alias for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    roots = {alias.asname or alias.name for alias in aliases if alias.name == "keras_ssl"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in roots:
+            yield f"keras_ssl.{node.attr}"
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

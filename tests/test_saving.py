@@ -228,3 +228,14 @@ def test_an_encoder_of_any_size_is_tried_on_small_images():
     layers = [keras.layers.Conv2D(2, 41, strides=2), keras.layers.Conv2D(2, 15), keras.layers.GlobalMaxPooling2D()]
     deep = keras.Sequential([keras.Input((None, None, 3)), *layers])
     assert saving.example(deep).shape == (2, 96, 96, 3)
+
+
+@pytest.mark.parametrize("auto_scale_loss", [True, False])
+def test_the_scale_of_the_loss_is_kept(auto_scale_loss, tmp_path):
+    model = keras_ssl.SimCLR(encoder(), dtype="mixed_float16")
+    model.compile(optimizer=keras.optimizers.SGD(0.1), auto_scale_loss=auto_scale_loss)
+    model.optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "model.keras")
+    again = keras_ssl.load(tmp_path / "model.keras")
+    for one in (model, again):
+        assert isinstance(one.optimizer, keras.optimizers.LossScaleOptimizer) is auto_scale_loss

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_ssl.checks import check_ints, check_numbers
-from keras_ssl.eval.extraction import check_pixels, chunks, concatenated, count, cut, each, elements, encode, labeled
+from keras_ssl.eval.extraction import check_pixels, chunks, concatenated, count, cut, each, elements, encoding, labeled
 from keras_ssl.eval.geometry import Diverged, alignment, collapse
 from keras_ssl.eval.nearest import knn_features
 from keras_ssl.eval.probe import linear_features
@@ -230,8 +230,8 @@ class CollapseMonitor(Evaluation):
         return getattr(self.model, "encoder", self.model)  # a teacher would show a collapse late
 
     def measure(self, encoder):
-        features = encode(encoder, self.sample, self.batch_size)
-        views = [] if self.views is None else [encode(encoder, view, self.batch_size) for view in self.views]
+        encode = encoding(encoder, self.batch_size)
+        features, views = encode(self.sample), [encode(view) for view in self.views or ()]
         if all(np.all(np.isfinite(rows)) for rows in (features, *views)):
             geometry = collapse(features)
             numbers = {f"feature_{key}": geometry[key] for key in ("std", "rank", "uniformity")}

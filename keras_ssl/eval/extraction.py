@@ -51,9 +51,9 @@ def features(encoder, data, batch_size=256, pool=None):
     check_encoder(encoder)
     check_ints(batch_size=batch_size)
     encoder = encoder if pool is None else pooled(encoder, pool)
-    outputs, labels = [], []
+    outputs, labels, encode = [], [], encoding(encoder, batch_size)
     for sample, marks in chunks(data, batch_size, encoder):
-        outputs.append(encode(encoder, sample, batch_size))
+        outputs.append(encode(sample))
         labels.append(marks)
     if not outputs:
         raise ValueError("The data has no images, nor samples of another kind.")
@@ -164,20 +164,29 @@ def mask_of(sample, outputs):
 # One chunk
 
 
-def encode(encoder, sample, batch_size):
-    """The features of one chunk of samples: an array or a dict of arrays in, float32 array `(n, dim)` out."""
-    if encoder is None:
-        return raw(sample)
-    n = count(sample)
-    given = sample if isinstance(encoder, Pooled) else for_encoder(sample, encoder)
-    given = as_taken(given, encoder.encoder if isinstance(encoder, Pooled) else encoder)
-    size = min(batch_size, n)
-    missing = -n % size
-    if missing:
-        given = each(lambda x: np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]), given)
-    outputs = encoder.predict(given, batch_size=size, verbose=0)
-    check_features(outputs)
-    return np.asarray(outputs[:n]).astype("float32")
+def encoding(encoder, batch_size):
+    """A function from a chunk of samples, an array or a dict of arrays, to its features, float32 array `(n, dim)`.
+
+    Batches have one size for all chunks, that of the first batch: the last one is filled up, which costs less than to
+    compile the encoder for a second size.
+    """
+    sizes = []
+
+    def encode(sample):
+        if encoder is None:
+            return raw(sample)
+        n = count(sample)
+        given = sample if isinstance(encoder, Pooled) else for_encoder(sample, encoder)
+        given = as_taken(given, encoder.encoder if isinstance(encoder, Pooled) else encoder)
+        sizes.append(min(batch_size, n))
+        missing = -n % sizes[0]
+        if missing:
+            given = each(lambda x: np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]), given)
+        outputs = encoder.predict(given, batch_size=sizes[0], verbose=0)
+        check_features(outputs)
+        return np.asarray(outputs[:n]).astype("float32")
+
+    return encode
 
 
 def raw(sample):

@@ -250,7 +250,7 @@ def as_input(x):
 def with_head(encoder, given, classes, seed):
     """What the encoder takes to logits; all random states are set by the seed."""
     check_features(encoder(each(as_input, given), training=False))
-    draw = keras.initializers.TruncatedNormal(stddev=2e-5, seed=seed)  # as in MAE
+    draw = keras.initializers.RandomNormal(stddev=2e-5, seed=seed)  # as in MAE
     head = keras.layers.Dense(classes, kernel_initializer=draw, dtype="float32", name="head")
     if isinstance(given, dict) or given.dtype.kind != "f":  # a Sequential takes one tensor of floats
         made = lambda x, name=None: keras.Input(x.shape[1:], dtype=keras.backend.standardize_dtype(x.dtype), name=name)

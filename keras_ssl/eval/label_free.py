@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_ssl.checks import check_numbers
-from keras_ssl.eval.extraction import chunks, count, cut, each, encode
+from keras_ssl.eval.extraction import chunks, count, cut, each, encoding
 from keras_ssl.inputs import kind_of
 from keras_ssl.eval.geometry import Diverged, alignment, finite, rank, uniformity
 from keras_ssl.eval.result import Measure, Result
@@ -39,7 +39,8 @@ def rank_me(encoder, data, images=25600, batch_size=256):
         1.0
     """
     check(images=(images, 2))
-    rows = np.concatenate([encode(encoder, part, batch_size) for part in first(data, images, batch_size, encoder)])
+    encode = encoding(encoder, batch_size)
+    rows = np.concatenate([encode(part) for part in first(data, images, batch_size, encoder)])
     return single("RankMe", {"RankMe": rank(finite(rows, "The features"))}, rows.shape)
 
 
@@ -156,10 +157,10 @@ def single(name, found, shape, **settings):
 def view_features(encoder, data, augment, images, views, seed, batch_size):
     """The features `(images, views, dim)` of so many views of the first images."""
     state = [np.array(keras.ops.convert_to_numpy(v)) for v in getattr(augment, "variables", ())]
-    parts, begin = [], 0
+    parts, begin, encode = [], 0, encoding(encoder, batch_size)
     for part in first(data, images, batch_size, encoder):
         made = several(augment, part, views, seed, begin)
-        parts.append(np.stack([encode(encoder, view, batch_size) for view in made], axis=1))
+        parts.append(np.stack([encode(view) for view in made], axis=1))
         begin += count(part)
     for variable, value in zip(getattr(augment, "variables", ()), state):
         variable.assign(value)

@@ -91,6 +91,16 @@ def test_the_loss_starts_at_log_k():
     assert float(model({"views": [pixels()]}, training=True)["loss"]) == pytest.approx(np.log(500), abs=0.1)
 
 
+def test_initial_weights_are_cut_at_one_deviation():
+    model = make(tokenizer=tokenizer(vocabulary=2000))
+    kernel = np.sort(np.asarray(model.head.kernel).ravel())
+    assert kernel.std() == pytest.approx(0.010791, rel=0.02)  # scipy.stats.truncnorm(-1, 1, scale=0.02).std()
+    assert -0.02 <= kernel[0] < -0.0198 and 0.0198 < kernel[-1] <= 0.02
+    quarter = 0.02 * 0.44177  # scipy.stats.truncnorm(-1, 1).ppf(0.75), where a uniform law has 0.5
+    assert kernel[len(kernel) * 3 // 4] == pytest.approx(quarter, rel=0.03)
+    assert (np.asarray(make().head.kernel) != np.asarray(make().head.kernel)).any()
+
+
 def test_tokens_are_those_of_the_tokenizers_view_alone_and_no_mask_touches_them():
     seen, model = [], make()
     tokens_of = model.tokenizer.tokens
@@ -152,7 +162,7 @@ def test_it_guesses_better_than_the_commonest_token():
     x = np.broadcast_to(colors, (32, SIZE, SIZE, 3))
     model = make(optimizer=keras.optimizers.Adam(3e-3), tokenizer=tokenizer("VQTokenizer", vocabulary=64))
     model.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
-    logs = [model.train_on_batch({"views": [x]}, return_dict=True) for _ in range(80)]
+    logs = [model.train_on_batch({"views": [x]}, return_dict=True) for _ in range(160)]
     assert logs[0]["accuracy"] < 0.3
     assert np.mean([log["accuracy"] for log in logs[-5:]]) > 1.5 * logs[-1]["commonest"]
 
