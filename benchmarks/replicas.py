@@ -6,7 +6,7 @@
 SimCLR with a small ResNet-18 on images of 32 pixels; the views are made before. Every variant trains the same number
 of steps in each round, the variants in turns, in one process. Printed are the medians of the rounds: images per second,
 and the ratio to one replica in float32 of the same round. Two replicas of one CPU share its cores: nothing can be won
-there, and what is lost is the price of gathering and of synchronised batch statistics.
+there, and what is lost is the price of gathering and of synchronized batch statistics.
 
 Got on 2 CPU cores: two replicas make 0.75 of the images/s of one (quartiles 0.56 to 0.90); bfloat16 makes 1.15 times as
 many as float32 (1.00 to 1.24), on two replicas 0.86 (0.58 to 1.03).

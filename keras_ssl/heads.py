@@ -131,7 +131,7 @@ class Prototypes(keras.layers.Layer):
 
     Call arguments:
         embeddings: `(..., dim)`, unit vectors where the scores are to be cosines.
-        frozen: bool scalar, whether the gradient of the vectors is cancelled, or None.
+        frozen: bool scalar, whether the gradient of the vectors is canceled, or None.
 
     Args:
         dim: int, size of an embedding.

@@ -1,4 +1,4 @@
-"""BEiT's tokenizers: the dVAE of arXiv 2102.12092, the vector quantisation of arXiv 2208.06366."""
+"""BEiT's tokenizers: the dVAE of arXiv 2102.12092, the vector quantization of arXiv 2208.06366."""
 
 import contextlib
 
@@ -265,7 +265,7 @@ def test_wrong_arguments_of_the_dvae_are_refused(options):
         make("DiscreteVAE", **options)
 
 
-# Vector quantisation
+# Vector quantization
 
 
 def test_the_vq_step_is_the_papers():

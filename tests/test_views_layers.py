@@ -304,8 +304,8 @@ def test_rand_augment_draws_all_alike():
     assert abs((angles > 0).mean() - 0.5) < 5 * 0.5 / np.sqrt(len(angles))
     assert abs(np.abs(angles).mean() / 3 - 6) < 5 / np.sqrt(len(angles))
     assert abs((np.abs(angles) / 3).std() - 1) < 5 / np.sqrt(2 * len(angles))
-    posterised = amount[operation == layer.operations.index("posterize")]
-    assert set(posterised) <= {4, 5, 6, 7, 8}
+    posterized = amount[operation == layer.operations.index("posterize")]
+    assert set(posterized) <= {4, 5, 6, 7, 8}
 
 
 def test_the_strongest_and_the_weakest_magnitude():

@@ -253,7 +253,7 @@ def failures(paths, size, channels, upscale, orient):
 
     def load(number):
         image = fit(decode(tf.io.read_file(held[number]), channels, orient), size, upscale)
-        # A result must depend on the pixels, or the decoder would be optimised away.
+        # A result must depend on the pixels, or the decoder would be optimized away.
         return number, tf.reduce_max(image)
 
     progress = Progress("Checking images", len(paths))

@@ -91,7 +91,7 @@ def mean_entropy_gap(scores, temperature=0.1):
     """How far the mean prediction of the batch is from using all prototypes alike: `log K - H(mean_i p_i)`.
 
     `p_i = softmax(s_i / t)`, H is the entropy. It is 0 where the mean is uniform and log K where all samples go to one
-    prototype; to minimise it is "mean entropy maximisation" (me-max).
+    prototype; to minimize it is "mean entropy maximization" (me-max).
 
     Args:
         scores: `(rows, prototypes)` (s), of all views.

@@ -27,7 +27,7 @@ from keras_ssl.method import Method
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class SeLa(Method):
-    """Labels that the network itself finds likely, under the constraint that each has as many images, are learnt.
+    """Labels that the network itself finds likely, under the constraint that each has as many images, are learned.
 
     The callback `keras_ssl.Recluster` makes the labels of all images, for each head its own; `label_steps` are the
     steps at which the authors do. It takes the images without augmentation, in inference mode, which is one of the

@@ -35,7 +35,7 @@ class MoCoV3(Method):
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`, for instance `keras_ssl.encoders.vit_small`.
-        augment: layer from images to two views, which differ in blur and solarisation; `keras_ssl.augment.byol`.
+        augment: layer from images to two views, which differ in blur and solarization; `keras_ssl.augment.byol`.
         hidden: int, units of the hidden layers of projector and predictor (4096).
         dim: int, size of queries and keys (256).
         depth: int, number of Dense layers of the projector (3). The predictor has 2.

@@ -33,7 +33,7 @@ class BYOL(Method):
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)` (f).
-        augment: layer from images to two views, which differ in blur and solarisation; `keras_ssl.augment.byol`.
+        augment: layer from images to two views, which differ in blur and solarization; `keras_ssl.augment.byol`.
         hidden: int, units of the hidden layer of projector and predictor (4096).
         dim: int, size of projection and prediction (256).
         momentum: float in [0, 1], how slowly the target follows at the start (tau_base; 0.996 for 1000 epochs, 0.99

@@ -29,7 +29,7 @@ class BarlowTwins(Method):
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)` (f).
-        augment: layer from images to two views, which differ in blur and solarisation;
+        augment: layer from images to two views, which differ in blur and solarization;
             `keras_ssl.augment.barlow_twins`.
         hidden: int, units of the projector's hidden layers (8192; 2048 on CIFAR-10).
         dim: int, size of the embedding (D, 8192; 2048 on CIFAR-10). The wider the better.

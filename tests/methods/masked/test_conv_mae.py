@@ -9,7 +9,7 @@ import keras_ssl
 from keras_ssl import augment, encoders
 from tests import cases
 from tests.methods.masked import test_mae
-from tests.methods.masked.test_mae import named, randomise, some_masks
+from tests.methods.masked.test_mae import named, randomize, some_masks
 from tests.reference.vit import gelu
 
 
@@ -33,7 +33,7 @@ def conv_vit(size=12, **options):
 def make(encoder=None, **options):
     options = {"width": 8, "depth": 1, "heads": 2, "ratio": 0.5} | options
     model = keras_ssl.ConvMAE(encoder or conv_vit(), **options)
-    randomise(model)
+    randomize(model)
     model.compile(optimizer=keras.optimizers.Adam(5e-3), run_eagerly=True)
     return model
 

@@ -9,7 +9,7 @@ import keras_ssl
 from keras_ssl import distribute, encoders, losses
 from keras_ssl.methods.masked.deep_mim import usual_taps
 from tests import cases
-from tests.methods.masked.test_mae import images, randomise, some_masks, vit
+from tests.methods.masked.test_mae import images, randomize, some_masks, vit
 from tests.reference import reconstruction as reference
 from tests.reference.losses import gradient
 from tests.test_distribute import on_replicas
@@ -23,7 +23,7 @@ def deep(**options):
 
 def make(encoder=None, **options):
     model = keras_ssl.DeepMIM(encoder or deep(), **({"width": 8, "depth": 1, "heads": 2} | options))
-    randomise(model)
+    randomize(model)
     model.compile(optimizer=keras.optimizers.Adam(5e-3), run_eagerly=True)
     return model
 
@@ -99,7 +99,7 @@ def test_the_last_tap_alone_is_mae(normalize):
     options = {"width": 8, "depth": 2, "heads": 2, "normalize": normalize}
     encoder = deep()
     model, mae = keras_ssl.DeepMIM(encoder, taps=(6,), **options), keras_ssl.MAE(encoder, **options)
-    randomise(mae)
+    randomize(mae)
     model.decoders[0].set_weights(mae.decoder.get_weights())
     for method in (model, mae):
         fix_masks(method)

@@ -9,7 +9,7 @@ import keras_ssl
 from keras_ssl import encoders, losses
 from keras_ssl.methods.masked import local_mim
 from tests import cases
-from tests.methods.masked.test_mae import images, ramps, randomise, some_masks
+from tests.methods.masked.test_mae import images, ramps, randomize, some_masks
 from tests.reference import reconstruction as reference
 
 CASE = cases.Case(
@@ -26,7 +26,7 @@ def vit(size=16, **options):
 
 def make(encoder=None, **options):
     model = keras_ssl.LocalMIM(encoder or vit(), **({"width": 8, "heads": 2} | options))
-    randomise(model)
+    randomize(model)
     model.compile(optimizer=keras.optimizers.Adam(5e-3), run_eagerly=True)
     return model
 

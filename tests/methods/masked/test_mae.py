@@ -23,12 +23,12 @@ def vit(size=SIZE, **options):
 
 def make(encoder=None, **options):
     model = keras_ssl.MAE(encoder or vit(), **({"width": 8, "depth": 1, "heads": 2} | options))
-    randomise(model)
+    randomize(model)
     model.compile(optimizer=keras.optimizers.Adam(5e-3), run_eagerly=True)
     return model
 
 
-def randomise(model, seed=0):
+def randomize(model, seed=0):
     """Biases of zero and gains of one hide mistakes."""
     draw = np.random.default_rng(seed)
     for variable in model.trainable_variables:

@@ -42,12 +42,12 @@ CASE = cases.Case(
 def make(encoder=None, **options):
     options = {"targets": 2, "width": 12, "depth": 1, "momentum": 0.9} | options
     model = keras_ssl.IJEPA(encoder or vit(), **options)
-    randomise([*model.trainable_variables, *model.target.weights])
+    randomize([*model.trainable_variables, *model.target.weights])
     model.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
     return model
 
 
-def randomise(variables, seed=0):
+def randomize(variables, seed=0):
     """Biases of zero and gains of one hide mistakes, and so does a target that is equal to the encoder."""
     draw = np.random.default_rng(seed)
     for variable in variables:
@@ -220,7 +220,7 @@ def test_every_image_and_every_step_has_its_own_masks():
 
 def test_the_predictor_is_told_places():
     predictor = encoders.TokenPredictor(6, (2, 3), width=8, depth=1, heads=2, outputs=5)
-    randomise(predictor.weights)
+    randomize(predictor.weights)
     tokens = np.random.default_rng(0).normal(size=(2, 3, 6)).astype("float32")
     context, asked = np.array([[0, 1, 3], [2, 4, 5]]), np.array([[[2, 4]], [[0, 1]]])
     found = predictor(tokens, context, asked).numpy()
