@@ -32,6 +32,7 @@ def fold(seeds, stream):
 
 def split(seeds, streams):
     """`[fold(seeds, stream) for stream in streams]`, in one go."""
+    seeds = ops.convert_to_tensor(seeds)  # PyTorch adds no tensor to an array
     left, right = seeds[:, :1], seeds[:, 1:]
     # A Feistel network: each half is changed by a hash of the other, so that it could be undone.
     left = ops.bitwise_xor(left, scramble(right + keys(streams, 0)))
@@ -49,6 +50,7 @@ def uniform(seeds, count):
     Returns:
         float32 tensor `(batch, count)` in [0, 1), multiples of 2^-24.
     """
+    seeds = ops.convert_to_tensor(seeds)
     few = isinstance(count, int) and count <= 64
     own = keys(range(count), 2) if few else (ops.arange(count, dtype="int32") * 3 + 3) * signed(GOLDEN)
     bits = scramble(scramble(seeds[:, :1] + own) + seeds[:, 1:])
