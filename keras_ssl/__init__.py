@@ -53,6 +53,7 @@ METHODS = {
     "DeepMIM": "methods.masked.deep_mim",
     "MP3": "methods.masked.mp3",
     "QBHeat": "methods.masked.qb_heat",
+    "Data2Vec": "methods.masked.data2vec",
     "IJEPA": "methods.predictive.ijepa",
 }
 NAMES = METHODS | {

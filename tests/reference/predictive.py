@@ -1,4 +1,4 @@
-"""Joint-embedding prediction in float64 loops: one image, one block and one token at a time."""
+"""Prediction of features in float64 loops: one image, one block and one token at a time."""
 
 import numpy as np
 
@@ -44,3 +44,22 @@ def ijepa(images, contexts, blocks, encoder, target, predictor, *, patch, depth,
             found.append(out[len(context):] @ predictor["project/kernel"] + predictor["project/bias"])
             wanted.append(layer_norm(whole)[block])
     return smooth_l1(np.array(found), np.array(wanted))
+
+
+def data2vec(images, masks, student, teacher, mask_token, head, *, patch, depth, heads, layers, beta):
+    """data2vec's loss of normalized images and masks (batch, rows, columns); weights by layer and name."""
+    places = vit.sines(*masks.shape[1:], mask_token.size)
+    found, wanted = [], []
+    for image, mask in zip(images, masks.reshape(len(masks), -1)):
+        shown = vit.tokens(image, student, patch, 0 * places)
+        for i, hidden in enumerate(mask):
+            shown[1 + i] = (mask_token if hidden else shown[1 + i]) + places[i]
+        out, _ = vit.blocks(shown, student, depth, heads)
+        whole = vit.tokens(image, teacher, patch, places)
+        # Normalized without weights after so many blocks, which is the same as a last normalization of 1 and 0.
+        plain = {**teacher, "norm/gamma": 1.0, "norm/beta": 0.0}
+        last = [vit.blocks(whole, plain, block, heads)[0] for block in range(depth - layers + 1, depth + 1)]
+        target = layer_norm(np.mean(last, axis=0))
+        found.append(out[1:][mask] @ head[0] + head[1])
+        wanted.append(target[1:][mask])
+    return smooth_l1(np.array(found), np.array(wanted), beta)

@@ -32,6 +32,7 @@ __all__ = [
     "byol_cifar",
     "cifar",
     "cmc",
+    "data2vec",
     "deepcluster",
     "dino",
     "dino_cifar",
@@ -541,6 +542,21 @@ def beit(
     sizes = size, half(size, token_size)
     crops = SharedViews([RandomResizedCrop(side, scale, ratio, flip) for side in sizes])
     return present(ColorJitter(*scaled(jitter), p=jitter_p), crops, seed=seed)
+
+
+def data2vec(
+    size=224, jitter=(0.4, 0.4, 0.4, 0.0), jitter_p=1.0, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, seed=None
+):  # fmt: skip
+    """data2vec (Baevski et al., 2022), arXiv:2202.03555, after its authors' code: the crop of `beit` at one size.
+
+    Args:
+        size, jitter, jitter_p, scale, ratio, flip, seed: see `simclr`.
+
+    Returns:
+        `Views` of one view.
+    """
+    view = present(ColorJitter(*scaled(jitter), p=jitter_p), RandomResizedCrop(size, scale, ratio, flip))
+    return Views(view, 1, seed=seed)
 
 
 # Clusters and channels.

@@ -20,11 +20,13 @@ def depth_of(blocks):
     return sum(layer.name.endswith("_attention") for layer in blocks.layers)
 
 
-def tapped(blocks, taps):
+def tapped(blocks, taps, normalized=True):
     """A model from the tokens that enter the blocks to a list of those that leave the blocks of these numbers.
 
-    What leaves the last block is normalized, as in the encoder; the others are as they are.
+    What leaves the last block is `normalized`, as in the encoder, or as it is, as the others are. Registers, which are
+    the last tokens, are still there where tokens are as they are.
     """
-    last = depth_of(blocks)
-    found = [blocks.output if tap == last else blocks.get_layer(f"block{tap + 1}_norm1").input for tap in taps]
+    last = blocks.output if normalized else blocks.get_layer("norm").input
+    after = {depth_of(blocks): last}
+    found = [after[tap] if tap in after else blocks.get_layer(f"block{tap + 1}_norm1").input for tap in taps]
     return keras.Model(blocks.input, found, name="taps")
