@@ -599,7 +599,7 @@ def test_files_of_pytorch_itself(name, format, tmp_path):
         normal = theirs.normalize(x, *((theirs.CLIP_MEAN, theirs.CLIP_STD) if name == "clip" else ()))
         with torch.no_grad():
             expected = network(normal).numpy()
-        entry = entries.Entry("", "", "", "", "", "", "", {}, None, size={"width": 24, "depth": 2, "patch": 8} if vit
+        entry = entries.Entry(*["https://a.b/c"] * 7, {}, None, size={"width": 24, "depth": 2, "patch": 8} if vit
                               else {"width": 8}, options={"heads": 3} | options if vit else {})
         encoder = loading._converted(path, entry, (*size, 3), None if vit else "auto", None, None)
         np.testing.assert_allclose(encoder(x), expected, atol=1e-4)
