@@ -41,6 +41,7 @@ METHODS = {
     "SimSiam": "methods.distillation.simsiam",
     "DINO": "methods.distillation.dino",
     "IBOT": "methods.distillation.ibot",
+    "DINOv2": "methods.distillation.dino_v2",
     "MSN": "methods.distillation.msn",
     "BarlowTwins": "methods.redundancy.barlow_twins",
     "VICReg": "methods.redundancy.vicreg",

@@ -261,8 +261,8 @@ def gather(x, gradient=True):
     # The CPU collectives have neither bfloat16 nor bool.
     other = {"bfloat16": "float32", "bool": "int32"}.get(keras.backend.standardize_dtype(dtype))
     rows = current.all_gather(ops.cast(x, other) if other else x, axis=0)
-    if x.shape[0] is not None and not is_eager():  # the static batch size is lost on the way
-        rows = ops.reshape(rows, (x.shape[0] * replicas(), *x.shape[1:]))
+    if None not in x.shape[1:] and not is_eager():  # the static sizes are lost on the way
+        rows = ops.reshape(rows, (-1 if x.shape[0] is None else x.shape[0] * replicas(), *x.shape[1:]))
     return ops.cast(rows, dtype) if other else rows
 
 

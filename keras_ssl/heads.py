@@ -124,10 +124,11 @@ class Prototypes(keras.layers.Layer):
 
     The last layer of DINO and MSN is weight-normalized with a gain of 1: the vectors have any length, their
     direction counts, and the gradient flows through the normalization. SwAV's vectors are `constrained`: unit vectors,
-    made so again after each step of the optimizer, as if before each forward pass.
+    made so again after each step of the optimizer, as if before each forward pass. In DINOv2 each vector has a `gain`
+    that is trained, its length in the score.
 
-    A step with `frozen` gives the vectors a gradient of zero. Weight decay then still shortens vectors that are not
-    constrained, but turns none. It computes in float32 under every dtype policy.
+    A step with `frozen` gives the vectors and gains a gradient of zero. Weight decay then still shortens vectors that
+    are not constrained, but turns none; it acts on gains too, as in DINOv2. It computes in float32 under every dtype policy.
 
     Call arguments:
         embeddings: `(..., dim)`, unit vectors where the scores are to be cosines.
@@ -137,6 +138,7 @@ class Prototypes(keras.layers.Layer):
         dim: int, size of an embedding.
         count: int, number of prototypes (K).
         constrained: whether the vectors themselves stay unit vectors.
+        gain: whether the scores have factors that are trained, one a prototype, which start at 1.
         name: str.
 
     Returns:
@@ -148,11 +150,11 @@ class Prototypes(keras.layers.Layer):
     TensorShape([4, 3000])
     """
 
-    def __init__(self, dim, count, constrained=False, name=None):
+    def __init__(self, dim, count, constrained=False, gain=False, name=None):
         super().__init__(name=name, dtype="float32")
         check_ints(dim=dim, count=count)
-        check_flags(constrained=constrained)
-        self.dim, self.count, self.constrained = dim, count, constrained
+        check_flags(constrained=constrained, gain=gain)
+        self.dim, self.count, self.constrained, self.gain = dim, count, constrained, gain
         self.build((None, dim))  # so that a twin can be copied; PyTorch knows no weights but those of `build`
 
     def build(self, shape):
@@ -166,15 +168,22 @@ class Prototypes(keras.layers.Layer):
 
         constraint = keras.constraints.UnitNorm(axis=0) if self.constrained else None
         self.kernel = self.add_weight((self.dim, self.count), draw, constraint=constraint, name="kernel")
+        self.gains = self.add_weight((1, self.count), "ones", name="gains") if self.gain else None
 
     def call(self, embeddings, frozen=None):
-        kernel = ops.convert_to_tensor(self.kernel)
-        if frozen is not None:
-            kernel = ops.where(frozen, ops.stop_gradient(kernel), kernel)
-        return ops.matmul(embeddings, kernel if self.constrained else unit_columns(kernel))
+        kernel = held(self.kernel, frozen)
+        scores = ops.matmul(embeddings, kernel if self.constrained else unit_columns(kernel))
+        return scores * held(self.gains, frozen) if self.gain else scores
 
     def get_config(self):
-        return {"name": self.name, "dim": self.dim, "count": self.count, "constrained": self.constrained}
+        own = {"dim": self.dim, "count": self.count, "constrained": self.constrained, "gain": self.gain}
+        return {"name": self.name, **own}
+
+
+def held(weight, frozen):
+    """The value of a weight, without a gradient where it is frozen."""
+    value = ops.convert_to_tensor(weight)
+    return value if frozen is None else ops.where(frozen, ops.stop_gradient(value), value)
 
 
 def unit_columns(kernel):

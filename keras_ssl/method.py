@@ -107,7 +107,7 @@ class Method(keras.Model):
 
     @property
     def evaluated_encoder(self):
-        """The encoder that the paper evaluates: the trained one, or the teacher's (`DINO`, `IBOT`, `MSN`, `IJEPA`).
+        """The encoder that the paper evaluates: the trained one, or the teacher's (as with `DINO`, `IBOT`, `IJEPA`).
 
         `predict`, `keras_ssl.export` and the scores of `keras_ssl.eval` take it.
         """

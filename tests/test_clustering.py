@@ -73,6 +73,15 @@ def test_the_queue_has_a_part_in_the_sums():
     assert np.abs(alone - whole).max() > 0.01
 
 
+def test_samples_that_do_not_count_have_no_part_in_the_sums(two_replicas):
+    batch, counted = cosines(8, 5), np.array([True, False, True, True, False, False, False, True])
+    expected = losses.sinkhorn(batch[counted])
+    np.testing.assert_allclose(losses.sinkhorn(batch, counted=counted)[counted], expected, atol=1e-9)
+    assert np.abs(losses.sinkhorn(batch)[counted] - expected).max() > 0.01
+    rows = on_replicas(two_replicas, lambda x, here: losses.sinkhorn(x, counted=here), batch, counted)  # 3 and 1 of 4
+    np.testing.assert_allclose(np.concatenate(rows)[counted], expected, atol=1e-9)
+
+
 def test_no_gradient_flows_through_an_assignment():
     scores, view = tf.Variable(cosines(6, 5)), tf.Variable(cosines(6, 5, seed=1))
     with tf.GradientTape() as tape:
@@ -177,6 +186,23 @@ def test_constrained_prototypes_are_unit_vectors_after_a_step():
     keras.optimizers.SGD(0.3).apply([tf.constant(slope)], [layer.kernel])
     expected = kernel - 0.3 * slope
     np.testing.assert_allclose(layer.kernel, expected / np.linalg.norm(expected, axis=0), atol=1e-5)
+
+
+def test_the_gain_of_prototypes_is_trained_and_freezes_with_them():
+    layer, z = heads.Prototypes(5, 7, gain=True), tf.constant(unit(np.random.default_rng(0).normal(size=(4, 5))), "float32")
+    assert [tuple(w.shape) for w in layer.trainable_variables] == [(5, 7), (1, 7)]
+    start = layer(z).numpy()
+    np.testing.assert_allclose(start, z.numpy() @ unit(layer.kernel.numpy().T).T, atol=1e-6)
+    layer.gains.assign(np.arange(7.0)[None])
+    for frozen in (None, False, True):
+        with tf.GradientTape() as tape:
+            scores = layer(z, frozen=frozen)
+            loss = tf.reduce_sum(scores**2)
+        np.testing.assert_allclose(scores, start * np.arange(7), atol=1e-5)
+        kernel, gains = tape.gradient(loss, layer.trainable_variables)
+        np.testing.assert_allclose(gains[0], 0 if frozen else (2 * start**2 * np.arange(7)).sum(axis=0), atol=1e-4)
+        assert (np.abs(kernel).max() > 1e-3) is not frozen or frozen is None
+    assert heads.Prototypes.from_config(layer.get_config()).gain
 
 
 def test_prototypes_refuse_what_is_no_count():

@@ -118,6 +118,22 @@ def test_every_image_has_its_own_count(layer):
     assert np.abs(drawn + 0.5 - uniformly).max() < 0.4 * 196 * 2 / np.sqrt(len(drawn)) + 0.5
 
 
+@pytest.mark.parametrize("p, batch", [(0.5, 33), (0.4, 10), (1.0, 8), (0.0, 5)])
+def test_counts_of_a_batch_fill_the_range_evenly(p, batch):
+    layer, masked = masks.BlockMask(20, (0.1, 0.5), p=p), int(p * batch + 1e-9)
+    draws = np.random.default_rng(0).uniform(size=(batch, 2)).astype("float32")
+    counts = layer.even_counts(draws).numpy()
+    assert counts.shape == (batch, 1) and (counts > 0).sum() == masked
+    assert set(np.flatnonzero(counts)) == set(np.argsort(draws[:, 1])[:masked])
+    for part, count in enumerate(np.sort(counts[counts > 0])):
+        low, high = (40 + 160 * (part + end) / masked for end in (0, 1))
+        assert low - 1 < count <= high
+    found = layer.masks(seeds(batch), counts).numpy()
+    np.testing.assert_array_equal(found.sum(axis=(1, 2)), counts[:, 0])
+    same = masks.RandomMask(20, 0.3, p=p)
+    np.testing.assert_array_equal(same.even_counts(draws), np.where(counts > 0, 120, 0))
+
+
 def test_random_masks_are_uniform_and_independent():
     n = 20_000
     hidden = draw(masks.RandomMask((3, 4), count=3), n).reshape(n, 12)

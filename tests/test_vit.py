@@ -96,6 +96,30 @@ def test_registers_are_the_last_tokens_of_the_attention():
         np.testing.assert_allclose(maps.sum(axis=-1), 1, atol=1e-5)
 
 
+def test_gated_units_and_factors_are_those_of_the_reference():
+    x = pixels(2, 12, 16, 3)
+    model = small(activation="swiglu", layer_scale=1e-5, pooling=None)
+    weights = weights_of(model)
+    assert weights["block1_hidden/kernel"].shape == (WIDTH, 2 * 32) and weights["block1_scale1/kernel"].shape == (WIDTH,)
+    for image, tokens in zip(x, model(x).numpy()):
+        first = reference.tokens((image / 255 - MEAN) / STD, weights, PATCH, reference.sines(*GRID, WIDTH))
+        np.testing.assert_allclose(tokens, reference.blocks(first, weights, DEPTH, HEADS)[0], atol=2e-4)
+
+
+def test_factors_start_as_told_and_do_not_decay():
+    model = encoders.vit((12, 16, 3), PATCH, width=WIDTH, depth=DEPTH, heads=HEADS, layer_scale=1e-5)
+    scales = [v for v in model.trainable_variables if "_scale" in v.path]
+    assert len(scales) == 2 * DEPTH
+    for scale in scales:
+        np.testing.assert_array_equal(scale, np.full(WIDTH, 1e-5, "float32"))
+    optimizer = keras_ssl.optimizers.AdamW(0.1)
+    optimizer.build(scales)
+    assert len(optimizer._excluded) == len(scales)
+    units = [keras_ssl.encoders.vit((8, 8, 3), 4, width=width, depth=1, heads=1, activation="swiglu") for width in (384, 1536)]
+    found = [model.get_layer("blocks").get_layer("block1_output").kernel.shape[0] for model in units]
+    assert found == [1024, 4096]  # of ViT-S and ViT-g in DINOv2
+
+
 def test_learned_positions_are_a_table():
     x = pixels(2, 12, 16, 3)
     model = small(positions="learned")
@@ -232,6 +256,8 @@ def test_drop_path_leaves_out_whole_samples():
     model = small(depth=4, drop_path=0.6)
     paths = dropped(model)
     np.testing.assert_allclose([layer.rate for layer in paths], np.repeat([0.2, 0.4, 0.6], 2))
+    same = dropped(small(depth=3, drop_path=(0.3, 0.3)))
+    np.testing.assert_allclose([layer.rate for layer in same], np.repeat(0.3, 6))
     x = np.ones((400, 5, WIDTH), "float32") * np.arange(1, 6)[:, None]
     for layer in paths:
         y = layer(x, training=True).numpy()
@@ -393,6 +419,10 @@ def test_eager_equals_graph_equals_xla_at_several_sizes():
     ({"class_token": False}, "class_token"),
     ({"positions": "rotary"}, "positions='rotary'"),
     ({"drop_path": 1.0}, "drop_path=1.0"),
+    ({"drop_path": (0.1, 1.0)}, r"drop_path=\(0.1, 1.0\)"),
+    ({"drop_path": (0.1, 0.2, 0.3)}, "drop_path="),
+    ({"activation": "relu"}, "activation='relu'"),
+    ({"layer_scale": 0}, "layer_scale=0"),
     ({"dropout": -0.1}, "dropout=-0.1"),
     ({"initializer": "he"}, "initializer='he'"),
 ])

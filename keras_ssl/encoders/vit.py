@@ -17,14 +17,15 @@ import keras
 import numpy as np
 from keras import initializers, layers, ops
 
-from keras_ssl.checks import check_flags, check_ints, choice, is_int, is_number
+from keras_ssl.checks import check_flags, check_ints, check_numbers, choice, is_int, is_number
 from keras_ssl.encoders.resnet import _check_ratio, _normalize, _shape
 from keras_ssl.pixels import cubic
 
 
 def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, mlp_ratio=4, pooling="token",
         class_token=True, positions="sincos", grid=None, drop_path=0.0, dropout=0.0, initializer="xavier",
-        preprocessing=True, registers=0, activation="gelu", first_norm=False, epsilon=1e-6, name="vit"):
+        preprocessing=True, registers=0, activation="gelu", first_norm=False, epsilon=1e-6, layer_scale=None,
+        name="vit"):
     """Vision transformer: images as a sequence of patches that attend to each other.
 
     The model takes images of 0..255 in any dtype. It consists of plain Keras layers, so that a saved file loads with
@@ -51,7 +52,8 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
         grid: int or ints `(rows, columns)` of patches for which the positions are. None for those of `input_shape`.
             Where that is unknown, sine and cosine then count the patches from 0 and are not stretched.
         drop_path: float in [0, 1), share of the samples for which the last block is left out in training (stochastic
-            depth, https://arxiv.org/abs/1603.09382). It rises linearly from 0 in the first block. 0.1 in DINO.
+            depth, https://arxiv.org/abs/1603.09382). It rises linearly from 0 in the first block. 0.1 in DINO. A pair
+            of floats: the shares of the first block and of the last; `(0.3, 0.3)` in DINOv2.
         dropout: float in [0, 1), share of the units set to 0 after attention and in the multi-layer perceptron.
         initializer: `"xavier"`: uniform, the patch projection too, query, key and value each by their own size, class
             token N(0, 1e-6), as in MoCo v3; `"xavier_fused"`: the same, but query, key and value by the size of the
@@ -63,9 +65,13 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
         registers: int >= 0, learned tokens that take part in the blocks and are dropped after them
             (https://arxiv.org/abs/2309.16588); 4 in DINOv2. They are inside the stage "blocks" alone, and in
             `attention_maps`, which is of all that take part.
-        activation: `"gelu"`, or `"quick_gelu"`: x * sigmoid(1.702 x), as in CLIP.
+        activation: `"gelu"`; `"quick_gelu"`: x * sigmoid(1.702 x), as in CLIP; or `"swiglu"`: silu(x) * y, of two
+            linear maps x and y (https://arxiv.org/abs/2002.05202), with two thirds of the hidden units, a multiple of
+            8, as in the larger models of DINOv2.
         first_norm: whether there is a layer normalization before the first block, as in CLIP.
         epsilon: float > 0, what the layer normalizations add to the variance. 1e-5 in CLIP.
+        layer_scale: float > 0, the start of learned factors, one a channel, of what attention and the multi-layer
+            perceptron add to a token (https://arxiv.org/abs/2103.17239); 1e-5 in DINOv2. None for no factors.
         name: str, name of the model.
 
     Returns:
@@ -85,7 +91,7 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
     input_shape = _shape(input_shape)
     _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, class_token, positions, drop_path, dropout,
            initializer)
-    _check_blocks(registers, activation, epsilon)
+    _check_blocks(registers, activation, epsilon, layer_scale)
     check_flags(class_token=class_token, first_norm=first_norm)
     draw = _initializers(initializer)
     images = keras.Input(input_shape, name="images")
@@ -99,6 +105,7 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
     x = _blocks(
         width, depth, heads, mlp_ratio, drop_path, dropout, draw,
         registers=registers, activation=activation, first_norm=first_norm, epsilon=epsilon,
+        layer_scale=layer_scale,
     )(x)
     if pooling == "token":
         x = x[:, 0]
@@ -305,7 +312,7 @@ def _shares(place, size):
 
 
 def _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw, registers=0, activation="gelu",
-            first_norm=False, epsilon=1e-6):
+            first_norm=False, epsilon=1e-6, layer_scale=None):
     """From tokens to as many tokens."""
     tokens = x = keras.Input((None, width), name="tokens")
     if first_norm:
@@ -314,10 +321,13 @@ def _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw, registers=
         one = ops.ones_like(x[:, 0, :1])
         new = layers.Dense(registers * width, use_bias=False, kernel_initializer=draw["dense"](), name="registers")(one)
         x = ops.concatenate([x, layers.Reshape((registers, width))(new)], axis=1)
+    first, last = drop_path if isinstance(drop_path, (tuple, list)) else (0, drop_path)
     for i in range(depth):
-        name, rate = f"block{i + 1}", drop_path * i / max(depth - 1, 1)
+        name, rate = f"block{i + 1}", first + (last - first) * i / max(depth - 1, 1)
 
         def branch(x, part):
+            if layer_scale is not None:
+                x = x * _vector(x, layer_scale, f"{name}_scale{part}")
             if rate:
                 x = layers.Dropout(rate, noise_shape=(None, 1, 1), name=f"{name}_drop_path{part}")(x)
             return x
@@ -329,8 +339,12 @@ def _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw, registers=
         x = ops.add(x, branch(y, 1))
 
         y = layers.LayerNormalization(epsilon=epsilon, name=f"{name}_norm2")(x)
-        y = layers.Dense(int(width * mlp_ratio), kernel_initializer=draw["dense"](), name=f"{name}_hidden")(y)
-        if activation == "gelu":
+        units = int(width * mlp_ratio) if activation != "swiglu" else 2 * _gated(width * mlp_ratio)
+        y = layers.Dense(units, kernel_initializer=draw["dense"](), name=f"{name}_hidden")(y)
+        if activation == "swiglu":
+            gate, y = ops.split(y, 2, axis=-1)
+            y = layers.Activation("silu", name=f"{name}_silu")(gate) * y
+        elif activation == "gelu":
             y = layers.Activation("gelu", name=f"{name}_gelu")(y)  # Keras's default is the exact one
         else:
             y = y * ops.sigmoid(1.702 * y)
@@ -342,6 +356,18 @@ def _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw, registers=
         x = ops.add(x, branch(y, 2))
     x = layers.LayerNormalization(epsilon=epsilon, name="norm")(x)
     return keras.Model(tokens, x[:, :-registers] if registers else x, name="blocks")
+
+
+def _gated(units):
+    """As many gated units as have about the weights of so many plain ones, a multiple of 8."""
+    return (int(units * 2 / 3) + 7) // 8 * 8
+
+
+def _vector(x, value, name):
+    """A learned vector `(1, 1, width)` that starts with one value. On the whole of `x` the einsum would be slow."""
+    start = initializers.Constant(value)
+    vector = layers.EinsumDense("btd,d->btd", (None, x.shape[-1]), kernel_initializer=start, name=name)
+    return vector(ops.ones_like(x[:1, :1]))
 
 
 def _attention(x, width, heads, draw, name):
@@ -422,16 +448,18 @@ def _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, class_to
         raise ValueError(f"pooling must be 'token', 'mean' or None. Received: pooling={pooling!r}")
     if pooling == "token" and not class_token:
         raise ValueError("pooling='token' needs class_token=True. Received: class_token=False")
-    for argument, value in {"drop_path": drop_path, "dropout": dropout}.items():
-        if not is_number(value) or not 0 <= value < 1:
-            raise ValueError(f"{argument} must be in [0, 1). Received: {argument}={value}")
+    pair = isinstance(drop_path, (tuple, list)) and len(drop_path) == 2
+    for argument, given in {"drop_path": drop_path, "dropout": dropout}.items():
+        for value in given if pair and given is drop_path else [given]:
+            if not is_number(value) or not 0 <= value < 1:
+                raise ValueError(f"{argument} must be in [0, 1). Received: {argument}={given}")
     choice("xavier", "xavier_fused", "truncated_normal")("initializer", initializer)
 
 
-def _check_blocks(registers, activation, epsilon):
+def _check_blocks(registers, activation, epsilon, layer_scale):
     if not is_int(registers, 0):
         raise ValueError(f"registers must be an int of at least 0. Received: registers={registers!r}")
-    if activation not in ("gelu", "quick_gelu"):
-        raise ValueError(f"activation must be 'gelu' or 'quick_gelu'. Received: activation={activation!r}")
+    choice("gelu", "quick_gelu", "swiglu")("activation", activation)
     if not is_number(epsilon) or epsilon <= 0:
         raise ValueError(f"epsilon must be positive. Received: epsilon={epsilon}")
+    check_numbers(above=0, optional=True, layer_scale=layer_scale)

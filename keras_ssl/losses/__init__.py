@@ -30,7 +30,7 @@ from keras_ssl.losses.redundancy import (
     whiten,
 )
 from keras_ssl.losses.tokens import kl_from_uniform, perplexity, token_cross_entropy, token_share
-from keras_ssl.losses.uniformity import alignment, uniformity
+from keras_ssl.losses.uniformity import alignment, koleo, uniformity
 
 __all__ = [
     "alignment",
@@ -48,6 +48,7 @@ __all__ = [
     "invariance",
     "invariant_spread",
     "kl_from_uniform",
+    "koleo",
     "log_normalizer",
     "masked_cross_entropy",
     "masked_cosine",

@@ -7,7 +7,7 @@ from keras_ssl.losses.contrastive import MASKED
 from keras_ssl.losses.vectors import precise
 
 
-def sinkhorn(scores, epsilon=0.05, iterations=3, queue=None, use_queue=None):
+def sinkhorn(scores, epsilon=0.05, iterations=3, queue=None, use_queue=None, counted=None):
     """Assigns the samples to prototypes by their scores, as many of the global batch to each (Sinkhorn-Knopp).
 
     It starts with `Q = exp(s / e)` and repeats: divide each prototype's column by its sum over all samples, then
@@ -21,6 +21,8 @@ def sinkhorn(scores, epsilon=0.05, iterations=3, queue=None, use_queue=None):
         queue: `(size, prototypes)`, scores of earlier samples, equal on all replicas, which have a part in the sums
             but get no assignment; or None.
         use_queue: bool scalar, whether the queue has that part now; None for yes.
+        counted: bool `(batch,)`, which of the samples have a part in the sums; those that do not have an assignment
+            that means nothing. None for all.
 
     Returns:
         float32 `(batch, prototypes)` without gradient.
@@ -31,7 +33,8 @@ def sinkhorn(scores, epsilon=0.05, iterations=3, queue=None, use_queue=None):
     batch = ops.stop_gradient(precise(scores)) / epsilon  # (batch, prototypes)
     earlier = None if queue is None else ops.stop_gradient(precise(queue)) / epsilon
     for _ in range(iterations):
-        mass = distribute.gather(column_mass(batch), gradient=False)  # (replicas, prototypes)
+        own = batch if counted is None else ops.where(counted[:, None], batch, MASKED)
+        mass = distribute.gather(column_mass(own), gradient=False)  # (replicas, prototypes)
         if earlier is not None:
             of_queue = column_mass(earlier)
             of_queue = of_queue if use_queue is None else ops.where(use_queue, of_queue, MASKED)

@@ -1,4 +1,4 @@
-"""Alignment and uniformity: what a contrastive loss tends to with many negatives, as two losses of their own."""
+"""Alignment and uniformity: what a contrastive loss tends to with many negatives, as losses of their own."""
 
 from keras import ops
 
@@ -50,8 +50,57 @@ def uniformity(embeddings, scale=2.0):
             "epoch? Drop it with `drop_remainder=True`."
         )
     squared = ops.maximum(2.0 - 2.0 * ops.matmul(embeddings, ops.transpose(others)), 0.0)  # (batch, total)
-    row = distribute.first_row(rows) + ops.arange(rows, dtype="int32")
-    itself = row[:, None] == ops.arange(total, dtype="int32")[None, :]
-    near = ops.logsumexp(ops.where(itself, MASKED, -scale * squared), axis=-1)  # (batch,)
+    near = ops.logsumexp(ops.where(themselves(rows, total, distribute.first_row(rows)), MASKED, -scale * squared), axis=-1)  # (batch,)
     pairs = ops.cast(total * (total - 1), near.dtype)  # each of them twice, in both orders
     return ops.logsumexp(distribute.gather(near)) - ops.log(pairs)
+
+
+def koleo(embeddings, group=None):
+    """KoLeo, how near each embedding is to its nearest other one: `mean_i -log(|x_i - x_n(i)| + e)`, e = 1e-8.
+
+    After the estimator of entropy of Kozachenko and Leonenko: it spreads the embeddings evenly over the sphere, and
+    more so the nearer two of them are. The distance is `sqrt(sum_d (x_id - x_nd)^2 + e^2)`: two that are equal have a
+    loss of 17.7 and no gradient. Both embeddings of a pair get one, the choice of the nearest does not.
+
+    Args:
+        embeddings: `(batch, dim)` (x); any length, normalized here, in float32.
+        group: int from 2, images among which the nearest is looked for: groups of so many that follow each other,
+            which must fill the local batch. The authors' code takes the local batch. None for the global batch.
+
+    Returns:
+        float32 scalar, the mean over the local batch.
+
+    Raises:
+        ValueError: the batch, or a group, holds one image; or the groups do not fill the batch.
+
+    Reference: DINOv2: Learning Robust Visual Features without Supervision (Oquab et al., 2023),
+    https://arxiv.org/abs/2304.07193, and Spreading vectors for similarity search (Sablayrolles et al., 2018),
+    https://arxiv.org/abs/1806.03198
+
+    Example:
+
+    >>> round(float(koleo(np.array([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]]))), 4)  # all nearest ones at sqrt(2)
+    -0.3466
+    """
+    embeddings = unit(embeddings)
+    others = distribute.gather(embeddings) if group is None else embeddings
+    rows, total = ops.shape(embeddings)[0], ops.shape(others)[0]
+    if isinstance(total, int) and (total < 2 or group is not None and (group < 2 or total % group)):
+        raise ValueError(
+            "koleo needs a nearest other image: a batch of two at least, or groups of two at least that fill the local "
+            f"batch. Received: a batch of {total}, group={group}"
+        )
+    left_out = themselves(rows, total, distribute.first_row(rows) if group is None else 0)
+    if group is not None:
+        number = ops.arange(total, dtype="int32") // group
+        left_out = left_out | (number[:, None] != number[None, :])
+    cosines = ops.stop_gradient(ops.matmul(embeddings, ops.transpose(others)))
+    nearest = ops.argmax(ops.where(left_out, MASKED, cosines), axis=1)
+    squared = ops.sum(ops.square(embeddings - ops.take(others, nearest, axis=0)), axis=-1)
+    return -ops.mean(ops.log(ops.sqrt(squared + 1e-16) + 1e-8))
+
+
+def themselves(rows, total, first):
+    """Which of the `total` gathered embeddings each of the `rows` local ones is, bool `(rows, total)`."""
+    row = first + ops.arange(rows, dtype="int32")
+    return row[:, None] == ops.arange(total, dtype="int32")[None, :]

@@ -17,6 +17,7 @@ import keras_ssl
 from keras_ssl import augment, encoders, optimizers, recipes
 from keras_ssl.optimizers import LARS, SGD, Adam, AdamW
 from keras_ssl.recipes.contrastive import pirl
+from keras_ssl.recipes.distillation import dino_v2
 from tests.recipes.row import CIFAR, IMAGENET, Epochs
 
 KINDS = {kind.__name__: kind for kind in (LARS, SGD, Adam, AdamW)}
@@ -77,6 +78,7 @@ def make(monkeypatch):
         with monkeypatch.context() as patch:
             given = lambda *values, **options: inspect.signature(kind).bind(*values, **options)  # noqa: E731
             patch.setattr(keras_ssl, name, given)
+            patch.setattr(dino_v2, "rates", lambda model: None)  # of weights, which are not made
             side, count = images
             run = recipes.Run(
                 (side, side, 3), count, batch, count // batch, epochs, encoder, quick=quick,

@@ -52,10 +52,13 @@ def blocks(tokens, weights, depth, heads):
         x = norm(tokens, weights[f"{b}_norm1/gamma"], weights[f"{b}_norm1/beta"])
         found, x = attention(x, weights, b, heads)
         maps.append(found)
-        tokens = tokens + x
+        tokens = tokens + x * weights.get(f"{b}_scale1/kernel", 1)
         x = norm(tokens, weights[f"{b}_norm2/gamma"], weights[f"{b}_norm2/beta"])
-        x = gelu(x @ weights[f"{b}_hidden/kernel"] + weights[f"{b}_hidden/bias"])
-        tokens = tokens + x @ weights[f"{b}_output/kernel"] + weights[f"{b}_output/bias"]
+        x = x @ weights[f"{b}_hidden/kernel"] + weights[f"{b}_hidden/bias"]
+        units = len(weights[f"{b}_output/kernel"])
+        x = gelu(x) if x.shape[1] == units else x[:, :units] / (1 + np.exp(-x[:, :units])) * x[:, units:]
+        x = x @ weights[f"{b}_output/kernel"] + weights[f"{b}_output/bias"]
+        tokens = tokens + x * weights.get(f"{b}_scale2/kernel", 1)
     return norm(tokens, weights["norm/gamma"], weights["norm/beta"]), np.array(maps)
 
 

@@ -126,6 +126,19 @@ class CountedMask(Mask):
             counts = ops.minimum(ops.cast(drawn, "int32"), counts)
         return counts if self.p == 1 else ops.where(draws[:, 1:] < self.p, counts, 0)
 
+    def even_counts(self, draws):
+        """How many cells to hide of all images of a batch together, int32 `(batch, 1)`, by two draws `(batch, 2)`.
+
+        Not each image for itself: exactly `floor(p * batch)` of them are masked, and where `ratio` is a pair, each of
+        these draws its part of the cells from an equal part of the range of its own.
+        """
+        images = ops.cast(ops.shape(draws)[0], "float32")
+        masked = ops.floor(self.p * images + 1e-4)
+        order = ops.cast(ops.argsort(ops.argsort(draws[:, 1])), "float32")[:, None]
+        spread = (order + draws[:, :1]) / ops.maximum(masked, 1.0)
+        every = ops.concatenate([spread, ops.zeros_like(spread)], axis=1)  # a second draw of 0: below every p
+        return ops.where(order < masked, self.counts(every), 0)
+
     def get_config(self):
         return {**super().get_config(), "ratio": self.ratio, "count": self.count, "p": self.p}
 
@@ -176,10 +189,10 @@ class RandomMask(CountedMask):
     def masked(self):
         return self.most_cells * self.unit**2
 
-    def masks(self, seeds):
+    def masks(self, seeds, counts=None):
         rows, columns = (side // self.unit for side in self.sides)
         draws = uniform(seeds, 2 + self.cells)
-        hidden = lowest(draws[:, 2:], self.counts(draws[:, :2]))
+        hidden = lowest(draws[:, 2:], self.counts(draws[:, :2]) if counts is None else counts)
         return enlarge(ops.reshape(hidden, (-1, rows, columns)), self.unit)
 
     def get_config(self):
@@ -191,8 +204,9 @@ class BlockMask(CountedMask):
     """Blocks of random area, shape and place are hidden until the count is reached.
 
     BEiT: BERT Pre-Training of Image Transformers (Bao et al., 2021), arXiv:2106.08254, algorithm 1: 75 of 14 x 14
-    patches. iBOT, arXiv:2111.07832, and DINOv2, arXiv:2304.07193: `ratio=(0.1, 0.5), p=0.5`, so that half of the
-    images stay whole. The random blocks of Context Encoders, arXiv:1604.07379: `ratio=0.25` on a grid of pixels.
+    patches. iBOT, arXiv:2111.07832: `ratio=(0.1, 0.5), p=0.5`, so that half of the images stay whole; DINOv2,
+    arXiv:2304.07193, the same with `least=4`. The random blocks of Context Encoders, arXiv:1604.07379: `ratio=0.25` on
+    a grid of pixels.
 
     This is the authors' loop: the area of a block is uniform between `min_patches` and what is still to be hidden, its
     aspect log-uniform, its place uniform, and it counts if it hides something new and not too much. Their loop gives
@@ -241,10 +255,10 @@ class BlockMask(CountedMask):
         self.min_patches, self.max_patches = min_patches, max_patches
         self.aspect = check_range("aspect", aspect)
 
-    def masks(self, seeds):
+    def masks(self, seeds, counts=None):
         rows, columns = self.sides
         draws = uniform(seeds, 2 + 4 * TRIES + rows * columns)
-        counts = self.counts(draws[:, :2])
+        counts = self.counts(draws[:, :2]) if counts is None else counts
         tries = ops.reshape(draws[:, 2 : 2 + 4 * TRIES], (-1, TRIES, 4))
         rest = draws[:, 2 + 4 * TRIES :]
 
@@ -317,7 +331,7 @@ class RegionMask(CountedMask):
             raise ValueError(f"cell must be a number of pixels of at least 1. Received: cell={cell}")
         self.cell = cell
 
-    def masks(self, seeds):
+    def masks(self, seeds, counts=None):
         rows, columns = self.sides
         down, across = (math.ceil(side / self.cell) + 4 for side in (rows, columns))
         draws = uniform(seeds, 4 + down * across)
@@ -325,7 +339,8 @@ class RegionMask(CountedMask):
         to_rows = bicubic(rows, down, self.cell, draws[:, 2:3])  # (batch, rows, down)
         to_columns = bicubic(columns, across, self.cell, draws[:, 3:4])
         scores = ops.matmul(ops.matmul(to_rows, noise), ops.transpose(to_columns, (0, 2, 1)))
-        hidden = lowest(ops.reshape(scores, (-1, rows * columns)), self.counts(draws[:, :2]))
+        counts = self.counts(draws[:, :2]) if counts is None else counts
+        hidden = lowest(ops.reshape(scores, (-1, rows * columns)), counts)
         return ops.reshape(hidden, (-1, rows, columns))
 
     def get_config(self):

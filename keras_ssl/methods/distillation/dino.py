@@ -69,6 +69,7 @@ class DINO(Method):
     """
 
     view_counts = (2, None)
+    trained_gain = False  # of the last layer
 
     bounds = {
         "hidden": checks.ints(),
@@ -113,7 +114,7 @@ class DINO(Method):
         self.momentum, self.steps, self.freeze_steps = momentum, steps, freeze_steps
         self.global_views = global_views
         self.head = heads.dino_head(encoder.output_shape[-1], hidden, bottleneck, batch_norm, name="head")
-        self.prototypes = heads.Prototypes(bottleneck, dim, name="last_layer")
+        self.prototypes = heads.Prototypes(bottleneck, dim, gain=self.trained_gain, name="last_layer")
         self.student = heads.attach(encoder, self.head)
         self.teacher = without_dropout(teacher.copy(self.student))
         self.teacher_prototypes = teacher.copy(self.prototypes)
@@ -135,8 +136,10 @@ class DINO(Method):
     def study(self, views):
         """The student's outputs `(batch, dim)` of each view."""
         embeddings = self.head(multi_crop(self.encoder, views, training=True), training=True)
-        frozen = self.step < self.freeze_steps if self.freeze_steps else None
-        return ops.split(self.prototypes(embeddings, frozen=frozen), len(views))
+        return ops.split(self.prototypes(embeddings, frozen=self.frozen()), len(views))
+
+    def frozen(self):
+        return self.step < self.freeze_steps if self.freeze_steps else None
 
     def current_temperature(self):
         if not self.warmup:
@@ -146,12 +149,23 @@ class DINO(Method):
 
     def after_step(self, outputs):
         momentum = teacher.cosine(self.momentum, 1.0, self.step, self.steps)
-        teacher.follow(self.teacher, self.student, momentum)
-        teacher.follow(self.teacher_prototypes, self.prototypes, momentum)
+        for twin, model in self.twins():
+            teacher.follow(twin, model, momentum)
+        self.move_centers(outputs)
+
+    def twins(self):
+        """What follows without a gradient, and what it follows."""
+        return [(self.teacher, self.student), (self.teacher_prototypes, self.prototypes)]
+
+    def move_centers(self, outputs):
         logits = outputs["logits"]
-        rows = distribute.total(ops.cast(ops.shape(logits)[0], "float32"))
-        mean = distribute.total(ops.sum(logits, axis=0)) / rows  # (dim,), over the global batch
-        self.center.assign(self.center_momentum * self.center + (1.0 - self.center_momentum) * mean)
+        self.recenter(self.center, ops.sum(logits, axis=0), ops.shape(logits)[0])
+
+    def recenter(self, center, total, count):
+        """Moves a center towards the mean over the global batch, by the sum `(dim,)` and the number of the local one."""
+        count = distribute.total(ops.cast(count, "float32"))
+        mean = distribute.total(total) / ops.maximum(count, 1.0)
+        center.assign(self.center_momentum * center + (1.0 - self.center_momentum) * mean)
 
 
 def without_dropout(model):

@@ -22,7 +22,7 @@ Leave it when the encoder has no patches, or training must be short.
 import keras
 from keras import ops
 
-from keras_ssl import checks, distribute
+from keras_ssl import checks
 from keras_ssl.augment.image.masks import BlockMask, RandomMask
 from keras_ssl.augment.places import masked_indices, select
 from keras_ssl.augment.rows import local_seeds
@@ -100,11 +100,13 @@ class IBOT(DINO):
         self.stages = class_token_stages(encoder)
         self.teacher_head = self.teacher.layers[-1]
         self.teacher_stages = vit_stages(self.evaluated_encoder)
-        sides = patch_grid(encoder) if grid is None else grid
-        self.mask = (BlockMask if blocks else RandomMask)(sides, self.ratio, p=masked_views)
+        self.mask = self.new_mask(patch_grid(encoder) if grid is None else grid)
         self.draws = keras.random.SeedGenerator()
         self.mask_token = MaskToken(encoder.output_shape[-1], stddev=0, name="mask_token")
         self.patch_center = self.keep("patch_center", (dim,))
+
+    def new_mask(self, sides):
+        return (BlockMask if self.blocks else RandomMask)(sides, self.ratio, p=self.masked_views)
 
     def objective(self, views):
         masks = self.draw_masks(views[: self.global_views])  # (global views * batch, rows, columns)
@@ -128,8 +130,7 @@ class IBOT(DINO):
     def teach(self, views, places):
         """The teacher's outputs: `(global views * batch, dim)` of the class tokens, `(global views * batch, places,
         dim)` of the patches at these places, and the sum over the images of the mean over all patches, `(dim,)`."""
-        patches, positions, blocks = self.teacher_stages
-        tokens = blocks(positions(patches(ops.concatenate(views))), training=True)
+        tokens = self.teacher_tokens(views)
         classes = self.teacher_head(tokens[:, 0], training=True)
         embeddings = on_each(self.teacher_head, tokens[:, 1:])  # (global views * batch, patches, bottleneck)
         # The last layer is linear: the mean of the outputs is the output of the mean.
@@ -141,6 +142,20 @@ class IBOT(DINO):
     def study(self, views, masks, places):
         """The student's outputs: `(batch, dim)` of the class token of each view, and `(global views * batch, places,
         dim)` of the patches at these places."""
+        classes, patches = self.student_tokens(views, masks)
+        embeddings = self.head(classes, training=True)
+        patch_embeddings = on_each(self.head, select(patches, places))
+        scores, patch_scores = (self.prototypes(x, frozen=self.frozen()) for x in (embeddings, patch_embeddings))
+        return ops.split(scores, len(views)), patch_scores
+
+    def teacher_tokens(self, views):
+        """All tokens of the global views, which the teacher sees whole: `(global views * batch, tokens, width)`."""
+        patches, positions, blocks = self.teacher_stages
+        return blocks(positions(patches(ops.concatenate(views))), training=True)
+
+    def student_tokens(self, views, masks):
+        """The class tokens of all views, `(views * batch, width)`, and the patches of the global ones, `(global views *
+        batch, patches, width)`, some of which the student does not see."""
         patches, positions, blocks = self.stages
         whole, local = views[: self.global_views], views[self.global_views :]
         visible = patches(ops.concatenate(whole))  # (global views * batch, rows, columns, width)
@@ -149,17 +164,11 @@ class IBOT(DINO):
         classes = [tokens[:, 0]]
         if local:
             classes.append(multi_crop(self.encoder, local, training=True))
-        embeddings = self.head(ops.concatenate(classes), training=True)
-        patch_embeddings = on_each(self.head, select(tokens[:, 1:], places))
-        frozen = self.step < self.freeze_steps if self.freeze_steps else None
-        scores, patch_scores = (self.prototypes(x, frozen=frozen) for x in (embeddings, patch_embeddings))
-        return ops.split(scores, len(views)), patch_scores
+        return ops.concatenate(classes), tokens[:, 1:]
 
-    def after_step(self, outputs):
-        super().after_step(outputs)
-        rows = distribute.total(ops.cast(ops.shape(outputs["logits"])[0], "float32"))
-        mean = distribute.total(outputs["patch_total"]) / rows  # (dim,), over the patches of the global batch
-        self.patch_center.assign(self.center_momentum * self.patch_center + (1.0 - self.center_momentum) * mean)
+    def move_centers(self, outputs):
+        super().move_centers(outputs)
+        self.recenter(self.patch_center, outputs["patch_total"], ops.shape(outputs["logits"])[0])
 
 
 def on_each(head, tokens):
