@@ -128,7 +128,8 @@ class Prototypes(keras.layers.Layer):
     that is trained, its length in the score.
 
     A step with `frozen` gives the vectors and gains a gradient of zero. Weight decay then still shortens vectors that
-    are not constrained, but turns none; it acts on gains too, as in DINOv2. It computes in float32 under every dtype policy.
+    are not constrained, but turns none; it acts on gains too, as in DINOv2. It computes in float32 under every
+    dtype policy.
 
     Call arguments:
         embeddings: `(..., dim)`, unit vectors where the scores are to be cosines.

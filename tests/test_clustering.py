@@ -189,7 +189,8 @@ def test_constrained_prototypes_are_unit_vectors_after_a_step():
 
 
 def test_the_gain_of_prototypes_is_trained_and_freezes_with_them():
-    layer, z = heads.Prototypes(5, 7, gain=True), tf.constant(unit(np.random.default_rng(0).normal(size=(4, 5))), "float32")
+    layer = heads.Prototypes(5, 7, gain=True)
+    z = tf.constant(unit(np.random.default_rng(0).normal(size=(4, 5))), "float32")
     assert [tuple(w.shape) for w in layer.trainable_variables] == [(5, 7), (1, 7)]
     start = layer(z).numpy()
     np.testing.assert_allclose(start, z.numpy() @ unit(layer.kernel.numpy().T).T, atol=1e-6)

@@ -303,7 +303,7 @@ def test_recipes_of_gray_images(make_run, name):
 def test_recipes_that_do_not_suit_the_images_or_the_encoder(make_run):
     with pytest.raises(ValueError, match="the lightness of an image with its color"):
         recipes.make("CMC", make_run("CMC", 16, channels=1))
-    for name in ("MSN", "IBOT", "MAE", "SimMIM", "LocalMIM", "DeepMIM", "MP3", "QBHeat"):
+    for name in ("MSN", "IBOT", "DINOv2", "MAE", "SimMIM", "LocalMIM", "DeepMIM", "MP3", "QBHeat"):
         with pytest.raises(ValueError, match=f"encoder of {name} must be one of vit_tiny, .*Received: resnet18"):
             recipes.make(name, make_run(name, 16, encoder="resnet18"))
 

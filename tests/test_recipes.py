@@ -226,6 +226,7 @@ def test_recipes_have_the_numbers_of_the_papers():
             assert set(of(usual(name), "threshold", SOLARIZE)) == thresholds, name
             assert set(of(usual(name), "p", GRAY)) == {0.2}, name
     assert of(usual("moco_v1"), "p", GRAY) == [0.2] * 2 and of(usual("w_mse"), "p", GRAY) == [0.1] * 4
+    assert set(of(usual("dino_v2"), "kernel", BLUR)) == {9}  # at any size
     assert [len(rows(getattr(recipes, name)())) for name in ("swav", "msn", "dino", "dino_v2", "ibot")] == [
         8, 12, 10, 10, 12,
     ]  # fmt: skip

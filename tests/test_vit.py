@@ -100,7 +100,8 @@ def test_gated_units_and_factors_are_those_of_the_reference():
     x = pixels(2, 12, 16, 3)
     model = small(activation="swiglu", layer_scale=1e-5, pooling=None)
     weights = weights_of(model)
-    assert weights["block1_hidden/kernel"].shape == (WIDTH, 2 * 32) and weights["block1_scale1/kernel"].shape == (WIDTH,)
+    assert weights["block1_hidden/kernel"].shape == (WIDTH, 2 * 32)
+    assert weights["block1_scale1/kernel"].shape == (WIDTH,)
     for image, tokens in zip(x, model(x).numpy()):
         first = reference.tokens((image / 255 - MEAN) / STD, weights, PATCH, reference.sines(*GRID, WIDTH))
         np.testing.assert_allclose(tokens, reference.blocks(first, weights, DEPTH, HEADS)[0], atol=2e-4)
@@ -115,8 +116,10 @@ def test_factors_start_as_told_and_do_not_decay():
     optimizer = keras_ssl.optimizers.AdamW(0.1)
     optimizer.build(scales)
     assert len(optimizer._excluded) == len(scales)
-    units = [keras_ssl.encoders.vit((8, 8, 3), 4, width=width, depth=1, heads=1, activation="swiglu") for width in (384, 1536)]
-    found = [model.get_layer("blocks").get_layer("block1_output").kernel.shape[0] for model in units]
+    found = []
+    for width in (384, 1536):
+        model = encoders.vit((8, 8, 3), 4, width=width, depth=1, heads=1, activation="swiglu")
+        found.append(model.get_layer("blocks").get_layer("block1_output").kernel.shape[0])
     assert found == [1024, 4096]  # of ViT-S and ViT-g in DINOv2
 
 

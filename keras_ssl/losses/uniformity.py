@@ -50,7 +50,8 @@ def uniformity(embeddings, scale=2.0):
             "epoch? Drop it with `drop_remainder=True`."
         )
     squared = ops.maximum(2.0 - 2.0 * ops.matmul(embeddings, ops.transpose(others)), 0.0)  # (batch, total)
-    near = ops.logsumexp(ops.where(themselves(rows, total, distribute.first_row(rows)), MASKED, -scale * squared), axis=-1)  # (batch,)
+    itself = themselves(rows, total, distribute.first_row(rows))
+    near = ops.logsumexp(ops.where(itself, MASKED, -scale * squared), axis=-1)  # (batch,)
     pairs = ops.cast(total * (total - 1), near.dtype)  # each of them twice, in both orders
     return ops.logsumexp(distribute.gather(near)) - ops.log(pairs)
 

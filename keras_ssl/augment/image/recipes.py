@@ -457,13 +457,14 @@ def dino_cifar(size=32, local_size=None, local_count=4, local_scale=(0.1, 0.4), 
     return dino(size, half(size, local_size), local_count, local_scale=local_scale, blur_p=blur_p, **kwargs)
 
 
-def dino_v2(size=224, local_size=None, local_count=8, scale=(0.32, 1.0), local_scale=(0.05, 0.32), **kwargs):
-    """DINOv2 (Oquab et al., 2023), arXiv:2304.07193, after its authors' code: `dino` with other crops.
+def dino_v2(size=224, local_size=None, local_count=8, scale=(0.32, 1.0), local_scale=(0.05, 0.32), kernel=9, **kwargs):
+    """DINOv2 (Oquab et al., 2023), arXiv:2304.07193, after its authors' code: `dino` with other crops and blur.
 
-    Local views have 7/16 of `size` in steps of 14 pixels, the side of a patch: 98 of 224.
+    Local views have 7/16 of `size` in steps of 14 pixels, the side of a patch: 98 of 224. The authors' code has DINO's
+    probabilities of the blur, and blurs with one minus them: `blur_p=(0.0, 0.9, 0.5)` does the same.
     """
     local_size = part(size, 7 / 16, 14) if local_size is None else local_size
-    return dino(size, local_size, local_count, scale, local_scale, **kwargs)
+    return dino(size, local_size, local_count, scale, local_scale, kernel=kernel, **kwargs)
 
 
 def ibot(size=224, local_size=None, local_count=10, scale=(0.25, 1.0), local_scale=(0.05, 0.25), **kwargs):

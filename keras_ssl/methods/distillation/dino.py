@@ -162,7 +162,7 @@ class DINO(Method):
         self.recenter(self.center, ops.sum(logits, axis=0), ops.shape(logits)[0])
 
     def recenter(self, center, total, count):
-        """Moves a center towards the mean over the global batch, by the sum `(dim,)` and the number of the local one."""
+        """Moves a center towards the mean over the global batch, by the sum `(dim,)` and number of the local rows."""
         count = distribute.total(ops.cast(count, "float32"))
         mean = distribute.total(total) / ops.maximum(count, 1.0)
         center.assign(self.center_momentum * center + (1.0 - self.center_momentum) * mean)

@@ -43,7 +43,7 @@ class DINOv2(IBOT):
     trained. As in the paper, the teacher's encoder is the result (`evaluated_encoder`).
 
     The defaults are those of the long runs; that on ImageNet-1k has one head and centering: `separate_heads=False,
-    sinkhorn_iterations=0, momentum=0.992`. There the patches' centre is the mean of the hidden patches; iBOT's is that
+    sinkhorn_iterations=0, momentum=0.992`. There the patches' center is the mean of the hidden patches; iBOT's is that
     of all. The authors' KoLeo looks for neighbors in the batch of a GPU, here it does in the global batch. In
     `freeze_steps` the gradient of the last layers is cancelled, the authors set their learning rate to 0.
 
@@ -56,7 +56,7 @@ class DINOv2(IBOT):
         momentum: float in [0, 1], how slowly the teacher follows at the start (0.994).
         separate_heads: whether the patches have a head of their own; False: that of the class tokens, as in iBOT.
         patch_bottleneck: int, units of the third layer of the patches' own head (256); None for `bottleneck`.
-        sinkhorn_iterations: int >= 0, rounds of Sinkhorn-Knopp (3); 0: centres are subtracted, as in DINO.
+        sinkhorn_iterations: int >= 0, rounds of Sinkhorn-Knopp (3); 0: centers are subtracted, as in DINO.
         koleo_weight: float >= 0, weight of the sum of KoLeo over the global views (0.1).
         koleo_group: int from 2, images among which KoLeo looks for the nearest one, see `keras_ssl.losses.koleo`; None
             for the global batch.
@@ -190,7 +190,7 @@ class DINOv2(IBOT):
     def at_resolution(self, augment, grid=None, **changes):
         """This model for views of another size, such as those of the paper's last stage, at high resolution.
 
-        Encoder, heads, teacher and centres go on from where they are; learned positions are stretched over the new
+        Encoder, heads, teacher and centers go on from where they are; learned positions are stretched over the new
         grid. Steps count from 0, so that the schedules fill the new stage.
 
         Args:

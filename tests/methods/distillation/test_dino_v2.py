@@ -64,7 +64,7 @@ def test_the_loss_is_the_papers(separate):
     for step in range(3):
         views, masks = crops(step), fixed(model, draw_masks(step))
         token = model.mask_token.token.numpy()[0]
-        teacher = np.array([tokens(model.evaluated_encoder, view) for view in views[:2]])  # (views, batch, tokens, width)
+        teacher = np.array([tokens(model.evaluated_encoder, view) for view in views[:2]])
         student = [tokens(model.encoder, view, token, mask) for view, mask in zip(views, [*masks, None])]
         temperature = 0.03 + 0.05 * min(step / 3, 1)
 
@@ -77,7 +77,8 @@ def test_the_loss_is_the_papers(separate):
         view_loss = reference.swapped_prediction(np.split(assigned(logits), 2), scores, 0.1)
 
         hidden = masks.reshape(12, 16)
-        patches = scored(model.teacher_patch_head, model.teacher_patch_prototypes, teacher[:, :, 1:]).reshape(12, 16, 10)
+        patches = scored(model.teacher_patch_head, model.teacher_patch_prototypes, teacher[:, :, 1:])
+        patches = patches.reshape(12, 16, 10)
         sharp = np.zeros_like(patches)
         sharp[hidden] = assigned(patches[hidden])  # among the hidden patches of the whole batch
         scores = scored(model.patch_head, model.patch_prototypes, np.concatenate([x[:, 1:] for x in student[:2]]))
@@ -100,7 +101,7 @@ def test_the_loss_is_the_papers(separate):
 
 @pytest.mark.parametrize("kind", [keras_ssl.DINO, keras_ssl.IBOT])
 def test_with_the_same_arguments_it_is_what_it_extends(kind):
-    """But for the patches' centre, which is 0 in the first step, and the gain, which is held here."""
+    """But for the patches' center, which is 0 in the first step, and the gain, which is held here."""
     model = make(**ALIKE, patch_weight=float(kind is keras_ssl.IBOT))
     other = make(kind=kind)
     for layer in (model.prototypes, model.teacher_prototypes):
@@ -121,7 +122,7 @@ def test_with_the_same_arguments_it_is_what_it_extends(kind):
     np.testing.assert_allclose(model.center, other.center, atol=1e-6)
 
 
-def test_the_centre_of_the_patches_is_that_of_the_hidden_ones():
+def test_the_center_of_the_patches_is_that_of_the_hidden_ones():
     model = make(**ALIKE, center_momentum=0.7)
     masks = fixed(model, draw_masks()).reshape(12, 16)
     teacher = np.concatenate([tokens(model.evaluated_encoder, view)[:, 1:] for view in crops()[:2]])
