@@ -122,7 +122,7 @@ class DINOv2(IBOT):
     def new_mask(self, sides):
         if not self.blocks:
             return super().new_mask(sides)
-        return BlockMask(sides, self.ratio, least=4, p=self.masked_views)  # smaller blocks than iBOT's
+        return BlockMask(sides, self.ratio, min_patches=4, p=self.masked_views)  # smaller blocks than iBOT's
 
     def objective(self, views):
         whole = views[: self.global_views]

@@ -195,7 +195,7 @@ def test_exactly_half_of_the_views_are_masked_with_ratios_that_fill_the_range():
         parts = 10 + 40 * np.arange(34) / 33
         assert len(some) == 33 and (parts[:-1] - 1 < some).all() and (some <= parts[1:]).all()
     assert (first != second).any() and 5 < (first[:33] > 0).sum() < 28
-    assert model.mask.least == 4 and model.mask.masked == 50
+    assert model.mask.min_patches == 4 and model.mask.masked == 50
     assert type(make(blocks=False).mask) is keras_ssl.augment.RandomMask
 
 
