@@ -205,8 +205,8 @@ class BlockMask(CountedMask):
 
     BEiT: BERT Pre-Training of Image Transformers (Bao et al., 2021), arXiv:2106.08254, algorithm 1: 75 of 14 x 14
     patches. iBOT, arXiv:2111.07832: `ratio=(0.1, 0.5), p=0.5`, so that half of the images stay whole; DINOv2,
-    arXiv:2304.07193, the same with `min_patches=4`. The random blocks of Context Encoders, arXiv:1604.07379: `ratio=0.25` on
-    a grid of pixels.
+    arXiv:2304.07193, the same with `min_patches=4`. The random blocks of Context Encoders, arXiv:1604.07379:
+    `ratio=0.25` on a grid of pixels.
 
     This is the authors' loop: the area of a block is uniform between `min_patches` and what is still to be hidden, its
     aspect log-uniform, its place uniform, and it counts if it hides something new and not too much. Their loop gives
