@@ -45,7 +45,7 @@ class DINOv2(IBOT):
     The defaults are those of the long runs; that on ImageNet-1k has one head and centering: `separate_heads=False,
     sinkhorn_iterations=0, momentum=0.992`. There the patches' center is the mean of the hidden patches; iBOT's is that
     of all. The authors' KoLeo looks for neighbors in the batch of a GPU, here it does in the global batch. In
-    `freeze_steps` the gradient of the last layers is cancelled, the authors set their learning rate to 0.
+    `freeze_steps` the gradient of the last layers is canceled, the authors set their learning rate to 0.
 
     Args:
         encoder: `keras_ssl.encoders.vit` with `pooling="token"`, and `input_shape=(None, None, 3)` where the views
