@@ -57,12 +57,26 @@ def check_fit_arguments(method, x, y, given):
         reached = (given.get("steps_per_epoch") or rows) * size > rows - last
         if last < smallest(method) and reached:
             raise ValueError(too_few(method, last))
-        check_limits(method, {**(x if isinstance(x, dict) else {}), **({} if y is None else {"label": y})})
+        columns = x if isinstance(x, dict) else {}
+        check_limits(method, {**columns, **({} if y is None else {"label": y})})
+        if "edges" in columns and inputs.GRAPH.column in columns:
+            check_edges(*(columns.get(name) for name in ("edges", "edges_mask", inputs.GRAPH.column)))
+
+
+def limits(method):
+    """For columns of the data that number something, how many there are: tokens that the encoder knows, and others."""
+    size = inputs.vocabulary(method.encoder) if inputs.kind_of_encoder(method.encoder) is inputs.TOKENS else None
+    return {**({inputs.TOKENS.column: size} if size else {}), **method.limits()}
+
+
+def check_edges(edges, mask, nodes):
+    mask = None if mask is None else np.asarray(mask)
+    inputs.check_edges(np.asarray(edges), mask, np.shape(nodes)[1])
 
 
 def check_limits(method, columns):
     """Raises where a number of an array is out of the range that the method was made for."""
-    for name, limit in method.limits().items():
+    for name, limit in limits(method).items():
         column = np.asarray(columns[name]) if name in columns else np.zeros(0, "int64")
         wrong = column[(column < 0) | (column >= limit)] if column.dtype.kind in "iu" else column[:0]
         if wrong.size:
@@ -91,6 +105,25 @@ def given_steps(x, kwargs):
     except TypeError:
         whole = None
     return None if steps == whole else steps
+
+
+def unsaved_order(x, kwargs):
+    """Why the samples of a run that goes on come in another order than without a stop, in words; None: they do not."""
+    if hasattr(x, "element_spec"):
+        if hasattr(x, "unsaved"):
+            return x.unsaved and f"Behind {x.unsaved}() of the pipeline, the position in the data is not known."
+        return "A tf.data pipeline that shuffles draws another order when it is made anew." if shuffles(x) else None
+    if x is None or kwargs.get("shuffle", True) is False:
+        return None
+    if number_of_rows(x) is not None or isinstance(x, keras.utils.PyDataset):
+        return "Keras shuffles this data itself, and does not save the order."
+    return "Where an iterator stands is not known."
+
+
+def shuffles(dataset):
+    """Whether a `tf.data.Dataset`, or one that it is made of, has a buffer that shuffles."""
+    parts = dataset._inputs() if hasattr(dataset, "_inputs") else ()
+    return "Shuffle" in type(dataset).__name__ or any(map(shuffles, parts))
 
 
 def smallest(method):
@@ -145,7 +178,9 @@ def inspected(data, method):
     columns = spec if isinstance(spec, dict) else {}
     dense = {name for name, one in columns.items() if isinstance(one, tf.TensorSpec)}
     dense = {name for name in dense if columns[name].dtype.is_integer}
-    limits = {name: limit for name, limit in method.limits().items() if name in dense}
+    largest = {name: limit for name, limit in limits(method).items() if name in dense}
+    graphs = [name for name in ("edges", "edges_mask", inputs.GRAPH.column) if name in columns]
+    graphs = graphs if {"edges", inputs.GRAPH.column} <= set(graphs) else []
     image = pixels_of(spec, method)
     floats = pixels and isinstance(image, tf.TensorSpec) and image.dtype.is_floating
     static = tf.nest.flatten(spec)[0].shape
@@ -155,7 +190,9 @@ def inspected(data, method):
         if sized:
             rows = tf.shape(tf.nest.flatten(batch)[0])[0]
             tf.cond(rows >= least, lambda: True, lambda: tf.numpy_function(refuse_rows, [rows], tf.bool))
-        for name, limit in limits.items():
+        if graphs:
+            tf.numpy_function(look_at_edges, [batch[name] for name in graphs], tf.bool)
+        for name, limit in largest.items():
             column = tf.cast(batch[name], tf.int64)
             fine = tf.reduce_all((column >= 0) & (column < limit))
             tf.cond(fine, lambda: True, lambda: tf.numpy_function(refuse, [name, column, limit], tf.bool))
@@ -174,7 +211,11 @@ def inspected(data, method):
         check_pixels(images, told)
         return True
 
-    return data.enumerate().map(check) if limits or floats or sized else data
+    def look_at_edges(*parts):
+        check_edges(parts[0], parts[1] if len(parts) == 3 else None, parts[-1])
+        return True
+
+    return data.enumerate().map(check) if largest or graphs or floats or sized else data
 
 
 def check_predicted(data, method):

@@ -131,6 +131,17 @@ def takes_ints(encoder):
     return bool(tensors) and "int" in keras.backend.standardize_dtype(tensors[0].dtype)
 
 
+def vocabulary(encoder):
+    """How many different tokens an encoder knows, by the layer that takes its tokens; None where it cannot be told."""
+    tensors = input_tensors(encoder) or {}
+    tokens = tensors.get(TOKENS.column, (getattr(encoder, "inputs", None) or [None])[0])
+    for layer in encoder.layers if takes_ints(encoder) or tensors else ():
+        size = getattr(layer, "vocabulary", getattr(layer, "input_dim", None))
+        if isinstance(size, int) and layer.input is tokens:
+            return size
+    return None
+
+
 def for_encoder(sample, encoder):
     """What the encoder takes of a sample: the tensor of a dict, or those of its tensors that it has inputs for.
 
@@ -215,6 +226,7 @@ def check_fit(sample, encoder, what):
                     f"{what} must fit the encoder '{encoder.name}', whose input '{name}' has the shape "
                     f"{tuple(tensor.shape)}. Received: shape={found}."
                 )
+        check_beside(kind_of(sample), sample)
         return
     expected, found = getattr(encoder, "input_shape", None), static_shape(sample)
     if not isinstance(expected, tuple) or kind is None or found is None:
@@ -232,6 +244,49 @@ def check_fit(sample, encoder, what):
 def fits(expected, found):
     pairs = zip(expected[1:], found[1:])
     return len(expected) == len(found) and all(None in pair or pair[0] == pair[1] for pair in pairs)
+
+
+def check_beside(kind, sample):
+    """Raises where the static shapes of a kind's further columns, masks and edges, do not go with its own column.
+
+    Args:
+        kind: `Kind`, or None for no check.
+        sample: dict of tensors.
+    """
+    own = static_shape(sample[kind.column]) if kind is not None else None
+    for name in kind.also if own else ():
+        if name not in sample:
+            continue
+        found, dtype = static_shape(sample[name]), str(getattr(sample[name], "dtype", type(sample[name]).__name__))
+        if name == "edges":
+            expected, words = (own[0], None, 2), "(batch, edges, 2), the two nodes of each edge as ints"
+        else:
+            of = name.removesuffix("_mask") if name.removesuffix("_mask") in sample else kind.column
+            expected = (static_shape(sample[of]) or ())[:2]
+            words = f"{expected}, one value for each place of '{of}'"
+        wrong = found is not None and expected and not fits((None, *expected), (None, *found))
+        if wrong or name == "edges" and "int" not in dtype:
+            raise ValueError(f"The column '{name}' must be {words}. Received: shape={found}, dtype={dtype}")
+
+
+def check_edges(edges, mask, nodes):
+    """Raises where an edge that is real leads from or to a node that is not there.
+
+    Args:
+        edges: int array `(batch, edges, 2)`; it is read in pieces, as it may be large.
+        mask: bool array `(batch, edges)`, or None.
+        nodes: int, number of nodes of a graph.
+    """
+    for begin in range(0, len(edges), 1024):
+        piece = edges[begin : begin + 1024]
+        wrong = (piece < 0) | (piece >= nodes)
+        if mask is not None:
+            wrong &= (mask[begin : begin + 1024] != 0)[:, :, None]
+        if wrong.any():
+            raise ValueError(
+                f"edges must hold numbers of nodes of the same graph, from 0 to {nodes - 1}, where edges_mask is True. "
+                f"Received: {piece[wrong][0]} in edges[{begin + wrong.nonzero()[0][0]}]"
+            )
 
 
 def check_column(name, values):

@@ -567,7 +567,7 @@ def test_a_subgraph_is_connected():
         (lambda: augment.MaskTokens(3, random=0.1), "vocabulary must be the number of tokens"),
         (lambda: augment.MaskTokens(3, random=0.6, keep=0.6), "random \\+ keep must be a probability"),
         (lambda: augment.DropNodes()(np.zeros((2, 3, 4))), "needs the column 'edges'"),
-        (lambda: augment.DropNodes()({**graphs(), "edges": np.zeros((6, 2, 3), int)}), "edges must be"),
+        (lambda: augment.DropNodes()({**graphs(), "edges": np.zeros((6, 2, 3), int)}), "'edges' must be"),
         (lambda: augment.AddNoise((3.0, 1.0)), "snr must be a pair"),
         (lambda: augment.CropTokens((0.5, 1.5)), "at most 1"),
         (lambda: augment.Grayscale(probability=0.5), "probability"),

@@ -321,6 +321,20 @@ def test_numbers_out_of_the_methods_range_are_named(name, value):
     assert f"Received: {value}" in text
 
 
+@pytest.mark.parametrize("name, column, value", [
+    ("SimCLR of tokens", "token_ids", 1000), ("SimCLR of tokens", "token_ids", -1), ("SimCLR of graphs", "edges", 1000),
+])  # fmt: skip
+def test_tokens_and_edges_out_of_range_are_named(name, column, value):
+    """On a GPU they are not seen."""
+    model, batch = make(name, run_eagerly=True), cases.columns(name, 2 * BATCH)
+    model.fit(tf.data.Dataset.from_tensor_slices(batch).batch(BATCH), verbose=0)
+    batch[column] = batch[column].copy()
+    batch[column][3, 0] = value
+    expected = f"Received: {value}"
+    assert column in fails(model, tf.data.Dataset.from_tensor_slices(batch).batch(BATCH), expected)
+    assert column in fails(model, batch, expected)
+
+
 def test_a_right_pipeline_is_the_same_object_or_yields_the_same():
     plain, of_bank = make("SimCLR"), make("InstDisc")
     dataset = pipeline()
@@ -417,14 +431,43 @@ def test_what_keras_users_bring_to_fit():
         bank.fit({"image": images, "index": np.arange(BATCH) + 1000}, verbose=0)
 
 
+def test_what_would_be_ignored_is_refused_before_the_first_step():
+    images = columns(BATCH)["image"]
+    model = cases.new("SimCLR")
+    with pytest.raises(ValueError, match="SimCLR has no optimizer yet: call model.compile"):
+        model.fit(images)
+    for name, value in (("loss", "mse"), ("metrics", ["accuracy"]), ("weighted_metrics", ["accuracy"])):
+        with pytest.raises(ValueError, match=f"takes no {name}=. Received: {name}="):
+            model.compile(optimizer="sgd", **{name: value})
+    model.compile(optimizer="sgd", run_eagerly=True)
+    weights = np.ones(BATCH, "float32")
+    for options, expected in [
+        ({"validation_data": images}, "no evaluate.. and no validation_data"),
+        ({"validation_split": 0.2}, "no evaluate.. and no validation_data"),
+        ({"sample_weight": weights}, "SimCLR has no use for sample_weight"),
+        ({"class_weight": {0: 1.0}}, "SimCLR has no use for class_weight"),
+    ]:
+        with pytest.raises(ValueError, match=expected):
+            model.fit(images, verbose=0, **options)
+    dataset = tf.data.Dataset.from_tensors((images, np.zeros(BATCH, "int32"), weights))
+    with pytest.raises(ValueError, match="SimCLR has no use for sample_weight"):
+        model.fit(dataset, verbose=0)
+    with pytest.raises(NotImplementedError, match="evaluate the features with keras_ssl.eval"):
+        model.evaluate(images, verbose=0)
+    with pytest.raises(ValueError, match="augment must be a layer .* A function belongs into the pipeline"):
+        keras_ssl.SimCLR(small_encoder(), augment=lambda x: x)
+    assert int(model.step) == 0
+
+
 def test_a_strategy_of_one_replica_is_as_good_as_none():
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         model = make("SimCLR")
     assert np.isfinite(model.fit(columns(BATCH), verbose=0).history["loss"]).all()
 
 
-def test_a_teacher_stays_frozen_when_a_model_is_thawed():
-    model = make("BYOL")
+@pytest.mark.parametrize("options", [{"name": "BYOL"}, {"name": "SimSiam", "predictor_trainable": False}])
+def test_what_is_frozen_stays_so_when_a_model_is_thawed(options):
+    model = cases.new(**options)
     count = len(model.trainable_variables)
     model.trainable = False
     model.trainable = True

@@ -149,7 +149,10 @@ def test_augmentation_layers(name, data):
     attempt(made, known, argument, data.draw(st.sampled_from(WRONG)), accepts=("seed", "jitter", "fill", "mean", "snr"))
 
 
-@pytest.mark.parametrize("name", [name for name in recipes.__all__ if name != "present"])
+OF_OTHER_KINDS = ["simclr_video", "simclr_audio", "simclr_series", "simclr_tokens", "simclr_graph"]
+
+
+@pytest.mark.parametrize("name", [*(name for name in recipes.__all__ if name != "present"), *OF_OTHER_KINDS])
 @fuzz(6)
 @hypothesis.given(st.data())
 def test_recipes(name, data):
@@ -164,7 +167,7 @@ def test_recipes(name, data):
         place = traceback.extract_tb(error.__traceback__)[-1]
         assert ours(place) and "Received" in str(error), f"{argument}={value!r}: {place.filename}: {error!r}"
     else:
-        fine = argument in ("seed", "fill", "policy", "convert") or not nonsense(value)
+        fine = argument in ("seed", "fill", "policy", "convert", "snr", "pad_id") or not nonsense(value)
         assert fine, f"{argument}={value!r} is accepted"
 
 
@@ -182,6 +185,10 @@ PARTS = {
     "text_transformer": (
         encoders.text_transformer, {"vocabulary": 5, "length": 4, "width": 8, "depth": 1, "heads": 2}
     ),
+    "r3d18": (encoders.r3d18, {"input_shape": (2, 8, 8, 3), "width": 1}),
+    "conv1d": (encoders.conv1d, {"input_shape": (8, 2), "filters": (4,), "kernels": (3,)}),
+    "gin": (encoders.gin, {"features": 3, "width": 4, "depth": 1}),
+    "LogMel": (encoders.LogMel, {"sampling_rate": 8000, "mels": 4}),
     "token_decoder": (
         encoders.token_decoder, {"inputs": 8, "grid": 2, "width": 8, "depth": 1, "heads": 2, "outputs": 4}
     ),
@@ -276,6 +283,80 @@ OF_IMAGES = {
 }
 
 
+# What a batch of a kind may be, beside what all may be.
+OF_MASKS = {
+    "a mask of another length": lambda batch, m: {**batch, m: batch[m][:, :-1]},
+    "a mask of another rank": lambda batch, m: {**batch, m: batch[m][..., None]},
+    "nothing is real": lambda batch, m: {**batch, m: batch[m] & False},
+    "no mask": lambda batch, m: {k: v for k, v in batch.items() if k != m},
+}
+
+
+def of_mask(mask):
+    return {f"{change} ({mask})": lambda batch, x, f=f: f(batch, mask) for change, f in OF_MASKS.items()}
+
+
+OF_KINDS = {
+    inputs.IMAGE: OF_IMAGES,
+    inputs.VIDEO: {
+        "one channel": OF_IMAGES["one channel"],
+        "channels first": OF_IMAGES["channels first"],
+        "one frame": lambda batch, x: {**batch, x: batch[x][:, :1]},
+        "no frame": lambda batch, x: {**batch, x: batch[x][:, :0]},
+        "images": lambda batch, x: {**batch, x: batch[x][:, 0]},
+    },
+    inputs.AUDIO: {
+        "whole numbers": lambda batch, x: {**batch, x: (batch[x] * 1000).astype("int16")},
+        "a channel": lambda batch, x: {**batch, x: batch[x][..., None]},
+        "two channels": lambda batch, x: {**batch, x: np.stack([batch[x]] * 2, axis=-1)},
+        "short": lambda batch, x: {**batch, x: batch[x][:, :3]},
+    },
+    inputs.SERIES: {
+        "no channel": lambda batch, x: {**batch, x: batch[x][..., 0]},
+        "channels first": lambda batch, x: {**batch, x: np.moveaxis(batch[x], -1, 1)},
+        "short": lambda batch, x: {**batch, x: batch[x][:, :3]},
+        "no steps": lambda batch, x: {**batch, x: batch[x][:, :0]},
+    },
+    inputs.TOKENS: {
+        **of_mask("padding_mask"),
+        "vectors": lambda batch, x: {**batch, x: np.stack([batch[x]] * 3, axis=-1)},
+        "floats": lambda batch, x: {**batch, x: batch[x] * 1.0},
+        "no tokens": lambda batch, x: {**batch, x: batch[x][:, :0]},
+    },
+    inputs.GRAPH: {
+        **of_mask("nodes_mask"),
+        **of_mask("edges_mask"),
+        "no edges": lambda batch, x: {k: v for k, v in batch.items() if k != "edges"},
+        "edges of three": lambda batch, x: {**batch, "edges": np.concatenate([batch["edges"]] * 2, -1)[..., :3]},
+        "edges as one list": lambda batch, x: {**batch, "edges": batch["edges"][..., 0]},
+        "edges to no node": lambda batch, x: {**batch, "edges": batch["edges"] + 1000},
+        "floats for edges": lambda batch, x: {**batch, "edges": batch["edges"] * 1.0},
+        "labels for features": lambda batch, x: {**batch, x: batch[x][..., 0].astype("int32")},
+        "a feature too few": lambda batch, x: {**batch, x: batch[x][..., 1:]},
+    },
+}
+
+
+# What a layer or a model alone does not see: values, which `fit` looks at; and another form that a layer needs.
+BEYOND = {(name, "edges to no node") for name in ("DropNodes", "Subgraph", "SimCLR")} | {("SpectrumMask", "nothing")}
+
+
+def changed(draws, kind, batch):
+    """The name of a change of a batch of the kind, and the changed batch."""
+    changes = CHANGES | OF_KINDS[kind]
+    change = draws.draw(st.sampled_from(sorted(changes)))
+    try:
+        return change, changes[change](batch, kind.column)
+    except KeyError:  # what is changed is not there
+        hypothesis.reject()
+
+
+def check_error(change, error):
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    assert ours(place), f"{change}: {place.filename}: {error!r}"
+    assert change != "nothing" and "Received" in str(error), f"{change}: {error!r}"
+
+
 @pytest.mark.parametrize("name", cases.names())
 @fuzz(4)
 @hypothesis.given(st.data())
@@ -284,16 +365,58 @@ def test_inputs(name, data):
     if name not in MODELS:
         MODELS.clear()
         MODELS[name] = cases.method_of(name)(**shared(name))
-    changes = CHANGES | (OF_IMAGES if kind is inputs.IMAGE else {})
-    change = data.draw(st.sampled_from(sorted(changes)))
+    change, batch = changed(data, kind, cases.columns(name, BATCH))
+    hypothesis.assume((type(MODELS[name]).__name__, change) not in BEYOND)
     try:
-        outputs = MODELS[name](changes[change](cases.columns(name, BATCH), kind.column), training=True)
+        outputs = MODELS[name](batch, training=True)
     except (ValueError, TypeError) as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        assert ours(place), f"{change}: {place.filename}: {error!r}"
-        assert change != "nothing" and "Received" in str(error), f"{change}: {error!r}"
+        check_error(change, error)
     else:
         assert np.isfinite(keras.tree.flatten(outputs["loss"])).all(), change
 
 
 MODELS = {}
+KINDS = [name for name in cases.further() if name.startswith("SimCLR of ")]
+
+
+@pytest.mark.parametrize("name", KINDS)
+@fuzz(12)
+@hypothesis.given(st.data())
+def test_arrays_of_other_kinds(name, data):
+    """What `data.arrays` takes, each pass of it gives."""
+    change, batch = changed(data, cases.case_of(name).kind, cases.columns(name, BATCH))
+    if isinstance(batch, dict):
+        batch = {k: v for k, v in batch.items() if k not in ("label", "index")}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = keras_ssl.data.arrays(batch, 1)
+    except (ValueError, TypeError) as error:
+        check_error(change, error)
+    else:
+        assert next(iter(made))["seed"].shape == (1, 2)
+
+
+def layers_of(kind):
+    """The augmentation layers of a kind, each with the arguments that it must have."""
+    for name in layers():
+        made = getattr(augment, name)
+        if made.kind is kind:
+            yield made(**parameters(made)[1])
+
+
+@pytest.mark.parametrize("name", KINDS)
+@fuzz(30)
+@hypothesis.given(st.data())
+def test_layers_of_other_kinds(name, data):
+    """A layer changes a batch, or says what is wrong with it."""
+    kind = cases.case_of(name).kind
+    change, batch = changed(data, kind, cases.columns(name, BATCH))
+    layer = data.draw(st.sampled_from(list(layers_of(kind))))
+    hypothesis.assume((type(layer).__name__, change) not in BEYOND)
+    try:
+        outputs = layer(batch)
+    except (ValueError, TypeError) as error:
+        check_error(f"{change} of {type(layer).__name__}", error)
+    else:
+        assert all(np.isfinite(np.asarray(x)).all() for x in keras.tree.flatten(outputs)), change

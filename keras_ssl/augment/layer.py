@@ -6,7 +6,7 @@ from keras import ops
 from keras_ssl import distribute
 from keras_ssl.augment.random import fold
 from keras_ssl.checks import is_int, is_number
-from keras_ssl.inputs import kind_of
+from keras_ssl.inputs import AUDIO, check_beside, kind_of
 
 
 class Augmentation(keras.layers.Layer):
@@ -76,6 +76,7 @@ class Augmentation(keras.layers.Layer):
         if not isinstance(sample, dict):
             return amounts(kind, checked(self, kind, sample))
         checked(self, kind, sample[kind.column])
+        check_beside(kind, sample)
         return {
             name: amounts(kind, part) if name == kind.column else ops.cast(part, "bool" if "mask" in name else "int32")
             for name, part in sample.items()
@@ -184,8 +185,11 @@ def checked(layer, kind, tensor):
             f"{name} expects a batch of {PLURALS.get(kind.name, kind.name)} of shape {kind.shape}. "
             f"Received: shape={tuple(tensor.shape)}"
         )
-    if tensor.shape[0] == 0:
+    if kind is AUDIO and "int" in dtype:
+        raise TypeError(f"{name} expects sounds as floats, from -1 to 1. Received: {dtype}. Divide 16 bits by 32768.")
+    if 0 in tuple(tensor.shape):
         what = PLURALS.get(kind.name, kind.name) if kind else "samples"
+        what = what if tensor.shape[0] == 0 else "values"
         raise ValueError(f"{name} got a batch without {what}. Received: shape={tuple(tensor.shape)}")
     return tensor
 

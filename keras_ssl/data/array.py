@@ -9,7 +9,7 @@ from keras_ssl import inputs
 from keras_ssl.data.decode import fit, pair
 from keras_ssl.data.folder import hold, label_array
 from keras_ssl.data.order import Order, calls, columns, flag
-from keras_ssl.data.pipeline import Pipeline
+from keras_ssl.data.pipeline import Content, Pipeline
 from keras_ssl.data.progress import Progress
 
 OWN = ("seed", "label", "index", "views")  # columns that the pipelines make themselves
@@ -101,7 +101,7 @@ def arrays(
         return batches.map(lambda *batch: take(order, *batch), num_parallel_calls=parallel_calls)
 
     content = [part for name in sorted(arrays) for part in (name, arrays[name])]
-    return Pipeline(make, order, content=[*content, told])
+    return Pipeline(make, order, content=Content([*content, told]))
 
 
 def reader(array, pixels):
@@ -167,6 +167,9 @@ def checked(samples):
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) > 1:
         raise ValueError(f"The columns must have equal numbers of rows, one per sample. Received: {counts}")
+    inputs.check_beside(kind, arrays)
+    if "edges" in kind.also and "edges" in arrays:
+        inputs.check_edges(arrays["edges"], arrays.get("edges_mask"), arrays[kind.column].shape[1])
     return arrays, kind
 
 

@@ -7,7 +7,7 @@ checkpoints fit.
 import keras
 from keras import layers
 
-from keras_ssl.checks import check_flags, check_ints, choice, is_int
+from keras_ssl.checks import check_flags, check_ints, check_numbers, choice, is_int
 from keras_ssl.encoders.resnet import LAST, _normalize
 
 KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))  # mean and deviation of the channels
@@ -56,6 +56,7 @@ def r3d18(input_shape=(16, 112, 112, 3), *, width=64, factorized=False, stem=Non
         )
     check_ints(width=width)
     check_flags(factorized=factorized, zero_init_residual=zero_init_residual, synchronized=synchronized)
+    check_numbers(least=0, below=1, batch_norm_momentum=batch_norm_momentum)
     choice("large", "small", None)("stem", stem)
     choice("avg", "max", None)("pooling", pooling)
     if stem is None:

@@ -42,10 +42,6 @@ class GraphLayer(Augmentation):
         if "edges" not in sample:
             raise ValueError(f"{type(self).__name__} needs the column 'edges'. Received: a dict with {sorted(sample)}")
         nodes, edges = sample["nodes"], sample["edges"]
-        if len(edges.shape) != 3 or edges.shape[2] != 2:
-            raise ValueError(
-                f"edges must be (batch, edges, 2), the two nodes of each edge. Received: shape={tuple(edges.shape)}"
-            )
         flat = ops.reshape(nodes, (*ops.shape(nodes)[:2], -1))[:, :, 0]
         nodes_mask = sample.get("nodes_mask", ops.ones_like(flat, dtype="bool"))
         edges_mask = sample.get("edges_mask", ops.ones_like(edges[:, :, 0], dtype="bool"))

@@ -21,7 +21,7 @@ import math
 import keras
 from keras import ops
 
-from keras_ssl import checks, distribute, encoders, heads
+from keras_ssl import checks, distribute, heads, inputs
 from keras_ssl.losses import symmetric_info_nce
 from keras_ssl.losses.vectors import unit
 from keras_ssl.method import Method
@@ -106,8 +106,8 @@ class CLIP(Method):
         )
 
     def limits(self):
-        sizes = [layer.vocabulary for layer in self.text_encoder.layers if isinstance(layer, encoders.TokenEmbedding)]
-        return {"text": sizes[0]} if sizes else {}
+        size = inputs.vocabulary(self.text_encoder)
+        return {"text": size} if size else {}
 
     def objective(self, views, text):
         (view,) = views
