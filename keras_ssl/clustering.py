@@ -117,7 +117,7 @@ def kmeans(
 
 def lloyd(rows, middle, centroids, iterations, spherical, empty, hosts, kept, bar):
     """One run of k-means, of rows whose `middle` is subtracted."""
-    centroids, history = kept.read(centroids)
+    centroids, history, done = kept.read(centroids)
     assignment, values = assign(rows, centroids, spherical, middle)
     everyone = float(hosts.total(np.float64(len(rows))))
 
@@ -125,16 +125,17 @@ def lloyd(rows, middle, centroids, iterations, spherical, empty, hosts, kept, ba
         return float(hosts.total(values.sum(dtype="float64"))) / everyone
 
     history = history or [objective()]
-    for _ in range(len(history) - 1, iterations):
+    for _ in () if done else range(len(history) - 1, iterations):
         sums, sizes = sums_of(rows, assignment, len(centroids), middle)
         centroids = moved(centroids, hosts.total(sums), hosts.total(sizes), spherical, empty)
         before = assignment
         assignment, values = assign(rows, centroids, spherical, middle)
         history.append(objective())
-        kept.write(centroids, history)
+        done = not hosts.total(np.float64((before != assignment).any()))
+        kept.write(centroids, history, done)
         if bar is not None:
             bar.add(1, values=[("mean cosine" if spherical else "mean square", history[-1])])
-        if not hosts.total(np.float64((before != assignment).any())):
+        if done:
             break
     return Clusters(centroids, assignment, history)
 
@@ -496,7 +497,7 @@ class Recluster(keras.callbacks.Callback):
         data: the samples that are trained on, without augmentation; see `embed`.
         warmup: int, epochs before the first clustering.
         every: int, epochs between two clusterings.
-        at: sequence of ints, the steps before which there is a clustering; None: by epochs.
+        at: sequence of ints, the steps of the model, `model.step`, before which there is a clustering; None: by epochs.
         batch_size: int, samples per step of the encoder.
         seed: int, of everything that is drawn.
         folder: a folder that keeps the blocks and iterations of an unfinished clustering; None: a run that is stopped
@@ -524,6 +525,10 @@ class Recluster(keras.callbacks.Callback):
         self.data, self.warmup, self.every, self.batch_size = data, warmup, every, batch_size
         self.at = None if at is None else np.unique(np.asarray(at, "int64"))
         self.seed, self.folder, self.verbose = seed, folder, verbose
+        self.done = None
+
+    def on_train_begin(self, logs=None):
+        self.done = None
 
     def on_epoch_begin(self, epoch, logs=None):
         if not hasattr(self.model, "recluster"):
@@ -531,7 +536,7 @@ class Recluster(keras.callbacks.Callback):
                 "Recluster makes the clusters of a method that has `recluster`, such as PCL. Received: a model of "
                 f"{type(self.model).__name__}"
             )
-        self.known = self.counted = None
+        self.known = None
         if self.at is None and epoch >= self.warmup and (epoch - self.warmup) % self.every == 0:
             self.model.recluster(Whole(self, epoch))
 
@@ -544,11 +549,12 @@ class Recluster(keras.callbacks.Callback):
         # Skipped steps leave the true number behind the counted one, and reading it costs a wait for the accelerator.
         if ((self.known <= self.at) & (self.at <= counted)).any():
             self.known, self.first = self.step(), batch
-            if self.known in self.at:
+            if self.known in self.at and self.known != self.done:  # several batches are one step where they accumulate
+                self.done = self.known
                 self.model.recluster(Whole(self, self.known))
 
     def step(self):
-        return int(ops.convert_to_numpy(self.model.optimizer.iterations))
+        return int(ops.convert_to_numpy(self.model.step))
 
 
 class Whole:
@@ -651,20 +657,21 @@ class Kept:
         self.pieces, self.name, self.hosts = pieces, name, hosts
 
     def read(self, centroids):
-        """The centroids and the history so far; those given, and none, where nothing is kept."""
+        """The centroids, the history so far, and whether it came to its end; those given, and none, without pieces."""
         if self.pieces is None:
-            return centroids, []
+            return centroids, [], False
         found = self.pieces.get(self.name) if self.hosts.number == 0 else None
         length = int(self.hosts.total(np.float64(0 if found is None else len(found["history"]))))
         if not length:
-            return centroids, []
-        found = found or {"centroids": np.zeros_like(centroids), "history": np.zeros(length)}
+            return centroids, [], False
+        found = found or {"centroids": np.zeros_like(centroids), "history": np.zeros(length), "done": np.zeros(())}
         history = self.hosts.total(found["history"]).tolist()
-        return self.hosts.total(found["centroids"]).astype("float32"), history
+        done = bool(self.hosts.total(found["done"].astype("float64")))
+        return self.hosts.total(found["centroids"]).astype("float32"), history, done
 
-    def write(self, centroids, history):
+    def write(self, centroids, history, done):
         if self.pieces is not None and self.hosts.number == 0:
-            self.pieces.put(self.name, centroids=centroids, history=np.array(history))
+            self.pieces.put(self.name, centroids=centroids, history=np.array(history), done=np.array(done))
 
 
 class Hosts:

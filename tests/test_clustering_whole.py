@@ -101,6 +101,17 @@ def test_empty_clusters_split_the_largest_or_stay(spherical):
     assert np.isfinite(one.centroids).all() and len(set(one.assignment)) == 1
 
 
+def test_a_run_that_came_to_its_end_goes_no_further(tmp_path):
+    rows = rows_of(60, 3)
+    pieces = Pieces(tmp_path, [rows])
+    first = kmeans(rows, 5, iterations=200, pieces=pieces)
+    assert len(first.history) < 200
+    again = kmeans(rows, 5, iterations=200, pieces=pieces)
+    assert again.history == first.history
+    np.testing.assert_array_equal(again.centroids, first.centroids)
+    np.testing.assert_array_equal(again.assignment, first.assignment)
+
+
 def test_blocks_change_nothing(monkeypatch):
     rows = rows_of(700)
     expected = kmeans(rows, 11, iterations=5)
@@ -260,6 +271,10 @@ class Toy(keras.Model):
         self.dense = keras.layers.Dense(1)
         self.events = []
 
+    @property
+    def step(self):
+        return self.optimizer.iterations  # of batches that are accumulated, all together are one
+
     def call(self, x):
         return self.dense(x)
 
@@ -289,6 +304,13 @@ def test_it_clusters_after_the_warm_up_and_every_so_many_epochs():
 def test_it_clusters_before_given_steps():
     found = fit(Toy(), Recluster(None, at=[7, 0, 4, 4]))
     assert [event[:2] for event in found] == [(0, 0), (4, 4), (7, 7)]
+
+
+def test_several_batches_of_one_step_are_one_clustering():
+    model = Toy()
+    model.compile(optimizer=keras.optimizers.SGD(gradient_accumulation_steps=2), loss="mse")
+    found = fit(model, Recluster(None, at=[0, 2, 3]))
+    assert [event[:2] for event in found] == [(0, 0), (2, 2), (3, 3)]
 
 
 def test_recluster_says_what_is_wrong():

@@ -124,6 +124,7 @@ class SimSiam(Method):
                 name="predictor",
             )
             if not predictor_trainable:  # one by one: `predictor.trainable` would also freeze its batch statistics
+                self.predictor.frozen = True  # by `compile`, also after somebody has set `trainable` of the whole model
                 for variable in self.predictor.trainable_variables:
                     variable.trainable = False
 

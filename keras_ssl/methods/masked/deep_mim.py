@@ -177,4 +177,5 @@ def freeze(target, grid):
             f"with a class token, or (batch, {grid[0]}, {grid[1]}, dim). Received: a model with output shape {shape}"
         )
     target.trainable = False
+    target.frozen = True  # by `compile`, also after somebody has set `trainable` of the whole model
     return target
