@@ -183,6 +183,14 @@ class Checkpoint(StopOnNaN):
                 "and `epochs` counts passes."
             )
         self.check_data(getattr(self.model, "given_data", None))
+        unsaved = getattr(self.model, "given_order", None)
+        if unsaved is not None:
+            warnings.warn(
+                f"{unsaved} If this run is stopped and goes on, its weights differ from those of a run without a stop. "
+                "The pipelines of keras_ssl.data, such as keras_ssl.data.arrays(samples, batch_size, epoch=epoch, "
+                "start=start), go on exactly.",
+                stacklevel=2,
+            )
         if self.start and steps is not None:
             raise ValueError(
                 f"The run stands at batch {self.start} of epoch {self.epoch}, but the data has {steps} batches in "

@@ -173,7 +173,7 @@ def own_rows(dataset, strategy=None):
     Raises:
         ValueError: the batch size is no multiple of the number of replicas.
     """
-    if not hasattr(dataset, "share"):
+    if not getattr(dataset, "can_share", False):
         return dataset
     if is_multi_worker(strategy):
 

@@ -221,7 +221,7 @@ class Method(keras.Model):
             ValueError: `loss` or `metrics` is given, or the optimizers are not those of the players.
         """
         for layer in self._flatten_layers():
-            if getattr(layer, "follows", False):  # a teacher, see `teacher.copy`
+            if getattr(layer, "frozen", False):  # a teacher, see `teacher.copy`
                 for variable in layer.weights:
                     variable.trainable = False
         batches.check_compile(self, loss=loss, metrics=metrics, weighted_metrics=weighted_metrics, **options)
@@ -247,6 +247,7 @@ class Method(keras.Model):
         if hasattr(x, "element_spec"):  # a tf.data pipeline shuffles itself; Keras warns unless told
             kwargs.setdefault("shuffle", False)
         self.given_steps, self.given_data = batches.given_steps(x, kwargs), inputs.fingerprint(x)
+        self.given_order = batches.unsaved_order(x, kwargs)
         own = distribute.own_rows(batches.inspected(x, self), getattr(self, "distribute_strategy", None))
         return super().fit(own, y, **kwargs)
 

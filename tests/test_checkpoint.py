@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -12,9 +13,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import checkpoint as module
+from keras_ssl.batches import unsaved_order
 
 ROOT = Path(__file__).parents[1]
 COUNT, BATCH, EPOCHS = 40, 8, 4
@@ -28,13 +31,13 @@ def encoder(width=6):
     return keras.Model(images, x)
 
 
-def make(name="MoCoV2", width=6, optimizer=None, **options):
+def make(name="MoCoV2", width=6, optimizer=None, run_eagerly=False, **options):
     keras.utils.set_random_seed(0)
     views = keras_ssl.augment.Views(keras_ssl.augment.RandomResizedCrop(8, flip=0.5), 2)
     options = {"hidden": 8, "dim": 4} | ({"queue_size": 20, "momentum": 0.9} if name == "MoCoV2" else {}) | options
     model = getattr(keras_ssl, name)(encoder(width), views, **options)
     rate = keras.optimizers.schedules.CosineDecay(0.1, 20)
-    model.compile(optimizer=optimizer or keras.optimizers.SGD(rate, momentum=0.9))
+    model.compile(optimizer=optimizer or keras.optimizers.SGD(rate, momentum=0.9), run_eagerly=run_eagerly)
     return model
 
 
@@ -337,6 +340,61 @@ def test_a_fit_that_does_not_go_on_where_the_run_stands_is_refused(tmp_path):
     go_on(model, keras_ssl.Checkpoint(tmp_path), epochs=2)
     with pytest.raises(ValueError, match="4 batches in an epoch, but .* of a run with 5"):
         go_on(model, keras_ssl.Checkpoint(tmp_path), batch=10)
+
+
+def test_steps_that_are_no_pass_are_refused(tmp_path):
+    model, checkpoint = make("SimCLR", run_eagerly=True), keras_ssl.Checkpoint(tmp_path)
+    epoch, start = checkpoint.restore(model)
+    with pytest.raises(ValueError, match="With steps_per_epoch=3, an epoch is no pass over the data"):
+        model.fit(data(epoch, start), steps_per_epoch=3, callbacks=[checkpoint], verbose=0)
+    assert int(model.step) == 0
+
+
+def test_other_data_than_the_run_began_with_is_refused(tmp_path):
+    images = np.random.default_rng(1).integers(0, 256, (17, 8, 8, 3), "uint8")
+    changed = images.copy()
+    changed[12, 0, 0, 0] ^= 1
+    model = make("SimCLR", run_eagerly=True)
+
+    def go(samples, **options):
+        checkpoint = keras_ssl.Checkpoint(tmp_path)
+        epoch, start = checkpoint.restore(model, **options)
+        batches = keras_ssl.data.arrays(samples, BATCH, epoch=epoch, start=start)
+        model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, callbacks=[checkpoint], verbose=0)
+
+    go(images[:16])
+    for other in (images, images[:15], changed[:16]):  # more by less than a batch, one less, one changed
+        with pytest.raises(ValueError, match=f"is not what the run in .* began with: 16 samples.*, {len(other)} samp"):
+            go(other)
+    assert int(model.step) == 2
+    go(images, other_data=True)
+    go(images)
+    assert int(model.step) == 6
+
+
+def test_an_order_that_is_not_saved_is_a_warning(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), "uint8")
+    plain = tf.data.Dataset.from_tensor_slices(images)
+    ours = keras_ssl.data.arrays(images, BATCH)
+    for x, options, why in [
+        (images, {}, "Keras shuffles this data itself"),
+        (images, {"shuffle": False}, None),
+        ({"image": images}, {}, "Keras shuffles this data itself"),
+        (plain.batch(BATCH), {}, None),
+        (plain.shuffle(9).batch(BATCH).prefetch(1), {}, "A tf.data pipeline that shuffles"),
+        (ours, {}, None),
+        (keras_ssl.data.views(ours, keras_ssl.augment.Grayscale()), {}, None),
+        (ours.shuffle(3), {}, r"Behind shuffle\(\) of the pipeline"),
+        (ours.cache(), {}, r"Behind cache\(\) of the pipeline"),
+        (iter([images]), {}, "Where an iterator stands"),
+    ]:
+        found = unsaved_order(x, options)
+        assert found is None if why is None else re.match(why, found)
+    model = make("SimCLR", run_eagerly=True)
+    checkpoint = keras_ssl.Checkpoint(tmp_path)
+    checkpoint.restore(model)
+    with pytest.warns(UserWarning, match="Keras shuffles this data itself.* keras_ssl.data.arrays"):
+        model.fit(images[:BATCH], batch_size=BATCH, callbacks=[checkpoint], verbose=0)
 
 
 def test_wrong_arguments_are_refused(tmp_path):

@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras_ssl import augment, data, distribute
 from keras_ssl.data.decode import readable
 from keras_ssl.data.order import Order
+from keras_ssl.data.pipeline import checksum
 
 SHARED = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
 
@@ -526,12 +527,12 @@ def samples_of(kind, count=10):
         "series": {"series": of("int64", 30, 2), "series_mask": (of("int64", 30) > 4).astype(int)},
         "tokens": {"token_ids": of("int64", 7), "padding_mask": of(bool, 7)},
         "graphs": {
-            "nodes": of("float32", 5, 3),
+            "nodes": of("float32", 10, 3),
             "edges": of("int64", 6, 2),
-            "nodes_mask": of(bool, 5),
+            "nodes_mask": of(bool, 10),
             "edges_mask": of(bool, 6),
         },
-        "labeled graphs": {"nodes": of("int16", 5), "edges": of("int64", 6, 2), "own": of("float16")},
+        "labeled graphs": {"nodes": of("int16", 10), "edges": of("int64", 6, 2), "own": of("float16")},
     }[kind]
 
 
@@ -641,6 +642,52 @@ def test_a_pipeline_knows_whether_it_is_ordered(make):
         np.testing.assert_array_equal(batches[5]["more"], batches[5]["index"] + 1)
     assert int(mapped.epoch) == 3 and len(list(mapped)) == 3
     assert len(make(start=2)) == 5 and len(make(drop_remainder=False)) == 6 and len(make().take(2)) == 2
+
+
+REGROUPED = {
+    "unbatch": lambda dataset: dataset.unbatch(),
+    "batch": lambda dataset: dataset.unbatch().batch(5),
+    "shuffle": lambda dataset: dataset.shuffle(8),
+    "filter": lambda dataset: dataset.filter(lambda batch: batch["index"][0] < 100),
+    "cache": lambda dataset: dataset.cache(),
+}
+
+
+@pytest.mark.parametrize("name", REGROUPED)
+def test_a_pipeline_knows_what_became_of_it(make, name):
+    shuffled = REGROUPED[name](make(epoch=3))
+    assert int(shuffled.epoch) == 3 and not shuffled.ordered
+    assert name in shuffled.unsaved or shuffled.unsaved == "unbatch"
+    assert (shuffled.fingerprint == make().fingerprint) == (name != "filter")
+    again = flat(shuffled.in_order()) if name != "unbatch" else [int(x["index"]) for x in shuffled.in_order()]
+    assert again == list(range(23))
+    ordered = REGROUPED[name](make(shuffle=False))
+    assert ordered.ordered == (name != "shuffle")
+    with pytest.raises(ValueError, match=f"cannot share this pipeline.*{name}"):
+        ordered.share(0, 2)
+    assert make().map(lambda batch: batch).prefetch(1).unsaved is None and make().skip(1).unsaved == "skip"
+
+
+def test_a_pipeline_that_drops_when_batched_again_is_not_ordered(make):
+    for dataset in (make(shuffle=False).unbatch().batch(5, True), make(shuffle=False).rebatch(5, drop_remainder=True)):
+        assert not dataset.ordered and dataset.in_order().ordered
+        assert flat(dataset.in_order()) == list(range(23)) and len(flat(dataset)) == 20
+
+
+def test_a_changed_value_anywhere_is_another_fingerprint(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(5000, 40)).astype("float32")
+    expected = data.arrays({"series": rows[..., None]}, 4).fingerprint
+    for row, column in ((1, 0), (2777, 39), (4998, 5)):
+        other = rows.copy()
+        other[row, column] += 1
+        assert data.arrays({"series": other[..., None]}, 4).fingerprint != expected
+    np.save(tmp_path / "rows.npy", rows[..., None])
+    stored = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    assert data.arrays({"series": stored}, 4).fingerprint == expected
+    assert data.arrays({"series": rows[::-1][::-1, :, None]}, 4).fingerprint == expected
+    some = checksum(rows, most=1000)  # 4,096 rows
+    assert some != checksum(rows) and some == checksum(rows.copy(), most=1000)
+    assert checksum(np.zeros((0, 3))) == checksum(np.zeros(0))
 
 
 def test_fingerprints(folder, images, tmp_path):

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from keras_ssl import data
 from keras_ssl import eval as evaluation
+from keras_ssl.batches import check_predicted
 from keras_ssl.eval import extraction, geometry, nearest, probe
 from tests.reference import eval as reference
 
@@ -325,6 +326,18 @@ def test_callbacks_leave_the_order_of_the_pipeline():
         evaluation.knn(None, pipeline, pipeline, k=3)
         assert "feature_alignment" in logs
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("change", [lambda x: x.unbatch().batch(5), lambda x: x.shuffle(3), lambda x: x.cache()])
+def test_pipelines_that_were_batched_or_shuffled_again_are_evaluated_in_order(change):
+    images, labels = pictures(20)
+    pipeline = change(data.arrays(images, 8, labels=labels, seed=5))
+    rows, found = evaluation.features(None, pipeline)
+    np.testing.assert_array_equal(found, labels)
+    np.testing.assert_allclose(rows, images.reshape(20, -1) / 255, atol=1e-6)
+    assert int(pipeline.epoch) == 0
+    with pytest.raises(ValueError, match="This pipeline shuffles its samples"):
+        check_predicted(pipeline, None)
 
 
 def test_monitor_warns_once_and_stops():

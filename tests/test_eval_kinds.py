@@ -254,10 +254,10 @@ def test_what_is_evaluated_is_all_and_in_order():
         evaluation.features(encoder, pipeline)
     with pytest.raises(ValueError, match="shuffle=False"):
         evaluation.knn(encoder, ordered, pipeline)
-    pipeline.in_order, pipeline.steps = lambda: ordered, [("take", (2,), {})]
+    pipeline.in_order, pipeline.steps = lambda: ordered, [("take", {"count": 2})]
     with pytest.raises(ValueError, match="a part of it"):  # which one is not known
         evaluation.features(encoder, pipeline)
-    pipeline.steps = [("map", (), {}), ("repeat", (), {})]
+    pipeline.steps = [("map", {}), ("repeat", {})]
     rows, labels = evaluation.features(encoder, pipeline)
     np.testing.assert_array_equal(rows, evaluation.features(encoder, ordered)[0])
     np.testing.assert_array_equal(labels, LABELS)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras_ssl.data.decode import colors, decode, fit, pair, problem
 from keras_ssl.data.guard import guarded
 from keras_ssl.data.order import Order, whole
-from keras_ssl.data.pipeline import Pipeline
+from keras_ssl.data.pipeline import Content, Pipeline
 
 
 def tfds(
@@ -124,7 +124,7 @@ def tfds(
         )
 
     names = {"class_names": features[label_key].names} if labels else {}
-    return Pipeline(make, order, content=[builder.info.full_name, split], **names)
+    return Pipeline(make, order, content=Content([builder.info.full_name, split]), **names)
 
 
 def at_random(source, image_key, label_key):

@@ -13,7 +13,7 @@ from keras_ssl.data.decode import colors, decode, orientation, oriented, pair, s
 from keras_ssl.data.folder import classes, find, loader, one_path, problem_of_file, usable
 from keras_ssl.data.host import on_host
 from keras_ssl.data.order import Order, flag
-from keras_ssl.data.pipeline import Pipeline, shortened
+from keras_ssl.data.pipeline import Content, Pipeline, shortened
 from keras_ssl.data.view import compile_where, in_order, loop, together, views
 
 # A decoder that interpolates colors needs the neighbors of a pixel: with this many, the decoded part of an image is
@@ -174,7 +174,7 @@ def files_views(
 
         return views(load(order, order.samples(extra=1).batch(256).map(with_seeds).unbatch()), finish)
 
-    return Pipeline(make, order, content=[*shortened(paths), labels], file_paths=paths)
+    return Pipeline(make, order, content=Content([*shortened(paths), labels]), file_paths=paths)
 
 
 def finisher(branches, jit_compile):

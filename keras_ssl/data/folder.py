@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_ssl.data.decode import MORE, colors, decode, extension, fit, pair, problem, readable, unread
 from keras_ssl.data.guard import guarded
 from keras_ssl.data.order import Order, flag
-from keras_ssl.data.pipeline import Pipeline, shortened
+from keras_ssl.data.pipeline import Content, Pipeline, shortened
 from keras_ssl.data.progress import Progress
 
 
@@ -161,7 +161,7 @@ def files(
         index=index,
         parallel_calls=parallel_calls,
     )
-    content = [*shortened(paths), labels]
+    content = Content([*shortened(paths), labels])
     return Pipeline(lambda order: load(order, order.samples(extra=1)), order, content=content, file_paths=paths)
 
 
