@@ -221,7 +221,7 @@ class Method(keras.Model):
             ValueError: `loss` or `metrics` is given, or the optimizers are not those of the players.
         """
         for layer in self._flatten_layers():
-            if getattr(layer, "frozen", False):  # a teacher, see `teacher.copy`
+            if getattr(layer, "stays_frozen", False):  # a teacher, see `teacher.copy`
                 for variable in layer.weights:
                     variable.trainable = False
         batches.check_compile(self, loss=loss, metrics=metrics, weighted_metrics=weighted_metrics, **options)

@@ -20,7 +20,7 @@ def copy(model, name=None):
     """
     twin = type(model).from_config(model.get_config() | ({} if name is None else {"name": name}))
     twin.set_weights(model.get_weights())
-    twin.frozen = True  # so that `compile` freezes it again, after somebody has set `trainable` of the whole model
+    twin.stays_frozen = True  # `compile` freezes it again after somebody has set `trainable` of the whole model
     return freeze(twin)
 
 

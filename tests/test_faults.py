@@ -465,7 +465,9 @@ def test_a_strategy_of_one_replica_is_as_good_as_none():
     assert np.isfinite(model.fit(columns(BATCH), verbose=0).history["loss"]).all()
 
 
-@pytest.mark.parametrize("options", [{"name": "BYOL"}, {"name": "SimSiam", "predictor_trainable": False}])
+@pytest.mark.parametrize("options", [
+    {"name": "BYOL"}, {"name": "DINO"}, {"name": "SimSiam", "predictor_trainable": False},
+])  # fmt: skip
 def test_what_is_frozen_stays_so_when_a_model_is_thawed(options):
     model = cases.new(**options)
     count = len(model.trainable_variables)

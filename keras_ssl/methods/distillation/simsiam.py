@@ -124,7 +124,7 @@ class SimSiam(Method):
                 name="predictor",
             )
             if not predictor_trainable:  # one by one: `predictor.trainable` would also freeze its batch statistics
-                self.predictor.frozen = True  # by `compile`, also after somebody has set `trainable` of the whole model
+                self.predictor.stays_frozen = True  # `compile` sees to it, also when the whole model was thawed
                 for variable in self.predictor.trainable_variables:
                     variable.trainable = False
 

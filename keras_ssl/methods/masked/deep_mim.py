@@ -177,5 +177,5 @@ def freeze(target, grid):
             f"with a class token, or (batch, {grid[0]}, {grid[1]}, dim). Received: a model with output shape {shape}"
         )
     target.trainable = False
-    target.frozen = True  # by `compile`, also after somebody has set `trainable` of the whole model
+    target.stays_frozen = True  # `compile` sees to it, also when the whole model was thawed
     return target
