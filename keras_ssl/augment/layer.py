@@ -6,7 +6,7 @@ from keras import ops
 from keras_ssl import distribute
 from keras_ssl.augment.random import fold
 from keras_ssl.checks import is_int, is_number
-from keras_ssl.inputs import AUDIO, check_beside, kind_of
+from keras_ssl.inputs import AUDIO, check_beside, kind_of, static_shape
 
 
 class Augmentation(keras.layers.Layer):
@@ -187,7 +187,7 @@ def checked(layer, kind, tensor):
         )
     if kind is AUDIO and "int" in dtype:
         raise TypeError(f"{name} expects sounds as floats, from -1 to 1. Received: {dtype}. Divide 16 bits by 32768.")
-    if 0 in tuple(tensor.shape):
+    if 0 in (static_shape(tensor) or ()):
         what = PLURALS.get(kind.name, kind.name) if kind else "samples"
         what = what if tensor.shape[0] == 0 else "values"
         raise ValueError(f"{name} got a batch without {what}. Received: shape={tuple(tensor.shape)}")
