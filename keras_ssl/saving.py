@@ -81,6 +81,7 @@ def export(model, path):
     form = format_of(path)
     path = Path(os.fspath(path))
     encoder = model.evaluated_encoder if isinstance(model, Method) else model
+    encoder = encoders.without_remat(encoder)
     encoder = in_float32(plain(encoder) if form == "keras" else encoders.with_plain_batch_norm(encoder))
     sample = example(encoder)
     expected = keras.ops.convert_to_numpy(encoder(sample, training=False))

@@ -21,6 +21,7 @@ from keras_ssl.encoders.pooling import pool
 from keras_ssl.encoders.positions import with_positions
 from keras_ssl.encoders.predictor import TokenPredictor
 from keras_ssl.encoders.r3d import r3d18
+from keras_ssl.encoders.remat import RematBlocks, without_remat
 from keras_ssl.encoders.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from keras_ssl.encoders.swin import swin
 from keras_ssl.encoders.text import TokenEmbedding, byte_tokens, text_transformer
@@ -42,6 +43,7 @@ __all__ = [
     "MaskToken",
     "MaskedBatchNormalization",
     "NeighborSum",
+    "RematBlocks",
     "TokenEmbedding",
     "TokenPredictor",
     "attention_maps",
@@ -77,4 +79,5 @@ __all__ = [
     "with_plain_batch_norm",
     "with_positions",
     "with_synchronized_batch_norm",
+    "without_remat",
 ]

@@ -5,6 +5,8 @@ import re
 import keras
 from keras import layers
 
+from keras_ssl.encoders.remat import without_remat
+
 FIRST = re.compile(r"(stage\d+_)?block\d+_norm1")  # the first layer of a block
 BRANCHES = {"projection": 1, "output": 2}  # the last layers of its two branches
 
@@ -34,6 +36,7 @@ def with_drop_path(encoder, drop_path):
     """
     if not isinstance(drop_path, (int, float)) or not 0 <= drop_path < 1:
         raise ValueError(f"drop_path must be in [0, 1). Received: drop_path={drop_path!r}")
+    encoder = without_remat(encoder)  # a block that draws cannot be computed twice
     blocks = next((x for x in getattr(encoder, "layers", ()) if x.name in ("blocks", "fused_blocks")), None)
     old = [layer.name for layer in getattr(blocks, "layers", ())]
     names = [name.removesuffix("_norm1") for name in old if FIRST.fullmatch(name)]

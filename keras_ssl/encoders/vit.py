@@ -18,6 +18,7 @@ import numpy as np
 from keras import initializers, layers, ops
 
 from keras_ssl.checks import check_flags, check_ints, check_numbers, choice, is_int, is_number
+from keras_ssl.encoders.remat import RematBlocks
 from keras_ssl.encoders.resnet import _check_ratio, _normalize, _shape
 from keras_ssl.pixels import cubic
 
@@ -25,7 +26,7 @@ from keras_ssl.pixels import cubic
 def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, mlp_ratio=4, pooling="token",
         class_token=True, positions="sincos", grid=None, drop_path=0.0, dropout=0.0, initializer="xavier",
         preprocessing=True, registers=0, activation="gelu", first_norm=False, epsilon=1e-6, layer_scale=None,
-        name="vit"):
+        remat=False, name="vit"):
     """Vision transformer: images as a sequence of patches that attend to each other.
 
     The model takes images of 0..255 in any dtype. It consists of plain Keras layers, so that a saved file loads with
@@ -72,6 +73,9 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
         epsilon: float > 0, what the layer normalizations add to the variance. 1e-5 in CLIP.
         layer_scale: float > 0, the start of learned factors, one a channel, of what attention and the multi-layer
             perceptron add to a token (https://arxiv.org/abs/2103.17239); 1e-5 in DINOv2. None for no factors.
+        remat: whether training keeps what enters each block, and computes the inside of a block again for the gradient
+            (`keras.remat`, gradient checkpointing): much less memory for a third more work. Then without drop path
+            and dropout, which would draw anew.
         name: str, name of the model.
 
     Returns:
@@ -92,7 +96,12 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
     _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, class_token, positions, drop_path, dropout,
            initializer)
     _check_blocks(registers, activation, epsilon, layer_scale)
-    check_flags(class_token=class_token, first_norm=first_norm)
+    check_flags(class_token=class_token, first_norm=first_norm, remat=remat)
+    if remat and (drop_path or dropout):
+        raise ValueError(
+            "remat=True computes the blocks twice, and drop_path and dropout would draw anew: leave them at 0. "
+            f"Received: drop_path={drop_path}, dropout={dropout}"
+        )
     draw = _initializers(initializer)
     images = keras.Input(input_shape, name="images")
     x = _normalize(images, input_shape[-1], preprocessing) if preprocessing else images
@@ -105,7 +114,7 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
     x = _blocks(
         width, depth, heads, mlp_ratio, drop_path, dropout, draw,
         registers=registers, activation=activation, first_norm=first_norm, epsilon=epsilon,
-        layer_scale=layer_scale,
+        layer_scale=layer_scale, kind=RematBlocks if remat else keras.Model,
     )(x)
     if pooling == "token":
         x = x[:, 0]
@@ -312,7 +321,7 @@ def _shares(place, size):
 
 
 def _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw, registers=0, activation="gelu",
-            first_norm=False, epsilon=1e-6, layer_scale=None):
+            first_norm=False, epsilon=1e-6, layer_scale=None, kind=keras.Model):
     """From tokens to as many tokens."""
     tokens = x = keras.Input((None, width), name="tokens")
     if first_norm:
@@ -355,7 +364,7 @@ def _blocks(width, depth, heads, mlp_ratio, drop_path, dropout, draw, registers=
             y = layers.Dropout(dropout, name=f"{name}_dropout3")(y)
         x = ops.add(x, branch(y, 2))
     x = layers.LayerNormalization(epsilon=epsilon, name="norm")(x)
-    return keras.Model(tokens, x[:, :-registers] if registers else x, name="blocks")
+    return kind(tokens, x[:, :-registers] if registers else x, name="blocks")
 
 
 def _gated(units):
