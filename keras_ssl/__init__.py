@@ -43,6 +43,7 @@ METHODS = {
     "IBOT": "methods.distillation.ibot",
     "DINOv2": "methods.distillation.dino_v2",
     "MSN": "methods.distillation.msn",
+    "Distill": "methods.distillation.distill",
     "BarlowTwins": "methods.redundancy.barlow_twins",
     "VICReg": "methods.redundancy.vicreg",
     "WMSE": "methods.redundancy.w_mse",

@@ -49,6 +49,9 @@ def check_fit_arguments(method, x, y, given):
         if given.get(name) is not None:
             refuse_weights(method, name)
     rows = number_of_rows(x)
+    count = getattr(x, "samples", rows)  # pipelines of keras_ssl.data know it
+    if isinstance(count, int) and count:
+        method.check_samples(count)
     if rows == 0:
         raise ValueError("The data is empty: there is no sample to train on.")
     if rows is not None:

@@ -32,12 +32,23 @@ class Queue(keras.layers.Layer):
         )
         self.built = True
 
-    def read(self):
-        """The keys `(size, dim)`, float32, as a copy: on PyTorch a later `push` would change the tensor itself."""
-        return ops.stop_gradient(self.entries + 0.0)
+    def read(self, keys=None):
+        """The keys `(size, dim)`, float32, as a copy: on PyTorch a later `push` would change the tensor itself.
+
+        With `keys` `(batch, dim)` those that it will hold after `push(keys)`: a loss can compare with the keys of its
+        own batch, too.
+        """
+        entries = self.entries if keys is None else self.after(keys)[0]
+        return ops.stop_gradient(entries + 0.0)
 
     def push(self, keys):
         """Writes the keys `(batch, dim)` of all replicas over the oldest ones. For `after_step`."""
+        entries, pointer = self.after(keys)
+        self.entries.assign(entries)
+        self.pointer.assign(pointer)
+
+    def after(self, keys):
+        """Entries and pointer as `push` leaves them."""
         keys = ops.cast(distribute.gather(keys, gradient=False), "float32")
         rows = ops.shape(keys)[0]
         if isinstance(rows, int) and rows > self.size:
@@ -47,8 +58,8 @@ class Queue(keras.layers.Layer):
             )
         positions = ops.mod(self.pointer + ops.arange(rows, dtype="int32"), self.size)[-self.size :]
         keys = keys[-self.size :]  # a batch whose size is known at run time only may be too large: the last keys stay
-        self.entries.assign(ops.scatter_update(self.entries, positions[:, None], keys))
-        self.pointer.assign(ops.mod(self.pointer + rows, self.size))
+        entries = ops.scatter_update(self.entries, positions[:, None], keys)
+        return entries, ops.mod(self.pointer + rows, self.size)
 
     def get_config(self):
         return {"name": self.name, "size": self.size, "dim": self.dim}

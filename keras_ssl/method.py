@@ -152,6 +152,9 @@ class Method(keras.Model):
         check_counts(self, views)
         inputs.check_fit(views[0], self.encoder, "The first view")
 
+    def check_samples(self, count):
+        """Raises where the data of `fit` has too few samples for the method's arguments; a method may have none."""
+
     def limits(self):
         """For columns of the data that number something, how many there are."""
         return {}

@@ -23,7 +23,7 @@ ALLOWED = {leaf: {"checks", "distribute", "inputs", "pixels"} for leaf in LEAVES
     "batches": {"distribute", "inputs", "pixels"},
     "step": {"distribute", "inputs", "players"},
     "method": {"batches", "checks", "distribute", "inputs", "players", "rebuild", "step"},
-    "methods": LEAVES | {"checks", "inputs", "method"},
+    "methods": LEAVES | {"checks", "inputs", "method", "rebuild"},
     "data": {"checks", "inputs"},
     "eval": {"augment", "checks", "data", "encoders", "inputs", "optimizers", "pixels"},  # fine-tuning trains
     "visualize": {"checks", "data", "eval", "encoders", "runs"},

@@ -61,6 +61,7 @@ RECIPES = {
     "ijepa": ({"size": 16}, [[CROP]], [16]),
     "beit": ({"size": 16, "token_size": 8}, [[JITTER, "SharedViews"]], [16, 8]),
     "data2vec": ({"size": 16}, [[JITTER, CROP]], [16]),
+    "distill": ({"size": 16}, [WEAK], [16]),
     "deepcluster": ({"size": 16}, [[CROP, "Sobel"]], [16]),
     "cmc": ({"size": 16}, [[CROP, "ToLab", "SplitChannels"]], [16, 16]),
 }
@@ -181,6 +182,7 @@ def test_recipes_have_the_numbers_of_the_papers():
         (("moco_v1", "instdisc", "invaspread", "pirl"), moco),
         (("byol", "moco_v3", "barlow_twins", "vicreg", "nnclr", "dino", "dino_cifar", "dino_v2", "ibot"), byol),
         (("byol_cifar", "vicreg_cifar"), byol),
+        (("distill",), byol),
         (("beit", "data2vec"), [0.4, 0.4, 0.4, 0.0, 1.0]),
     ]:
         for name in names:
@@ -194,6 +196,7 @@ def test_recipes_have_the_numbers_of_the_papers():
         (("simmim",), [(0.67, 1.0)]),
         (("data2vec",), [simclr]),
         (("ijepa",), [(0.3, 1.0)]),
+        (("distill",), [(0.14, 1.0)]),
         (("swav",), [(0.14, 1.0)] * 2 + [(0.05, 0.14)] * 2),
         (("msn",), [(0.3, 1.0)] * 2 + [(0.05, 0.3)] * 2),
         (("dino",), [(0.4, 1.0)] * 2 + [(0.05, 0.4)] * 2),

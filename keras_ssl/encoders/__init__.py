@@ -17,7 +17,7 @@ from keras_ssl.encoders.layout import layout
 from keras_ssl.encoders.log_mel import LogMel
 from keras_ssl.encoders.masked import MaskedBatchNormalization, masked_pool
 from keras_ssl.encoders.multi_crop import multi_crop
-from keras_ssl.encoders.pooling import pool
+from keras_ssl.encoders.pooling import lacks_preprocessing, pool
 from keras_ssl.encoders.positions import with_positions
 from keras_ssl.encoders.predictor import TokenPredictor
 from keras_ssl.encoders.r3d import r3d18
@@ -54,6 +54,7 @@ __all__ = [
     "conv_vit_stages",
     "freeze_patches",
     "gin",
+    "lacks_preprocessing",
     "layout",
     "masked_pool",
     "multi_crop",

@@ -78,12 +78,18 @@ def pool(backbone, pooling="avg", preprocessing=True):
     return keras.Model(inputs, x, name=backbone.name)
 
 
+def lacks_preprocessing(network):
+    """Whether it is a network of `keras.applications` that needs other pixels than 0..255, and does not make them."""
+    for layer in network._flatten_layers():  # "stem_conv" is a network of this package, built without
+        if isinstance(layer, (layers.Rescaling, layers.Normalization)) or layer.name == "stem_conv":
+            return False
+    return any(re.fullmatch(kind, network.name) for kind in (STANDARDIZED, MINUS_ONE_TO_ONE, BLUE_GREEN_RED))
+
+
 def _preprocessed(inputs, backbone):
     """Images of 0..255 as a network of `keras.applications` was trained on them."""
-    found = list(backbone._flatten_layers())
-    own = any(isinstance(layer, (layers.Rescaling, layers.Normalization)) for layer in found)
-    own = own or any(layer.name == "stem_conv" for layer in found)  # a network of this package, built without
-    if own or not isinstance(inputs, keras.KerasTensor) or len(inputs.shape) != 4 or inputs.shape[-1] != 3:
+    other = not isinstance(inputs, keras.KerasTensor) or len(inputs.shape) != 4 or inputs.shape[-1] != 3
+    if other or not lacks_preprocessing(backbone):
         return inputs
     if re.fullmatch(STANDARDIZED, backbone.name):
         return _normalize(inputs, 3)

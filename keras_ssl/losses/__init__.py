@@ -5,6 +5,7 @@ from keras_ssl.losses.contrastive import info_nce, info_nce_in_batch, nt_xent
 from keras_ssl.losses.distillation import (
     batch_std,
     cosine_regression,
+    kl_divergence,
     negative_cosine,
     smooth_l1,
     softmax_cross_entropy,
@@ -47,6 +48,7 @@ __all__ = [
     "info_nce_synthetic",
     "invariance",
     "invariant_spread",
+    "kl_divergence",
     "kl_from_uniform",
     "koleo",
     "log_normalizer",

@@ -107,3 +107,25 @@ def batch_std(x):
     mean = distribute.total(ops.sum(x, axis=0)) / rows
     variance = distribute.total(ops.sum(ops.square(x - mean), axis=0)) / rows
     return ops.mean(ops.sqrt(variance))
+
+
+def kl_divergence(prediction, target, temperature=0.07):
+    """How far a student's softmax is from its teacher's: `mean sum_k p_k (log p_k - log q_k)`, from 0.
+
+    `p = softmax(target / t)` and `q = softmax(prediction / t)`, over the last axis. It is their cross-entropy less the
+    entropy of p, which moves nothing, so that it is 0 where they agree. No factor makes up for the temperature.
+
+    Args:
+        prediction: `(..., classes)`, logits or similarities of the student; float32 inside.
+        target: `(..., classes)`, those of the teacher. No gradient.
+        temperature: float > 0 (t, 0.07).
+
+    Returns:
+        float32 scalar, the mean over all other axes.
+
+    Reference: Distilling the Knowledge in a Neural Network (Hinton, Vinyals, Dean, 2015),
+    https://arxiv.org/abs/1503.02531
+    """
+    log_q = ops.log_softmax(precise(prediction) / temperature, axis=-1)
+    log_p = ops.log_softmax(ops.stop_gradient(precise(target)) / temperature, axis=-1)
+    return ops.mean(ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1))

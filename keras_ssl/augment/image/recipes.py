@@ -34,6 +34,7 @@ __all__ = [
     "cmc",
     "data2vec",
     "deepcluster",
+    "distill",
     "dino",
     "dino_cifar",
     "dino_v2",
@@ -128,6 +129,11 @@ def simclr_cifar(size=32, strength=0.5, blur_p=0.0, **kwargs):
 def simclr_v2(size, **kwargs):
     """SimCLR v2 (Chen et al., 2020), arXiv:2006.10029: `simclr`."""
     return simclr(size, **kwargs)
+
+
+def distill(size, scale=(0.14, 1.0), jitter=(0.4, 0.4, 0.2, 0.1), blur_p=0.0, count=1, **kwargs):
+    """LightlyTrain's distillation, strong and the same for both networks (see arXiv:2106.05237): `simclr`, one view."""
+    return simclr(size, scale=scale, jitter=jitter, blur_p=blur_p, count=count, **kwargs)
 
 
 def moco_v2(size, scale=(0.2, 1.0), jitter=(0.4, 0.4, 0.4, 0.1), **kwargs):
