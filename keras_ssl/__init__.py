@@ -27,6 +27,7 @@ METHODS = {
     "PIRL": "methods.contrastive.pirl",
     "CMC": "methods.contrastive.cmc",
     "CLIP": "methods.contrastive.clip",
+    "SigLIP": "methods.contrastive.siglip",
     "NNCLR": "methods.contrastive.nnclr",
     "PCL": "methods.contrastive.pcl",
     "MoCHi": "methods.contrastive.mochi",

@@ -343,7 +343,7 @@ def test_a_right_pipeline_is_the_same_object_or_yields_the_same():
         tf.nest.map_structure(np.testing.assert_array_equal, one, other)
 
 
-NEEDS = {"index": OF_INDEX, "label": ("SupCon",), "text": ("CLIP",)}
+NEEDS = {"index": OF_INDEX, "label": ("SupCon",), "text": ("CLIP", "SigLIP")}
 
 
 @pytest.mark.parametrize("column,name", [(column, name) for column, names in NEEDS.items() for name in names])

@@ -11,7 +11,7 @@ from keras_ssl.losses.distillation import (
     softmax_cross_entropy,
 )
 from keras_ssl.losses.instances import info_nce_synthetic, mixed_cosine_regression, n_pair, proto_nce
-from keras_ssl.losses.nce import log_normalizer, nce, similarities, symmetric_info_nce
+from keras_ssl.losses.nce import log_normalizer, nce, sigmoid_pairs, similarities, symmetric_info_nce
 from keras_ssl.losses.negatives import debiased, decoupled, flat_nce, hard_negative, invariant_spread, sup_con
 from keras_ssl.losses.patches import masked_cross_entropy
 from keras_ssl.losses.reconstruction import (
@@ -66,6 +66,7 @@ __all__ = [
     "perplexity",
     "plain_pixels",
     "proto_nce",
+    "sigmoid_pairs",
     "similarities",
     "sinkhorn",
     "smooth_l1",

@@ -67,6 +67,38 @@ def log_normalizer(logits, size):
     return ops.logsumexp(rows) - ops.log(total) + math.log(size)
 
 
+def sigmoid_pairs(first, second, scale, bias, mask=None):
+    """Each pair of the global batch is asked by itself whether it belongs together: the loss of SigLIP.
+
+    `L = mean_i sum_j -log sigmoid( y_ij (c s_ij + b) )`, where s_ij is the cosine of the i-th of the first kind and the
+    j-th of the second, j over the global batch, and y_ij is 1 where i = j, else -1.
+
+    Args:
+        first: `(batch, dim)`; any length, they are normalized here, in float32.
+        second: `(batch, dim)`, in the same order.
+        scale: float or scalar tensor (c; exp of what SigLIP learns). It gets a gradient.
+        bias: float or scalar tensor (b). It gets a gradient.
+        mask: bool `(batch, global batch)`, True where the i-th of the first kind of this replica and the j-th of the
+            second of all are not asked; a pair that belongs together always is. None where all are.
+
+    Returns:
+        float32 scalar, the mean over the local rows of the first kind. Under `tf.distribute` the second kind of all
+        replicas is compared with, and the gradient flows to all of them.
+
+    Reference: Sigmoid Loss for Language Image Pre-Training (Zhai et al., 2023), https://arxiv.org/abs/2303.15343
+    """
+    first, second = unit(first), distribute.gather(unit(second))
+    rows = ops.shape(first)[0]
+    labels = distribute.first_row(rows) + ops.arange(rows, dtype="int32")
+    own = labels[:, None] == ops.arange(ops.shape(second)[0], dtype="int32")[None, :]  # (batch, total)
+    cosines = ops.matmul(first, ops.transpose(second))
+    logits = cosines * ops.cast(scale, first.dtype) + ops.cast(bias, first.dtype)
+    losses = -ops.log_sigmoid(ops.where(own, logits, -logits))
+    if mask is not None:
+        losses = ops.where(ops.logical_and(mask, ops.logical_not(own)), 0.0, losses)
+    return ops.mean(ops.sum(losses, axis=-1))
+
+
 def symmetric_info_nce(first, second, scale, mask=None):
     """InfoNCE between two kinds of embeddings, in both directions: the loss of CLIP.
 

@@ -41,8 +41,8 @@ class CLIP(Method):
             `keras_ssl.encoders.text_transformer`.
         dim: int, size of the embeddings of both (512).
         temperature: float > 0, where the learned temperature starts (tau, 0.07).
-        max_scale: float, the largest factor of the cosines, 1 / temperature (100). The optimizer step ends with the
-            clipping.
+        max_scale: float, the largest factor of the cosines, 1 / temperature (100), or None for no limit. The optimizer
+            step ends with the clipping.
         mask_duplicates: whether pairs of the global batch whose token ids are equal are left out of each other's
             wrong answers, in both directions (False).
 
@@ -74,7 +74,7 @@ class CLIP(Method):
     bounds = {
         "dim": checks.ints(),
         "temperature": checks.numbers(above=0),
-        "max_scale": checks.numbers(above=0),
+        "max_scale": checks.numbers(above=0, optional=True),
         "mask_duplicates": checks.flag(),
     }
 
@@ -99,7 +99,7 @@ class CLIP(Method):
         self.log_scale = self.add_weight(
             shape=(),
             initializer=keras.initializers.Constant(math.log(1.0 / temperature)),
-            constraint=lambda log_scale: ops.minimum(log_scale, math.log(max_scale)),
+            constraint=max_scale and (lambda log_scale: ops.minimum(log_scale, math.log(max_scale))),
             dtype="float32",
             autocast=False,
             name="log_scale",
