@@ -48,6 +48,8 @@ METHODS = {
     "BarlowTwins": "methods.redundancy.barlow_twins",
     "VICReg": "methods.redundancy.vicreg",
     "WMSE": "methods.redundancy.w_mse",
+    "LeJEPA": "methods.redundancy.lejepa",
+    "VISReg": "methods.redundancy.visreg",
     "MAE": "methods.masked.mae",
     "SimMIM": "methods.masked.simmim",
     "BEiT": "methods.masked.beit",

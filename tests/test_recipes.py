@@ -283,6 +283,10 @@ def test_views_of_the_papers_have_their_sizes():
         assert [sides(getattr(recipes, name)(size))[-1] for size in (32, 64)] == [16, 32], name
     assert sides(recipes.beit()) == [224, 112] and sides(recipes.beit(32)) == [32, 16]
     assert [rows(recipes.lejepa(size))[0][3].kernel for size in (128, 32, 224)] == [7, 3, 13]
+    crops = recipes.lejepa(224, count=2, local_count=6, scale=(0.3, 1.0))
+    assert sides(crops) == [224] * 2 + [98] * 6 and sides(recipes.lejepa(128, local_count=1, local_size=48))[-1] == 48
+    assert [row[0].scale for row in rows(crops)] == [(0.3, 1.0)] * 2 + [(0.05, 0.3)] * 6
+    assert {(row[4].p, row[3].p, row[1].hue) for row in rows(crops)} == {(0.2, 0.5, 0.2)}
 
 
 def test_beit_shows_both_networks_the_same():

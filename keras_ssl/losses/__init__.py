@@ -10,6 +10,7 @@ from keras_ssl.losses.distillation import (
     smooth_l1,
     softmax_cross_entropy,
 )
+from keras_ssl.losses.gaussian import center_scale_shape, invariance_to_mean, sig_reg
 from keras_ssl.losses.instances import info_nce_synthetic, mixed_cosine_regression, n_pair, proto_nce
 from keras_ssl.losses.nce import log_normalizer, nce, sigmoid_pairs, similarities, symmetric_info_nce
 from keras_ssl.losses.negatives import debiased, decoupled, flat_nce, hard_negative, invariant_spread, sup_con
@@ -37,6 +38,7 @@ __all__ = [
     "alignment",
     "barlow_twins",
     "batch_std",
+    "center_scale_shape",
     "cosine_regression",
     "cross_correlation",
     "debiased",
@@ -47,6 +49,7 @@ __all__ = [
     "info_nce_in_batch",
     "info_nce_synthetic",
     "invariance",
+    "invariance_to_mean",
     "invariant_spread",
     "kl_divergence",
     "kl_from_uniform",
@@ -66,6 +69,7 @@ __all__ = [
     "perplexity",
     "plain_pixels",
     "proto_nce",
+    "sig_reg",
     "sigmoid_pairs",
     "similarities",
     "sinkhorn",

@@ -481,23 +481,45 @@ def ibot(size=224, local_size=None, local_count=10, scale=(0.25, 1.0), local_sca
     return dino(size, local_size, local_count, scale, local_scale, **kwargs)
 
 
-def lejepa(size=128, solarize_p=0.2, threshold=128, kernel=None, count=4, seed=None, **kwargs):
+def lejepa(
+    size=128,
+    solarize_p=0.2,
+    threshold=128,
+    kernel=None,
+    count=4,
+    local_size=None,
+    local_count=0,
+    local_scale=(0.05, 0.3),
+    seed=None,
+    **kwargs,
+):
     """LeJEPA: Provable and Scalable Self-Supervised Learning Without the Heuristics (Balestriero and LeCun, 2025),
     arXiv:2511.08544, the authors' minimal example: four views of SimCLR with solarization.
 
+    For ImageNet they have two global views and six local ones, and less jitter: `size=224, count=2, local_count=6,
+    scale=(0.3, 1.0), jitter=(0.4, 0.4, 0.2, 0.1)`.
+
     Args:
-        size, count, seed: see `simclr`.
+        size, seed: see `simclr`.
+        count: int, the number of global views.
         kernel: odd int, the blur's kernel in pixels, or None for 7 of 128 pixels and in proportion.
         solarize_p, threshold: floats, the probability and the threshold of `Solarize`.
+        local_size: int or pair of ints, the size of the local views; None for 7/16 of `size`, in steps of 14 pixels:
+            98 of 224.
+        local_count: int, the number of local views.
+        local_scale: pair of floats, the range of the local crops' area as a part of the image's.
         **kwargs: the other arguments of `simclr`.
 
     Returns:
-        `Views`, `count` draws of one view.
+        `Views`, `count` draws of one view, and then `local_count` draws of a local one.
     """
-    if kernel is None:
-        kernel = max(3, round((7 * min(check_size("size", size)) / 128 - 1) / 2) * 2 + 1)
-    view = simclr(size, kernel=kernel, **kwargs).views
-    return Views(present(*view.layers, Solarize(threshold, solarize_p)), count, seed=seed)
+    check_counts(local_count=local_count)
+    local_size = part(size, 7 / 16, 14) if local_size is None else local_size
+    large = simclr(size, kernel=kernel_of(size, kernel), **kwargs).views
+    local = simclr(local_size, kernel=kernel_of(local_size, kernel), **kwargs | {"scale": local_scale}).views
+    large, local = (present(*view.layers, Solarize(threshold, solarize_p)) for view in (large, local))
+    views = Views(large, count, seed=seed)
+    return Views(views.each() + [local] * local_count, seed=seed) if local_count else views
 
 
 # Masked images: one view, hardly changed. The masks are the methods'.
@@ -612,6 +634,13 @@ def part(size, share, step=1):
 def half(size, own):
     """The size of the smaller views: their own, or half of `size`."""
     return part(size, 1 / 2) if own is None else own
+
+
+def kernel_of(size, kernel):
+    """The kernel of LeJEPA's blur: `kernel`, or 7 of 128 pixels in proportion, an odd int."""
+    if kernel is not None:
+        return kernel
+    return max(3, round((7 * min(check_size("size", size)) / 128 - 1) / 2) * 2 + 1)
 
 
 def local_of(size, local_size):
