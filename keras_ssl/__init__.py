@@ -40,6 +40,7 @@ METHODS = {
     "BYOL": "methods.distillation.byol",
     "IMixBYOL": "methods.distillation.i_mix_byol",
     "SimSiam": "methods.distillation.simsiam",
+    "FastSiam": "methods.distillation.fast_siam",
     "DINO": "methods.distillation.dino",
     "IBOT": "methods.distillation.ibot",
     "DINOv2": "methods.distillation.dino_v2",
