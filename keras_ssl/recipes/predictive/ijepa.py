@@ -1,7 +1,9 @@
 """I-JEPA. ImageNet, batch 2,048: ViT-B/16 72.9 % and ViT-L/16 77.5 % after 600 epochs, ViT-H/14 79.3 % after 300.
 
 Numbers are those of the authors' code for ViT-H/14; the predictor beside a smaller ViT has 6 blocks in place of 12. For
-small images the predictor is smaller, which is no setting of the paper.
+small images the predictor is smaller, which is no setting of the paper. It needs long schedules: a run of 375 steps on
+8,000 images of CIFAR-10 left the features where they were (k-NN 26.1 % on images held out, untrained 25.8 %). With a
+momentum of 0.97 the targets of different images became alike sooner.
 """
 
 import keras_ssl
@@ -24,8 +26,7 @@ def paper(run):
 
 
 def minutes(run):
-    sizes = {"width": 64, "depth": 2, "heads": 4, "momentum": 0.97}
-    return method(run, **sizes), run.short_adamw(optimizers.cosine(0.04, 0.4, run.steps))
+    return method(run, width=64, depth=2, heads=4), run.short_adamw(optimizers.cosine(0.04, 0.4, run.steps))
 
 
 def method(run, **sizes):
