@@ -44,6 +44,7 @@ METHODS = {
     "DINO": "methods.distillation.dino",
     "IBOT": "methods.distillation.ibot",
     "DINOv2": "methods.distillation.dino_v2",
+    "DINOv3": "methods.distillation.dino_v3",
     "MSN": "methods.distillation.msn",
     "Distill": "methods.distillation.distill",
     "BarlowTwins": "methods.redundancy.barlow_twins",

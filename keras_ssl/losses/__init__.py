@@ -14,7 +14,7 @@ from keras_ssl.losses.gaussian import center_scale_shape, invariance_to_mean, si
 from keras_ssl.losses.instances import info_nce_synthetic, mixed_cosine_regression, n_pair, proto_nce
 from keras_ssl.losses.nce import log_normalizer, nce, sigmoid_pairs, similarities, symmetric_info_nce
 from keras_ssl.losses.negatives import debiased, decoupled, flat_nce, hard_negative, invariant_spread, sup_con
-from keras_ssl.losses.patches import masked_cross_entropy
+from keras_ssl.losses.patches import gram_anchoring, masked_cross_entropy
 from keras_ssl.losses.reconstruction import (
     masked_cosine,
     masked_error,
@@ -44,6 +44,7 @@ __all__ = [
     "debiased",
     "decoupled",
     "flat_nce",
+    "gram_anchoring",
     "hard_negative",
     "info_nce",
     "info_nce_in_batch",

@@ -1,8 +1,8 @@
-"""Patch losses: what a student makes of the patches it does not see."""
+"""Patch losses: what a student makes of the patches it does not see, and how alike the patches of an image are."""
 
 from keras import ops
 
-from keras_ssl.losses.vectors import precise
+from keras_ssl.losses.vectors import precise, unit
 
 
 def masked_cross_entropy(assignments, scores, hidden, temperature=0.1):
@@ -27,3 +27,23 @@ def masked_cross_entropy(assignments, scores, hidden, temperature=0.1):
     losses = -ops.sum(ops.stop_gradient(precise(assignments)) * log_p, axis=-1)  # (batch, patches)
     weights = ops.cast(hidden, losses.dtype)
     return ops.mean(ops.sum(weights * losses, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0))
+
+
+def gram_anchoring(tokens, anchors):
+    """The Gram loss of DINOv3: the patches of an image are as alike as those of an earlier teacher.
+
+    `L = mean_b mean_ij (x_bi . x_bj - y_bi . y_bj)^2`, of unit vectors. It fixes similarities and not features: one
+    rotation of all tokens changes nothing.
+
+    Args:
+        tokens: `(batch, patches, dim)` (x); any length, normalized here, in float32.
+        anchors: `(batch, patches, any dim)` (y), normalized here as well. No gradient.
+
+    Returns:
+        float32 scalar, the mean over the local batch.
+
+    Reference: DINOv3 (Simeoni et al., 2025), https://arxiv.org/abs/2508.10104
+    """
+    tokens, anchors = unit(tokens), unit(ops.stop_gradient(anchors))
+    products = [ops.matmul(x, ops.transpose(x, (0, 2, 1))) for x in (tokens, anchors)]  # (batch, patches, patches)
+    return ops.mean(ops.square(products[0] - products[1]))

@@ -130,7 +130,7 @@ class DINOv2(IBOT):
         places, hidden = masked_indices(masks, max(self.mask.masked, 1))  # (global views * batch, places)
         logits, patch_logits = self.teach(whole, places)
         sharp, patch_sharp = self.targets(logits, patch_logits, hidden)
-        tokens, scores, patch_scores = self.study(views, masks, places)
+        tokens, patches, scores, patch_scores = self.study(views, masks, places)
         view_loss = swapped_prediction(ops.split(sharp, self.global_views), scores, self.temperature)
         patch_loss = masked_cross_entropy(patch_sharp, patch_scores, hidden, self.temperature)
         spread = 0.0  # never between two views of an image
@@ -138,7 +138,8 @@ class DINOv2(IBOT):
             spread = sum(koleo(x, self.koleo_group) for x in tokens[: self.global_views])
         loss = view_loss + self.patch_weight * patch_loss + self.koleo_weight * spread
         terms = {"view_loss": view_loss, "patch_loss": patch_loss, "koleo": spread}
-        return {"loss": loss, **terms, "logits": logits, "patch_logits": patch_logits, "hidden": hidden}
+        kept = {"logits": logits, "patch_logits": patch_logits, "hidden": hidden, "patches": patches}
+        return {"loss": loss, **terms, **kept}
 
     def draw_masks(self, views):
         rows = ops.shape(views[0])[0]
@@ -167,13 +168,14 @@ class DINOv2(IBOT):
         return sinkhorn(logits, temperature, rounds), ops.reshape(patches, ops.shape(patch_logits))
 
     def study(self, views, masks, places):
-        """The student's class tokens `(batch, width)` of each view, its outputs for them `(batch, dim)`, and those of
-        the patches at these places, `(global views * batch, places, dim)`."""
+        """The student's class tokens `(batch, width)` of each view and its patches `(global views * batch, patches,
+        width)`; its outputs for the former, `(batch, dim)` each, and for the patches at these places, `(global views *
+        batch, places, dim)`."""
         tokens, patches = self.student_tokens(views, masks)
         scores = self.prototypes(self.head(tokens, training=True), frozen=self.frozen())
-        patches = on_each(self.patch_head, select(patches, places))
-        patch_scores = self.patch_prototypes(patches, frozen=self.frozen())
-        return ops.split(tokens, len(views)), ops.split(scores, len(views)), patch_scores
+        embeddings = on_each(self.patch_head, select(patches, places))
+        patch_scores = self.patch_prototypes(embeddings, frozen=self.frozen())
+        return ops.split(tokens, len(views)), patches, ops.split(scores, len(views)), patch_scores
 
     def twins(self):
         own = [(self.teacher_patch_head, self.patch_head), (self.teacher_patch_prototypes, self.patch_prototypes)]
@@ -206,10 +208,14 @@ class DINOv2(IBOT):
         >>> model = keras_ssl.load("run.keras")  # trained with views of 32 pixels
         >>> model = model.at_resolution(keras_ssl.augment.dino_cifar(64), grid=16, steps=1000, warmup=0)
         """
+        return self.continued(type(self), {"augment": augment, "grid": grid} | changes)
+
+    def continued(self, kind, changes):
+        """A model of this kind, of the same arguments but for the changes and the same weights, after no step."""
         given = {name: getattr(self, name) for name in arguments(type(self))}
         given["encoder"] = type(self.encoder).from_config(self.encoder.get_config())
-        given |= {"name": self.name, "dtype": self.dtype_policy, "augment": augment, "grid": grid}
-        model = type(self)(**given | changes)
-        model.set_weights(self.get_weights())
+        model = kind(**given | {"dtype": self.dtype_policy} | changes)
+        for own, its in zip(model.weights, self.weights):  # what a further kind adds comes last
+            own.assign(its)
         model.step.assign(0)
         return model

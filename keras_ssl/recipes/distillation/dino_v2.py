@@ -26,16 +26,16 @@ def paper(run):
     )  # fmt: skip
 
 
-def minutes(run):
+def minutes(run, kind="DINOv2", **options):
     # No more outputs than class tokens in a batch of 128: with more, Sinkhorn-Knopp could not use all of them alike.
     sizes = {"hidden": 512, "bottleneck": 128, "dim": 256, "momentum": 0.99, "warmup": run.steps // 3}
-    model = method(run, dino.VIT, **sizes, freeze_steps=run.steps_per_epoch)
+    model = method(run, dino.VIT, kind, **sizes, freeze_steps=run.steps_per_epoch, **options)
     return model, run.short_adamw(dino.decay(run), clipnorm=3.0)
 
 
-def method(run, vit, **options):
+def method(run, vit, kind="DINOv2", **options):
     encoder, grid = run.encoder(any_size=True, vit=vit), run.shape[0] // run.patch
-    return keras_ssl.DINOv2(encoder, views(run), grid=grid, steps=run.steps, **options)
+    return getattr(keras_ssl, kind)(encoder, views(run), grid=grid, steps=run.steps, **options)
 
 
 def rates(model):
