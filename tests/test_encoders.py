@@ -321,6 +321,7 @@ def test_pool_leaves_other_backbones_as_they_are():
     for backbone in (
         encoders.resnet50(**ours), encoders.resnet50(preprocessing=False, **ours),
         keras.Model(images := keras.Input((4, 4, 3)), keras.layers.Conv2D(5, 1)(images), name="mine"),
+        keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(5, 1)]),  # not called yet
     ):
         x = pixels(2, *backbone.input_shape[1:], dtype="float32")
         np.testing.assert_allclose(encoders.pool(backbone)(x), backbone(x).numpy().mean((1, 2)), rtol=1e-4, atol=1e-4)

@@ -54,9 +54,9 @@ def pool(backbone, pooling="avg", preprocessing=True):
         )
     check_flags(preprocessing=preprocessing)
     _check_no_top(backbone)
-    inputs = keras.tree.map_structure(
-        lambda t: keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name), backbone.input
-    )
+    # A sequential model has no `input` before its first call.
+    given = backbone.inputs[0] if isinstance(backbone, keras.Sequential) else backbone.input
+    inputs = keras.tree.map_structure(lambda t: keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name), given)
     # The backbone stays one layer: some of KerasHub can be saved and copied whole only.
     x = backbone(_preprocessed(inputs, backbone) if preprocessing else inputs)
     if isinstance(x, (list, tuple, dict)):
@@ -65,7 +65,7 @@ def pool(backbone, pooling="avg", preprocessing=True):
     if rank not in (2, 3, 4):
         raise ValueError(
             "The backbone must return (batch, height, width, channels), (batch, tokens, dim) or (batch, dim), or a "
-            f"list or dict of such. Received: output={backbone.output}"
+            f"list or dict of such. Received: output={x}"
         )
     if rank == 4 and pooling == "first":
         raise ValueError(f"pooling='first' takes a token, and this is a feature map. Received: output={x}")
