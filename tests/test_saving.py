@@ -194,11 +194,11 @@ def test_load_without_compile_has_no_optimizer(tmp_path):
         np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("name", ["DINO", "IBOT", "DINOv2", "MSN"])
+@pytest.mark.parametrize("name", ["DINO", "IBOT", "DINOv2", "DINOv3", "MSN"])
 def test_the_teachers_encoder_is_the_result(name, tmp_path):
     vit = keras_ssl.encoders.vit((None, None, 3), patch=4, width=16, depth=2, heads=2, grid=2)
     options = {"hidden": 8, "dim": 8} | ({"prototype_count": 6} if name == "MSN" else {"bottleneck": 8})
-    model = getattr(keras_ssl, name)(vit, **options, **({"grid": 2} if name in ("IBOT", "DINOv2") else {}))
+    model = getattr(keras_ssl, name)(vit, **options, **({"grid": 2} if name in ("IBOT", "DINOv2", "DINOv3") else {}))
     for variable in model.trainable_variables:
         variable.assign(variable + 0.1)  # the student goes on alone
     pixels = images()

@@ -35,7 +35,7 @@ from keras_ssl.methods.distillation.ibot import IBOT, on_each
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class DINOv2(IBOT):
-    """iBOT with a head of its own for patches, targets by Sinkhorn-Knopp, and class tokens that keep apart (KoLeo).
+    """iBOT with a head of its own for patches, targets by Sinkhorn-Knopp, and class tokens that are spread out (KoLeo).
 
     The teacher's targets of the global batch use all outputs alike: those of the class tokens of all global views
     among each other, and those of all hidden patches. Exactly the part `masked_views` of the global views of the batch
@@ -73,10 +73,11 @@ class DINOv2(IBOT):
     >>> views = keras_ssl.augment.dino_cifar(32)
     >>> model = keras_ssl.DINOv2(encoder, views, dim=4096, grid=8, steps=10000, freeze_steps=200)
     >>> decay = keras_ssl.optimizers.cosine(0.04, 0.4, steps=10000)
-    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(5e-4, weight_decay=decay, clipnorm=3.0))
+    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(5e-4, weight_decay=decay, global_clipnorm=3.0))
     """
 
     terms = ("view_loss", "patch_loss", "koleo")
+    further = ()  # what only a kind that extends this one has
     least_batch = 2
     trained_gain = True
 
@@ -203,6 +204,9 @@ class DINOv2(IBOT):
         Returns:
             `DINOv2`, not compiled yet.
 
+        Raises:
+            ValueError: the changes ask for weights that this model does not have.
+
         Example:
 
         >>> model = keras_ssl.load("run.keras")  # trained with views of 32 pixels
@@ -215,7 +219,16 @@ class DINOv2(IBOT):
         given = {name: getattr(self, name) for name in arguments(type(self))}
         given["encoder"] = type(self.encoder).from_config(self.encoder.get_config())
         model = kind(**given | {"dtype": self.dtype_policy} | changes)
-        for own, its in zip(model.weights, self.weights):  # what a further kind adds comes last
-            own.assign(its)
+        further = () if isinstance(self, kind) else [getattr(model, name) for name in kind.further]
+        left_out = {id(w) for layer in further for w in layer.weights}
+        own = [w for w in model.weights if id(w) not in left_out]
+        if [w.shape for w in own] != [w.shape for w in self.weights]:
+            given = ", ".join(f"{name}={value!r}" for name, value in changes.items() if name != "augment")
+            raise ValueError(
+                "The model goes on with its weights, and these changes ask for others: leave out those of the encoder "
+                f"and of the heads, such as dim and separate_heads. Received: {given}"
+            )
+        for new, its in zip(own, self.weights):
+            new.assign(its)
         model.step.assign(0)
         return model

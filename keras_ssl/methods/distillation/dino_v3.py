@@ -16,7 +16,7 @@ Flow:
 
 Take it when a long run of DINOv2 makes whole images ever better and segmentation worse: it goes on from there.
 
-Leave it when the run is short: patches are not worse at its end.
+Leave it when the run is short: it does not harm the patches.
 """
 
 import keras
@@ -33,9 +33,15 @@ class DINOv3(DINOv2):
     """DINOv2, while the patches of an image stay as alike or unlike each other as an earlier teacher had them.
 
     The Gram teacher is a copy of the teacher's encoder: of the start, then of every `gram_every` steps, `gram_copies`
-    times. It sees the global views whole, in inference mode. Similarities are anchored, features may turn. The authors
-    also show it larger crops, whose patches they shrink, and halve the weight of the local views: both is left out.
+    times. It sees the global views whole, in inference mode. Similarities are anchored, features may turn.
     `DINOv3.after` goes on from a trained `DINOv2`.
+
+    Of the authors' stage are left out: larger crops for the Gram teacher, without color distortion, whose patches they
+    shrink; half the weight of the local views; last layers without weight normalization, and another number of outputs
+    for the patches; rotary positions (RoPE), and a layer normalization of its own for the class tokens of local views.
+
+    The authors' rate is 3e-5 * 4 * sqrt(batch / 1024), 2.4e-4 for a batch of 4096 and 6e-5 for 256. It is constant, as
+    the decay of 0.04, with a `beta_2` of 0.99, a layer decay of 0.98, and gradients clipped to a norm of 30.
 
     Args:
         encoder: as for `DINOv2`; in the paper with four registers.
@@ -54,11 +60,13 @@ class DINOv3(DINOv2):
     >>> options = {"patch": 4, "grid": 8, "positions": "learned", "initializer": "truncated_normal", "registers": 4}
     >>> encoder = keras_ssl.encoders.vit_tiny((None, None, 3), drop_path=(0.1, 0.1), layer_scale=1e-5, **options)
     >>> model = keras_ssl.DINOv2(encoder, keras_ssl.augment.dino_cifar(32), dim=4096, grid=8)  # trained for long
-    >>> model = keras_ssl.DINOv3.after(model, momentum=0.999, gram_every=1000)
-    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(3e-5, weight_decay=0.04, clipnorm=3.0))
+    >>> model = keras_ssl.DINOv3.after(model, gram_every=1000)
+    >>> optimizer = keras_ssl.optimizers.AdamW(6e-5, weight_decay=0.04, beta_2=0.99, global_clipnorm=30.0)
+    >>> model.compile(optimizer=optimizer)  # the rate is for a batch of 256
     """
 
     terms = (*DINOv2.terms, "gram_loss")
+    further = ("gram_teacher",)
 
     bounds = {
         "gram_weight": checks.numbers(least=0),
@@ -97,16 +105,26 @@ class DINOv3(DINOv2):
 
     @classmethod
     def after(cls, model, augment=None, **changes):
-        """Goes on from a trained `DINOv2`: everything is where it was, steps count from 0.
+        """Goes on from a trained `DINOv2`: its weights are where they were, steps count from 0.
+
+        The schedules at the start of a run are over, and stay so, as in the paper: the teacher's temperature is
+        `teacher_temperature`, no layer is frozen, and the momentum is 0.999 throughout.
 
         Args:
             model: `DINOv2`.
             augment: layer from images to views; None for that of the model.
-            **changes: other arguments that change.
+            **changes: other arguments that change, also of these: `momentum`, `steps`, `warmup`, `freeze_steps`.
 
         Returns:
             `DINOv3`, not compiled yet.
+
+        Raises:
+            ValueError: the model is no `DINOv2`, or has not the weights that the changes ask for.
         """
-        new = model.continued(cls, {"augment": model.augment if augment is None else augment} | changes)
+        if not isinstance(model, DINOv2):
+            raise ValueError(f"DINOv3 goes on from a DINOv2 alone, whose parts it has. Received: model={model!r}")
+        constant = {"warmup": 0, "freeze_steps": 0, "steps": None, "momentum": 0.999}
+        given = {"augment": model.augment if augment is None else augment}
+        new = model.continued(cls, constant | given | changes)
         new.gram_teacher.set_weights(new.evaluated_encoder.get_weights())
         return new

@@ -10,7 +10,7 @@ from keras_ssl import losses
 from tests import cases
 from tests.methods.distillation import test_dino_v2
 from tests.methods.distillation.test_dino_v2 import make
-from tests.methods.distillation.test_ibot import crops, draw_masks, fixed, vit
+from tests.methods.distillation.test_ibot import HEAD, crops, draw_masks, fixed, vit
 from tests.reference.losses import gradient
 
 CASE = cases.Case(
@@ -88,13 +88,52 @@ def test_the_gram_teacher_is_the_teacher_of_some_steps():
 
 
 def test_it_goes_on_from_a_trained_model():
-    before = make(momentum=0.8)
+    before = make(momentum=0.8, warmup=4, freeze_steps=4, steps=8, temperature=0.2)
     fixed(before, draw_masks())
     before.train_on_batch({"views": crops()})
     model = keras_ssl.DINOv3.after(before, gram_weight=0.5)
-    assert (model.momentum, model.gram_weight, int(model.step), model.mask.sides) == (0.8, 0.5, 0, (4, 4))
+    assert (model.temperature, model.gram_weight, int(model.step), model.mask.sides) == (0.2, 0.5, 0, (4, 4))
     for name in ("student", "teacher", "prototypes", "patch_head", "teacher_patch_prototypes", "mask_token"):
         for own, its in zip(getattr(model, name).get_weights(), getattr(before, name).get_weights(), strict=True):
             np.testing.assert_array_equal(own, its, err_msg=name)
     for own, its in zip(model.gram_teacher.get_weights(), before.evaluated_encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(own, its)
+
+    model.compile(optimizer=keras.optimizers.SGD(0.2), run_eagerly=True)
+    fixed(model, draw_masks(1))
+    assert float(model.current_temperature()) == model.teacher_temperature == 0.07
+    kernel, slow = (np.array(layer.kernel) for layer in (model.prototypes, model.teacher_prototypes))
+    model.train_on_batch({"views": crops(1)})
+    assert np.abs(model.prototypes.kernel - kernel).max() > 1e-4  # not frozen
+    follows = 0.999 * slow + 0.001 * model.prototypes.kernel.numpy()
+    np.testing.assert_allclose(model.teacher_prototypes.kernel, follows, atol=1e-6)
+    assert keras_ssl.DINOv3.after(before, momentum=0.9, steps=5, warmup=2, freeze_steps=1).steps == 5
+    again = keras_ssl.DINOv3.after(model)
+    assert again.gram_weight == 0.5 and type(model.at_resolution(None, grid=4)) is keras_ssl.DINOv3
+
+
+def test_without_weight_it_trains_as_dino_v2():
+    before = make(warmup=1, koleo_weight=0.3)
+    fixed(before, draw_masks())
+    before.train_on_batch({"views": crops()})  # the warm-up is over
+    same = {"gram_weight": 0.0, "gram_warmup": 0, "momentum": 0.9}
+    models = before, keras_ssl.DINOv3.after(before, **same), keras_ssl.DINOv3.after(before, **same | {"gram_weight": 9})
+    found = []
+    for model in models:
+        model.compile(optimizer=keras.optimizers.SGD(0.2), run_eagerly=True)
+        fixed(model, draw_masks(1))
+        model.train_on_batch({"views": crops(1)})
+        trained = [model.student, model.teacher, model.prototypes, model.patch_head, model.teacher_patch_prototypes]
+        found.append(np.concatenate([w.ravel() for part in trained for w in part.get_weights()]))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    assert np.abs(found[0] - found[2]).max() > 1e-4
+
+
+def test_it_goes_on_from_nothing_else():
+    with pytest.raises(ValueError, match="goes on from a DINOv2 alone.*IBOT"):
+        keras_ssl.DINOv3.after(keras_ssl.IBOT(vit(), **HEAD, grid=4))
+    for separate in (False, True):
+        before = make(separate_heads=separate)
+        for changes in ({"separate_heads": not separate}, {"dim": 12}):
+            with pytest.raises(ValueError, match=f"ask for others.*{next(iter(changes))}="):
+                keras_ssl.DINOv3.after(before, **changes)
