@@ -227,6 +227,14 @@ def test_initial_weights():
         assert np.abs(weights[name]).max() == pytest.approx(192**-0.5, rel=0.05)
     assert (weights["block1_query/bias"] == 0).all()
 
+    # I-JEPA: one deviation for all, and no bias.
+    weights = weights_of(encoders.vit((32, 32, 3), 8, width=128, depth=1, heads=4, initializer=0.03))
+    for name in ("patches", "block1_query", "block1_key", "block1_hidden"):
+        assert weights[f"{name}/kernel"].std() == pytest.approx(0.03, rel=0.02), name
+    assert weights["class_token/kernel"].std() == pytest.approx(0.03, rel=0.2)
+    assert all((value == 0).all() for name, value in weights.items() if name.endswith("/bias"))
+    assert not (weights["block1_query/kernel"] == weights["block1_key/kernel"]).any()
+
 
 def test_initial_weights_of_the_decoder_and_other_transformers():
     decoder = encoders.token_decoder(192, grid=4, width=192, depth=1, heads=3, outputs=48)
@@ -428,6 +436,8 @@ def test_eager_equals_graph_equals_xla_at_several_sizes():
     ({"layer_scale": 0}, "layer_scale=0"),
     ({"dropout": -0.1}, "dropout=-0.1"),
     ({"initializer": "he"}, "initializer='he'"),
+    ({"initializer": 0.0}, "or a float above 0. Received: initializer=0.0"),
+    ({"initializer": True}, "initializer=True"),
 ])
 def test_errors_say_what_came(options, message):
     with pytest.raises(ValueError, match=message):

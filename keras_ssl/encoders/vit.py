@@ -59,7 +59,9 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
         initializer: `"xavier"`: uniform, the patch projection too, query, key and value each by their own size, class
             token N(0, 1e-6), as in MoCo v3; `"xavier_fused"`: the same, but query, key and value by the size of the
             one matrix that holds all three, class token N(0, 0.02^2), as in MAE; `"truncated_normal"`: N(0, 0.02^2),
-            the patch projection uniform in +- 1 / sqrt(fan in), as in DINO, whose cut at 2 is 100 deviations away.
+            the patch projection uniform in +- 1 / sqrt(fan in), as in DINO, whose cut at 2 is 100 deviations away. Or a
+            float > 0: a normal distribution of this deviation, the patch projection too, biases 0: 0.02 in I-JEPA,
+            0.0108 in data2vec, where 0.02 is cut at one deviation.
         preprocessing: whether the first layer maps 0..255 to `(x / 255 - mean) / std`, with ImageNet's mean and
             standard deviation for 3 channels, 0.5 and 0.25 for any other number. False: the caller does it. A pair
             `(mean, std)` of tuples, one number a channel: with these.
@@ -75,7 +77,7 @@ def vit(input_shape=(224, 224, 3), patch=16, *, width=384, depth=12, heads=6, ml
             perceptron add to a token (https://arxiv.org/abs/2103.17239); 1e-5 in DINOv2. None for no factors.
         remat: whether training keeps what enters each block, and computes the inside of a block again for the gradient
             (`keras.remat`, gradient checkpointing): much less memory for a third more work. Then without drop path
-            and dropout, which would draw anew.
+            and dropout, which would draw anew: not with the settings of DINOv2 and data2vec as they are.
         name: str, name of the model.
 
     Returns:
@@ -396,6 +398,10 @@ def _attention(x, width, heads, draw, name):
 
 def _initializers(initializer):
     """What makes the initial values of each kind of weight. One initializer a layer: an instance repeats itself."""
+    if is_number(initializer):
+        normal = lambda *sizes: initializers.RandomNormal(stddev=initializer)  # noqa: E731
+        kinds = dict.fromkeys(("dense", "query_key_value", "patches", "token"), normal)
+        return kinds | {"patches_bias": lambda fan_in: initializers.Zeros()}
     if initializer == "truncated_normal":
         return {
             "dense": _normal,
@@ -462,7 +468,11 @@ def _check(input_shape, patch, width, depth, heads, mlp_ratio, pooling, class_to
         for value in given if pair and given is drop_path else [given]:
             if not is_number(value) or not 0 <= value < 1:
                 raise ValueError(f"{argument} must be in [0, 1). Received: {argument}={given}")
-    choice("xavier", "xavier_fused", "truncated_normal")("initializer", initializer)
+    names = "xavier", "xavier_fused", "truncated_normal"
+    if initializer not in names and not (is_number(initializer) and initializer > 0):
+        raise ValueError(
+            f"initializer must be one of {names}, or a float above 0. Received: initializer={initializer!r}"
+        )
 
 
 def _check_blocks(registers, activation, epsilon, layer_scale):

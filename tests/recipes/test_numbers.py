@@ -209,3 +209,10 @@ def test_patterns_of_recipes_find_their_variables():
     optimizer.build(model.trainable_variables)
     found = [model.trainable_variables[i] for i in optimizer._excluded]
     assert {id(v) for v in found} == {id(v) for v in model.prototypes.trainable_variables} and found
+
+    encoder = encoders.vit((8, 8, 3), 4, width=12, depth=1, heads=1, pooling="mean")
+    model = keras_ssl.Data2Vec(encoder)
+    optimizer = AdamW(0.1, exclude="class_token")
+    optimizer.build(model.trainable_variables)
+    found = [model.trainable_variables[i] for i in optimizer._excluded]
+    assert [v.path for v in found if len(v.shape) > 1] == [encoder.get_layer("positions").weights[0].path]

@@ -35,6 +35,8 @@ from keras_ssl.methods.masked.beit import block_mask
 from keras_ssl.methods.masked.mae import has_class_token
 from keras_ssl.methods.masked.taps import depth_of, tapped
 
+STDDEV = 0.0108  # the authors' initial weights are of N(0, 0.02^2), cut at -0.02 and 0.02
+
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class Data2Vec(Method):
@@ -45,16 +47,17 @@ class Data2Vec(Method):
     last normalization, is normalized over its channels without weights, and so is the mean. The student is the result.
 
     This is the form for images of version 1. Version 2, whose student leaves hidden patches out and whose teacher runs
-    once for many masks, is left out. The paper's ViT has relative positions, a scale for each layer's output
-    (LayerScale), dropout of the attention, and smaller initial weights in deeper blocks; here the encoder is as it is
-    given. Each image hides exactly as many patches, where the authors hide at most so many.
+    once for many masks, is left out. The paper's ViT has relative positions, dropout of the attention, and smaller
+    initial weights in deeper blocks; here the encoder is as it is given. Each image hides exactly as many patches,
+    where the authors hide at most so many.
 
     Targets that become the same for all images are how it fails, and the loss does not show it. `target_std` is logged
     beside it, the standard deviation of the targets over the batch: it must not fall towards 0.
 
     Args:
         encoder: `keras_ssl.encoders.vit` with a known `input_shape` and a class token or none; with
-            `initializer="truncated_normal"`, as in the paper, and `pooling="mean"`, as in its fine-tuning.
+            `initializer=0.0108`, `layer_scale=1e-4` and `drop_path=0.25`, as in the paper, and `pooling="mean"`, as in
+            its fine-tuning.
         augment: layer from images to one view; `keras_ssl.augment.data2vec`.
         target_blocks: int, how many of the teacher's last blocks the target is the mean of (K, 6); None for 6, or for
             all where there are fewer.
@@ -71,12 +74,13 @@ class Data2Vec(Method):
 
     Example:
 
-    >>> options = {"pooling": "mean", "initializer": "truncated_normal", "drop_path": 0.1}
+    >>> options = {"pooling": "mean", "initializer": 0.0108, "layer_scale": 1e-4, "drop_path": 0.1}
     >>> encoder = keras_ssl.encoders.vit((32, 32, 3), 4, width=128, depth=6, heads=4, **options)
     >>> momenta = {"start_momentum": 0.99, "momentum": 0.999, "ramp_steps": 3000}
     >>> model = keras_ssl.Data2Vec(encoder, keras_ssl.augment.data2vec(32), target_blocks=3, **momenta)
     >>> rate = keras_ssl.optimizers.warmup_cosine(1e-3, steps=10000, warmup=500)
-    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(rate, weight_decay=0.05, global_clipnorm=3.0))
+    >>> options = {"weight_decay": 0.05, "exclude": "class_token", "global_clipnorm": 3.0}
+    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(rate, **options))
     """
 
     terms = ("target_std",)
@@ -110,8 +114,8 @@ class Data2Vec(Method):
         self.grid, _ = patch_grid(encoder)
         self.mask = block_mask(self.grid, ratio)
         width = self.stages.patches.output_shape[-1]
-        self.mask_token = MaskToken(width, name="mask_token")
-        self.head = heads.linear(width, width, initializer=keras.initializers.RandomNormal(stddev=0.02), name="head")
+        self.mask_token = MaskToken(width, stddev=STDDEV, name="mask_token")
+        self.head = heads.linear(width, width, initializer=keras.initializers.RandomNormal(stddev=STDDEV), name="head")
         self.teacher = teacher.copy(encoder)
         self.teacher_patches, self.teacher_positions, blocks = vit_stages(self.teacher)
         self.teacher_blocks = tapped(blocks, last_blocks(blocks, target_blocks), normalized=False)

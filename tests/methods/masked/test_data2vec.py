@@ -180,6 +180,15 @@ def test_targets_that_are_equal_for_all_images_are_seen():
     model, pixels = make(), images()
     assert loss_of(model, pixels)["target_std"] > 0.1
     assert loss_of(model, pixels[[0] * 3])["target_std"] == pytest.approx(0, abs=1e-5)
+    (kernel,) = [w for w in model.teacher.weights if w.path.endswith("patches/kernel")]
+    kernel.assign(0 * kernel)  # a teacher that sees nothing of its images
+    assert loss_of(model, pixels)["target_std"] == pytest.approx(0, abs=1e-5)
+
+
+def test_it_starts_as_the_authors_do():
+    model = keras_ssl.Data2Vec(vit(width=96, initializer=0.0108))
+    for found in (model.head.weights[0], model.mask_token.token, model.encoder.get_layer("patches").kernel):
+        assert np.std(found) == pytest.approx(0.010791, rel=0.2)  # scipy.stats.truncnorm(-1, 1, scale=0.02).std()
 
 
 def test_wrong_arguments_are_refused():
