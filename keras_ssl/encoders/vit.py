@@ -194,6 +194,10 @@ def vit_stages(encoder):
     return VitStages(patches, encoder.get_layer("positions"), encoder.get_layer("blocks"))
 
 
+def has_class_token(stages):
+    return any(layer.name == "class_token" for layer in stages.positions.layers)
+
+
 def class_token_stages(encoder):
     """`vit_stages` of an encoder whose features are its class token, for methods that read that token themselves.
 

@@ -28,11 +28,11 @@ from keras_ssl import checks, heads, teacher
 from keras_ssl.augment.places import partition, select
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.encoders import MaskToken, patch_grid, vit_stages
+from keras_ssl.encoders.vit import has_class_token
 from keras_ssl.losses import batch_std, smooth_l1
 from keras_ssl.losses.vectors import layer_norm
 from keras_ssl.method import Method
 from keras_ssl.methods.masked.beit import block_mask
-from keras_ssl.methods.masked.mae import has_class_token
 from keras_ssl.methods.masked.taps import depth_of, tapped
 
 STDDEV = 0.0108  # the authors' initial weights are of N(0, 0.02^2), cut at -0.02 and 0.02

@@ -24,12 +24,12 @@ from keras import ops
 from keras_ssl import checks
 from keras_ssl.augment.places import flat, partition
 from keras_ssl.encoders import patch_grid, vit_stages
+from keras_ssl.encoders.vit import has_class_token
 from keras_ssl.losses import masked_cosine, masked_error, patch_pixels, standard_pixels
 from keras_ssl.method import Method
 from keras_ssl.methods.masked.mae import (
     MaskedDecoder,
     draw_masks,
-    has_class_token,
     paste,
     random_mask,
     still_masks,

@@ -27,6 +27,7 @@ from keras_ssl.augment import unpatchify
 from keras_ssl.augment.places import flat, partition, select
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.encoders import MaskToken, patch_grid, token_decoder, vit_stages
+from keras_ssl.encoders.vit import has_class_token
 from keras_ssl.losses import masked_error, patch_pixels, plain_pixels, standard_pixels
 from keras_ssl.losses.reconstruction import patch_statistics
 from keras_ssl.method import Method
@@ -201,10 +202,6 @@ def visible_tokens(stages, images, visible):
     tokens = stages.positions(stages.patches(images))
     first = int(has_class_token(stages))
     return ops.concatenate([tokens[:, :first], select(tokens[:, first:], visible)], axis=1)
-
-
-def has_class_token(stages):
-    return any(layer.name == "class_token" for layer in stages.positions.layers)
 
 
 def paste(images, masks, found, patch, normalized):

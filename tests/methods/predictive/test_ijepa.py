@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 import keras_ssl
-from keras_ssl import encoders, losses
+from keras_ssl import encoders, losses, recipes
 from keras_ssl.losses.vectors import layer_norm
 from keras_ssl.methods.predictive.ijepa import select_blocks
+from keras_ssl.recipes.predictive import ijepa as recipe
 from tests import cases
 from tests.reference import predictive as reference
 from tests.reference.losses import gradient
@@ -250,14 +251,28 @@ def test_wrong_predictors_are_refused():
 
 
 def test_the_papers_sizes():
-    model = keras_ssl.IJEPA(vit(224, patch=16, width=96, depth=1, heads=12))
+    encoder = vit(224, patch=16, width=96, depth=1, heads=12, initializer=0.02)
+    model = keras_ssl.IJEPA(encoder, keep=recipe.keep(a_run(224, 16)))
     predictor = model.predictor
-    assert (model.mask.kept, model.mask.masked, model.mask.targets) == (76, 30, 4)
+    assert (model.mask.kept, model.mask.masked, model.mask.targets) == (51, 30, 4)
     assert predictor.token.shape == (1, 384) and 0.015 < np.std(predictor.token) < 0.025
     assert predictor.transformer.get_layer("block6_attention").output.shape[1] == 12  # heads, as the encoder has
     assert not any(layer.name.startswith("block7") for layer in predictor.transformer.layers)
     assert (predictor.embed.kernel.shape, predictor.project.kernel.shape) == ((96, 384), (384, 96))
-    assert np.std(predictor.embed.kernel) == pytest.approx(0.02, rel=0.05)
+    for kernel in (predictor.embed.kernel, encoder.get_layer("patches").kernel):
+        assert np.std(kernel) == pytest.approx(0.02, rel=0.05)
+
+
+def test_contexts_are_as_long_as_the_authors_are():
+    """Of their sampler, over 30 batches of 128 images: 51.3, 68.9 and 12.5 patches."""
+    for side, patch, expected in ((224, 16, 51), (224, 14, 67), (32, 4, 13)):
+        assert recipe.keep(a_run(side, patch)) == expected
+        mask = keras_ssl.augment.MultiBlockMask(side // patch, keep=expected)
+        assert mask.kept == expected
+
+
+def a_run(side, patch):
+    return recipes.Run((side, side, 3), 1000, 10, 100, 1, "vit_small", patch=patch)
 
 
 # The target encoder
