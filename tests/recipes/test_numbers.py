@@ -78,7 +78,7 @@ def make(monkeypatch):
         with monkeypatch.context() as patch:
             given = lambda *values, **options: inspect.signature(kind).bind(*values, **options)  # noqa: E731
             patch.setattr(keras_ssl, name, given)
-            patch.setattr(dino_v2, "rates", lambda model: None)  # of weights, which are not made
+            patch.setattr(dino_v2, "rates", lambda model: [0.9])  # of weights, which are not made
             side, count = images
             run = recipes.Run(
                 (side, side, 3), count, batch, count // batch, epochs, encoder, quick=quick,

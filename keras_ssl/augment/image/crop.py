@@ -18,7 +18,7 @@ class RandomResizedCrop(ImageLayer):
     """A box of random area, shape and place is cut out of each image and resized to one size.
 
     The box follows the definition of the field (Inception's, as torchvision draws it): the area is uniform, the
-    aspect ratio log-uniform, of ten tries the first that fits into the image counts, else the largest centerd box
+    aspect ratio log-uniform, of ten tries the first that fits into the image counts, else the largest centered box
     of an allowed shape. The resampling is bilinear, with the triangle widened where the box shrinks (antialiased).
 
     Args:

@@ -49,7 +49,8 @@ class DINOv2(IBOT):
 
     Args:
         encoder: `keras_ssl.encoders.vit` with `pooling="token"`, and `input_shape=(None, None, 3)` where the views
-            have several sizes; in the paper with `layer_scale=1e-5` and `drop_path=(0.3, 0.3)`.
+            have several sizes; in the paper with `layer_scale=1e-5` and `drop_path=(0.3, 0.3)`. A public encoder from
+            `keras_ssl.pretrained` has no such scales, they are multiplied into its weights.
         augment: layer from images to views, the global ones first; `keras_ssl.augment.dino_v2`.
         dim: int, outputs of each head (K, 65536; 131072 in the long runs).
         teacher_temperature: float > 0, of the teacher after the warm-up (0.07).

@@ -100,7 +100,7 @@ class IBOT(DINO):
         self.stages = class_token_stages(encoder)
         self.teacher_head = self.teacher.layers[-1]
         self.teacher_stages = vit_stages(self.evaluated_encoder)
-        self.mask = self.new_mask(patch_grid(encoder) if grid is None else grid)
+        self.mask = self.new_mask(known_grid(encoder) if grid is None else grid)
         self.draws = keras.random.SeedGenerator()
         self.mask_token = MaskToken(encoder.output_shape[-1], stddev=0, name="mask_token")
         self.patch_center = self.keep("patch_center", (dim,))
@@ -177,7 +177,7 @@ def on_each(head, tokens):
     return ops.reshape(rows, (-1, tokens.shape[1], rows.shape[-1]))
 
 
-def patch_grid(encoder):
+def known_grid(encoder):
     rows, columns = encoder.get_layer("patches").output.shape[1:3]
     if None in (rows, columns):
         raise ValueError(
