@@ -73,17 +73,17 @@ def center_scale_shape(embeddings, directions, epsilon=1e-6):
     """The three terms of VISReg that make embeddings a standard Gaussian: its center, its scale and its shape.
 
     `center = mean_d mean_n(z_nd)^2`; `scale = mean_d (s_d - 1)^2` with the standard deviations s of the batch of N
-    (biased); and `shape`, the squared sliced Wasserstein distance: with w the centered embeddings divided by s, sorted
-    along each direction, the mean of `(w_(n) - quantile(n / (N + 1)))^2` over n from 1 to N, with the quantiles of the
-    standard Gaussian. The shape sends no gradient through s. Each is the mean over the views.
+    (biased) plus epsilon; and `shape`, the squared sliced Wasserstein distance: with u the centered embeddings divided
+    by s, sorted along each direction, the mean of `(u_(n) - quantile(n / (N + 1)))^2` over n from 1 to N, with the
+    quantiles of the standard Gaussian. The shape sends no gradient through s. Each is the mean over the views.
 
     Args:
         embeddings: `(..., batch, dim)`, one set of embeddings for each view, not normalized; float32 inside.
         directions: `(slices, dim)`, unit vectors, the same on all replicas; others at each step.
-        epsilon: float > 0, the least standard deviation (1e-6).
+        epsilon: float > 0, what the standard deviations are larger by (1e-6).
 
     Returns:
-        three float32 scalars, of the global batch. Constant embeddings have a scale of 1.
+        three float32 scalars, of the global batch. Constant embeddings have a scale of 1, and no gradient of it.
 
     Reference: VISReg: Variance-Invariance-Sketching Regularization for JEPA training (Wu, Balestriero, Levine, 2026),
     https://arxiv.org/abs/2606.02572
@@ -91,7 +91,9 @@ def center_scale_shape(embeddings, directions, epsilon=1e-6):
     embeddings = with_all_rows(precise(embeddings))
     mean = ops.mean(embeddings, axis=-2, keepdims=True)
     centered = embeddings - mean
-    deviation = ops.sqrt(ops.maximum(ops.mean(ops.square(centered), axis=-2, keepdims=True), epsilon**2))
+    variance = ops.mean(ops.square(centered), axis=-2, keepdims=True)
+    some = variance > 0  # the root has no gradient at 0
+    deviation = ops.where(some, ops.sqrt(ops.where(some, variance, 1.0)), 0.0) + epsilon
     along = project(centered / ops.stop_gradient(deviation), directions)  # (..., batch, slices)
     ordered = ops.sort(ops.swapaxes(along, -1, -2), axis=-1)
     shape = ops.mean(ops.square(ordered - gaussian_quantiles(ops.shape(ordered)[-1], ordered.dtype)))
@@ -106,6 +108,4 @@ def gaussian_quantiles(count, dtype="float32"):
 
 def with_all_rows(embeddings):
     """`(..., batch, dim)` with the rows of all replicas."""
-    shape = embeddings.shape
-    rows = distribute.gather(ops.moveaxis(embeddings, -2, 0))
-    return ops.moveaxis(ops.reshape(rows, (-1, *shape[:-2], shape[-1])), 0, -2)
+    return ops.moveaxis(distribute.gather(ops.moveaxis(embeddings, -2, 0)), 0, -2)

@@ -27,6 +27,7 @@ class Row(NamedTuple):
         plain: `start` and `final` of the rate where they are not 0, its `epochs` where they are not those of the run,
             and other settings of the optimizer.
         network: settings of the encoder.
+        views: how many there are.
     """
 
     images: tuple
@@ -40,3 +41,4 @@ class Row(NamedTuple):
     encoder: str = "resnet50"
     plain: dict = {}
     network: dict = {}
+    views: int | None = None

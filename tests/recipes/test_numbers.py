@@ -125,6 +125,14 @@ def test_recipes_have_the_numbers_of_the_paper(name, row, make):
         assert given[key] == expected, key
     if row.network:
         assert given["encoder"].asked == row.network
+    if row.views:
+        assert len(given["augment"].each()) == row.views
+
+
+def test_minutes_of_siglip_have_the_optimizer_of_the_paper(make):
+    expected = written("SigLIP").OPTIMIZER
+    config = make("SigLIP", "vit_small", (32, 10_000), 256, 15, quick=True)[2].get_config()
+    assert {key: config[key] for key in expected} == pytest.approx(expected)
 
 
 IDENTITY = {"SimCLR", "SimCLRv2", "BYOL", "SimSiam", "BarlowTwins", "VICReg", "MoCoV3"}  # in the authors' code
@@ -148,6 +156,13 @@ def test_patches_of_pirl_are_jittered_as_the_image_is():
     (patches,) = [layer for layer in pirl.jigsaw(a_run()).layers if isinstance(layer, augment.PerPatch)]
     (image,) = [layer for layer in augment.pirl(224).views.layers if isinstance(layer, augment.ColorJitter)]
     assert patches.layer.p == image.p == 1.0 and patches.layer.hue == image.hue == 0.4
+
+
+@pytest.mark.parametrize("name, hue", [("LeJEPA", 0.1), ("VISReg", 0.05)])
+def test_jitter_of_large_images(name, hue):
+    for view in recipes.find(name).views(a_run()).each():
+        (jitter,) = [layer for layer in view.layers if isinstance(layer, augment.ColorJitter)]
+        assert [jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue] == [0.4, 0.4, 0.2, hue]
 
 
 def a_run(**changes):

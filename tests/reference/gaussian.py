@@ -41,7 +41,7 @@ def center_scale_shape(views, directions, deviations=None):
     """`deviations`: (views, dim), what the embeddings are divided by, where it is not their own."""
     target, terms = quantiles(views.shape[1]), []
     for number, view in enumerate(views):
-        mean, spread = view.mean(axis=0), np.sqrt(np.mean((view - view.mean(axis=0)) ** 2, axis=0))
+        mean, spread = view.mean(axis=0), np.sqrt(np.mean((view - view.mean(axis=0)) ** 2, axis=0)) + 1e-6
         white = (view - mean) / (spread if deviations is None else deviations[number])
         shape = np.mean([np.mean((np.sort(white @ a) - target) ** 2) for a in directions])
         terms.append([np.mean(mean**2), np.mean((spread - 1) ** 2), shape])

@@ -110,12 +110,16 @@ class CLIP(Method):
         return {"text": size} if size else {}
 
     def objective(self, views, text):
-        (view,) = views
-        images = self.image_head(self.encoder(view, training=True), training=True)  # (batch, dim)
-        texts = self.text_head(self.text_encoder(text, training=True), training=True)  # (batch, dim)
-        scale = ops.exp(self.log_scale)
-        mask = equal_texts(text) if self.mask_duplicates else None
+        images, texts, scale, mask = self.embed_pairs(views, text)
         return {"loss": symmetric_info_nce(images, texts, scale, mask), "scale": scale}
+
+    def embed_pairs(self, views, text):
+        """Images and texts, `(batch, dim)` each, the factor of their cosines, and which pairs are left out or None."""
+        (view,) = views
+        images = self.image_head(self.encoder(view, training=True), training=True)
+        texts = self.text_head(self.text_encoder(text, training=True), training=True)
+        mask = equal_texts(text) if self.mask_duplicates else None
+        return images, texts, ops.exp(self.log_scale), mask
 
     def embed_images(self, images):
         """Unit vectors `(batch, dim)` of images `(batch, height, width, channels)`."""

@@ -22,7 +22,7 @@ from keras import ops
 
 from keras_ssl import checks
 from keras_ssl.losses import sigmoid_pairs
-from keras_ssl.methods.contrastive.clip import CLIP, equal_texts
+from keras_ssl.methods.contrastive.clip import CLIP
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -39,7 +39,8 @@ class SigLIP(CLIP):
         text_encoder: `keras.Model` from token ids `(batch, length)` to features `(batch, dim)`:
             `keras_ssl.encoders.text_transformer`.
         temperature: float > 0, where the learned temperature starts (0.1: t' = log 10).
-        bias: float, where the learned bias starts (b, -10; the authors' example with a batch of 512 has -2.71).
+        bias: float, where the learned bias starts (b, -10). The authors' example with a batch of 512 has -2.71; its
+            image encoder is trained before and frozen.
         max_scale: float, the largest factor of the cosines; None for no limit, as in the authors' code.
         mask_duplicates: whether pairs of the global batch whose token ids are equal are not asked, in both directions
             (False).
@@ -51,9 +52,11 @@ class SigLIP(CLIP):
     >>> text_encoder = keras_ssl.encoders.text_transformer(vocabulary=258, length=32, width=64, depth=2, heads=4)
     >>> augment = keras_ssl.augment.RandomResizedCrop(32, scale=(0.5, 1.0))
     >>> model = keras_ssl.SigLIP(encoder, keras_ssl.augment.Views(augment, 1), text_encoder=text_encoder, bias=-2.71)
-    >>> model.compile(optimizer=keras_ssl.optimizers.AdamW(1e-3, weight_decay=1e-4, beta_2=0.95))
+    >>> optimizer = keras_ssl.optimizers.AdamW(1e-3, weight_decay=0.1, beta_2=0.95, global_clipnorm=1.0)
+    >>> model.compile(optimizer=optimizer)
 
-    The texts join the images by their index, as with `CLIP`.
+    The authors' decay of 1e-4 is not multiplied by their rate of 1e-3; here decays are, so that it is 0.1. The texts
+    join the images by their index, as with `CLIP`.
     """
 
     terms = ("scale", "offset")
@@ -61,23 +64,15 @@ class SigLIP(CLIP):
 
     bounds = {"bias": checks.numbers()}
 
-    def __init__(
-        self, encoder, augment=None, *, text_encoder, temperature=0.1, bias=-10.0, max_scale=None, **kwargs
-    ):  # fmt: skip
+    def __init__(self, encoder, augment=None, *, text_encoder, temperature=0.1, bias=-10.0, max_scale=None, **kwargs):
         super().__init__(
             encoder, augment, text_encoder=text_encoder, temperature=temperature, max_scale=max_scale, **kwargs
         )
         self.bias = bias
-        self.offset = self.add_weight(
-            (), keras.initializers.Constant(bias), "float32", autocast=False, name="offset"
-        )  # fmt: skip
+        self.offset = self.add_weight((), keras.initializers.Constant(bias), "float32", autocast=False, name="offset")
 
     def objective(self, views, text):
-        (view,) = views
-        images = self.image_head(self.encoder(view, training=True), training=True)  # (batch, dim)
-        texts = self.text_head(self.text_encoder(text, training=True), training=True)  # (batch, dim)
-        scale = ops.exp(self.log_scale)
-        mask = equal_texts(text) if self.mask_duplicates else None
+        images, texts, scale, mask = self.embed_pairs(views, text)
         loss = sigmoid_pairs(images, texts, scale, self.offset, mask)
         return {"loss": loss, "scale": scale, "offset": self.offset + 0.0}
 

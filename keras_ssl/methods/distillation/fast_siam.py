@@ -19,6 +19,7 @@ Leave it when a step is what costs: four views take twice the time of SimSiam's 
 
 import keras
 
+from keras_ssl.losses.vectors import precise
 from keras_ssl.methods.distillation.simsiam import SimSiam
 
 
@@ -26,7 +27,7 @@ from keras_ssl.methods.distillation.simsiam import SimSiam
 class FastSiam(SimSiam):
     """SimSiam of several views: each predicts the mean of what the network makes of all the others.
 
-    The mean is of the projections as they are, before any normalization. Of two views it is `SimSiam`.
+    The mean is of the projections as they are, before any normalization, and float32. Of two views it is `SimSiam`.
 
     Args:
         augment: layer from images to two or more views, four in the paper; `keras_ssl.augment.simsiam` with `count=4`.
@@ -44,6 +45,6 @@ class FastSiam(SimSiam):
 
     def objective(self, views):
         projections = [self.projection(view, training=True) for view in views]  # z, (batch, dim) each
-        total = sum(projections)
+        total = sum(precise(z) for z in projections)
         predicting = projections if self.symmetric else projections[:1]
-        return sum(self.distance(z, onto=(total - z) / (len(views) - 1)) for z in predicting) / len(predicting)
+        return sum(self.distance(z, onto=(total - precise(z)) / (len(views) - 1)) for z in predicting) / len(predicting)

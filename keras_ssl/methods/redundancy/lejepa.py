@@ -4,7 +4,7 @@ https://arxiv.org/abs/2511.08544
 
 Objective:
     \mathcal{L} = (1 - \lambda) \operatorname{mean}_v \left( z_v - \bar{z} \right)^2 + \lambda
-    \operatorname{mean}_{v, a} N \int \left| \operatorname{mean}_n e^{i t a \cdot z_{v, n}} -
+    \operatorname{mean}_{v, a} N \int_{-3}^{3} \left| \operatorname{mean}_n e^{i t a \cdot z_{v, n}} -
     e^{-t^2 / 2} \right|^2 e^{-t^2 / 2} \, dt
     where $z_v$ are the embeddings of a view, $\bar{z}$ is the mean of those of the global views, $a$ are random unit
     vectors, others at each step, and $N$ is the size of the batch.
@@ -18,7 +18,7 @@ Flow:
 Take it when a method without teacher, predictor and stop-gradient is wanted, with one weight to choose and a loss that
     says how far the training is.
 
-Leave it when the batch is tiny: it must show whether its embeddings are Gaussian.
+Leave it when the embeddings should have unit length or be clusters: they become an isotropic Gaussian.
 """
 
 import keras
@@ -48,10 +48,11 @@ class LeJEPA(Method):
         dim: int, size of the embedding (128; 16 for the ten classes of Imagenette).
         depth: int >= 1, Dense layers of the projector (3).
         regularizer_weight: float in [0, 1], of the test of normality; the invariance has the rest (lambda, 0.05; 0.02
-            on Imagenette). The test grows with the batch, so that smaller batches want a larger weight.
+            on Imagenette). The test of embeddings that are no Gaussian grows with the batch.
         slices: int, random directions of a step (1024; 256 on Imagenette).
         activation: of the projector's hidden layers, `"relu"` or `"gelu"`.
-        global_views: int, how many of the views are global; None for all that have the size of the first.
+        global_views: int, how many of the views are global, at most all; None for all that have the size of the first,
+            as far as sizes are known when the step is compiled.
 
     Example:
 
@@ -96,6 +97,14 @@ class LeJEPA(Method):
         )
         self.projection = heads.attach(encoder, projector, name="projection")
         self.draws = keras.random.SeedGenerator()
+
+    def check_views(self, views):
+        super().check_views(views)
+        if self.global_views is not None and self.global_views > len(views):
+            raise ValueError(
+                f"global_views must be at most the number of views. Received: global_views={self.global_views} and "
+                f"{len(views)} views"
+            )
 
     def objective(self, views):
         embeddings = self.embed(views)  # (views, batch, dim)

@@ -4,10 +4,10 @@ https://arxiv.org/abs/2606.02572
 
 Objective:
     \mathcal{L} = (1 - \lambda) \operatorname{mean}_v \left( z_v - \bar{z} \right)^2 + \lambda \operatorname{mean}_v
-    \left( \operatorname{mean}_d (s_d - 1)^2 + \operatorname{mean}_{a, n} \left( (a \cdot w)_{(n)} - \Phi^{-1}
+    \left( \operatorname{mean}_d (s_d - 1)^2 + \operatorname{mean}_{a, n} \left( (a \cdot u)_{(n)} - \Phi^{-1}
     \left( \frac{n}{N + 1} \right) \right)^2 + \operatorname{mean}_d m_d^2 \right)
     where $z_v$ are the embeddings of a view, $\bar{z}$ is the mean of those of the global views, $m$ and $s$ are mean
-    and standard deviation in the batch of $N$, $w$ the standardized embeddings, sorted along random unit vectors $a$,
+    and standard deviation in the batch of $N$, $u$ the standardized embeddings, sorted along random unit vectors $a$,
     and $\Phi^{-1}$ gives the quantiles of the standard Gaussian.
 
 Flow:
@@ -17,7 +17,7 @@ Flow:
     projector -> center and scale
     projector -> standardize -> sort along random directions -> Gaussian quantiles
 
-Take it when LeJEPA is wanted and collapses early: the pull of the scale does not fade where all embeddings are alike.
+Take it when LeJEPA collapses at the start: the pull of the scale does not fade as all embeddings become alike.
 
 Leave it when the batch is tiny, or memory is short: each step sorts the batch along thousands of directions.
 """

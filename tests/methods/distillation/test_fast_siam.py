@@ -80,6 +80,19 @@ def test_a_projection_gets_the_gradient_of_its_own_prediction(stop_gradient):
     assert np.abs(own).max() > 0 and all((slope is None) == stop_gradient for slope in others)
 
 
+def test_the_mean_is_float32_in_half_precision():
+    draw, model, targets = np.random.default_rng(0), make(), []
+    projections = [tf.constant(draw.normal(size=(8, 6)), "bfloat16") for _ in range(4)]
+    given = iter(projections)
+    model.projection = lambda images, training: next(given)
+    model.distance = lambda z, onto: targets.append(onto) or 0.0
+    model.objective([view(seed) for seed in range(4)])
+    for i, target in enumerate(targets):
+        others = [np.asarray(z, "float64") for j, z in enumerate(projections) if j != i]
+        assert target.dtype == tf.float32
+        np.testing.assert_allclose(target, np.mean(others, axis=0), atol=1e-6)
+
+
 def test_one_view_is_refused():
     with pytest.raises(ValueError, match="views"):
         loss_of(make(), view(0))

@@ -128,6 +128,13 @@ def test_global_views_are_those_of_the_first_size_unless_told():
     assert small().count_global(views) == 3 and small(global_views=1).count_global(views) == 1
 
 
+def test_more_global_views_than_views_are_refused():
+    views = [view(seed) for seed in range(2)]
+    with pytest.raises(ValueError, match="global_views=3 and 2 views"):
+        small(global_views=3)({"views": views}, training=True)
+    assert np.isfinite(small(global_views=2)({"views": views}, training=True)["loss"])
+
+
 def test_the_projector_is_the_papers():
     model = keras_ssl.LeJEPA(encoder())
     head = [type(layer).__name__ for layer in model.projection.layers[-1].layers]

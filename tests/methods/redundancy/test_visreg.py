@@ -53,13 +53,13 @@ def test_the_pull_of_the_scale_does_not_vanish_at_a_collapse():
     """Its derivative by a deviation is -2 / dim near 0, where the test of LeJEPA has no gradient any more."""
     x = vectors(16, 4)
     x = (x - x.mean(axis=0)) / x.std(axis=0)
-    for size in (1e-2, 1e-4):
+    for size in (1e-2, 1e-4, 1e-9):
         with tf.GradientTape() as tape:
             deviations = tf.fill((4,), tf.constant(size, "float64"))
             tape.watch(deviations)
             scale = losses.center_scale_shape(deviations * x, unit_rows(8, 4))[1]
         np.testing.assert_allclose(tape.gradient(scale, deviations), -2 / 4, rtol=2 * size + 1e-6)
-        assert float(scale) == pytest.approx(1, abs=2.1 * size)
+        assert float(scale) == pytest.approx(1, abs=2.1 * (size + 1e-6))
         _, (slope,) = value_and_gradient(lambda x: losses.sig_reg(size * x, unit_rows(8, 4)), x)
         assert np.abs(slope).max() < size
 
@@ -68,16 +68,17 @@ def test_the_pull_of_the_scale_does_not_vanish_at_a_collapse():
 def test_constant_embeddings_have_finite_gradients(dtype):
     value, (slope,) = value_and_gradient(weighted, np.full((1, 8, 3), 2.0), dtype=dtype)
     assert np.isfinite(float(value)) and np.isfinite(slope).all()
-    assert float(terms(np.zeros((8, 3)))[1]) == pytest.approx(1, abs=1e-5)
+    assert float(terms(np.zeros((8, 3)))[1]) == pytest.approx((1 - 1e-6) ** 2, rel=1e-7)
 
 
 def test_the_shape_sees_neither_place_nor_scale_of_a_dimension_and_does_not_change_the_scale():
     x, factors = vectors(2, 32, 3), np.array([2.0, 0.1, 7.0])
-    assert float(terms(x * factors + 5)[2]) == pytest.approx(float(terms(x)[2]), rel=1e-9)
+    assert float(terms(x * factors + 5)[2]) == pytest.approx(float(terms(x)[2]), rel=1e-4)
     directions, centered = unit_rows(8, 3), x - x.mean(axis=1, keepdims=True)
     along = np.float64(value_and_gradient(lambda x: terms(x, directions)[2], x)[1][0])
     # Along a change of all deviations the gradient is that of numbers that are divided by a constant.
-    loop = lambda size: reference.center_scale_shape(size * centered, directions, x.std(axis=1))[2]  # noqa: E731
+    deviations = x.std(axis=1) + 1e-6
+    loop = lambda size: reference.center_scale_shape(size * centered, directions, deviations)[2]  # noqa: E731
     assert np.sum(along * centered) == pytest.approx(float(gradient(loop, np.array(1.0))), rel=1e-5)
 
 
