@@ -51,7 +51,7 @@ def check_fit_arguments(method, x, y, given):
     rows = number_of_rows(x)
     count = getattr(x, "samples", rows)  # pipelines of keras_ssl.data know it
     if isinstance(count, int) and count:
-        method.check_samples(count)
+        method.check_samples(count, batch_of(x, rows, given))
     if rows == 0:
         raise ValueError("The data is empty: there is no sample to train on.")
     if rows is not None:
@@ -64,6 +64,13 @@ def check_fit_arguments(method, x, y, given):
         check_limits(method, {**columns, **({} if y is None else {"label": y})})
         if "edges" in columns and inputs.GRAPH.column in columns:
             check_edges(*(columns.get(name) for name in ("edges", "edges_mask", inputs.GRAPH.column)))
+
+
+def batch_of(x, rows, given):
+    """The samples of a batch of `fit`, or None where they are not known."""
+    if rows is not None:
+        return min(given.get("batch_size") or 32, rows)
+    return x.order.batch_size if getattr(x, "can_share", False) else None
 
 
 def limits(method):

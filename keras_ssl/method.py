@@ -152,8 +152,11 @@ class Method(keras.Model):
         check_counts(self, views)
         inputs.check_fit(views[0], self.encoder, "The first view")
 
-    def check_samples(self, count):
-        """Raises where the data of `fit` has too few samples for the method's arguments; a method may have none."""
+    def check_samples(self, count, batch=None):
+        """Raises where the data of `fit` has too few samples for the method's arguments; a method may have none.
+
+        `batch` is how many of them a batch has, where that is known.
+        """
 
     def limits(self):
         """For columns of the data that number something, how many there are."""

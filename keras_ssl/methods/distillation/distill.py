@@ -76,8 +76,9 @@ class Distill(Method):
 
     Raises:
         ValueError: the teacher is no built model of features, maps or tokens, or takes images of other channels; there
-            is no map in the student or the teacher; the teacher is a network of `keras.applications` without its
-            preprocessing; or, by `fit`, the queue is not smaller than the data.
+            is no map in the student or the teacher; tokens do not fill the grid of the image; the teacher is a network
+            of `keras.applications` without its preprocessing; or, by `fit`, the queue is not smaller than the data or
+            smaller than a batch.
 
     Example:
 
@@ -132,13 +133,16 @@ class Distill(Method):
         self.mixing = MixUp(alpha, per_batch=True) if alpha else None
         self.draws = keras.random.SeedGenerator()
 
-    def check_samples(self, count):
-        if self.queue is not None and self.queue_size >= count:
-            half = 2 ** int(math.log2(max(count / 2, 1)))
-            raise ValueError(
-                "The queue must be smaller than the data, or images are compared with themselves of an epoch before. "
-                f"Received: queue_size={self.queue_size} and {count} images. Take {min(half, LARGEST_QUEUE)}."
-            )
+    def check_samples(self, count, batch=None):
+        if self.queue is None or (batch or 1) <= self.queue_size < count:
+            return
+        take = max(min(2 ** int(math.log2(max(count / 2, 1))), LARGEST_QUEUE), batch or 1)
+        raise ValueError(
+            "The queue must hold a batch, and be smaller than the data, or images are compared with themselves of an "
+            f"epoch before. Received: queue_size={self.queue_size} and {count} images"
+            f"{f' in batches of {batch}' if batch else ''}. "
+            + (f"Take queue_size={take}." if take < count else "Take more images, or smaller batches.")
+        )
 
     def objective(self, views):
         (view,) = views
@@ -185,7 +189,7 @@ class Distill(Method):
 
 
 def head(features, dim, name):
-    return heads.linear(features, dim, initializer=keras.initializers.TruncatedNormal(stddev=0.02), name=name)
+    return heads.linear(features, dim, initializer=keras.initializers.RandomNormal(stddev=0.02), name=name)
 
 
 def relations(places):
@@ -252,6 +256,12 @@ def as_map(x, size):
         return x
     height, width = size
     rows, columns = (math.isqrt(x.shape[1] * a // b) for a, b in ((height, width), (width, height)))
+    if not rows * columns or height % rows or width % columns:
+        raise ValueError(
+            f"It cannot be told which of {x.shape[1]} tokens are the patches of an image of {height} x {width} pixels: "
+            f"a grid of {rows} x {columns} does not divide it. Give a network that ends with a map (batch, rows, "
+            "columns, dim), without class token and registers, or take version=1."
+        )
     return ops.reshape(x[:, x.shape[1] - rows * columns :], (-1, rows, columns, x.shape[-1]))
 
 

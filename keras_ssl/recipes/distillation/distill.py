@@ -17,6 +17,11 @@ def views(run):
 
 
 def minutes(run):
+    if run.batch >= run.count:
+        raise ValueError(
+            "Distill compares images with a queue that holds a batch and is smaller than the data. Received: batches "
+            f"of {run.batch} and {run.count} images. Take smaller batches, or more images."
+        )
     made, optimizer = simclr.minutes(run)
     made.compile(optimizer=optimizer)
     made.fit(run.in_order(), batch_size=run.batch, epochs=run.epochs, verbose=2)

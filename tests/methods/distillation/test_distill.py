@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 import keras_ssl
-from keras_ssl import encoders, losses
+from keras_ssl import encoders, losses, recipes
+from keras_ssl.augment.rows import local_seeds
+from keras_ssl.methods.distillation import distill
 from tests import cases
 from tests.reference import distillation as reference
 from tests.reference.losses import gradient
@@ -132,6 +134,8 @@ def test_version_2_equals_the_loops():
 def test_the_gradient_is_that_of_the_formula(version):
     """By finite differences, of some weights of both networks and heads; none goes to the teacher."""
     model, images = make(teacher=coarse(), version=version, temperature=0.5), pixels(3)
+    if model.head is not None:  # a vector near 0 turns fast
+        model.head.set_weights([10 * w for w in model.head.get_weights()])
     watched = [v.value for v in model.teacher.weights] + ([model.queue.entries.value] if version != 2 else [])
     with tf.GradientTape() as tape:
         tape.watch(watched)
@@ -194,13 +198,31 @@ def test_an_image_finds_its_own_target_first():
 
 def test_the_queue_is_smaller_than_the_data():
     model = make(queue_size=12)
-    for count, advice in ((12, 4), (5, 2)):
+    for count, advice in ((12, 4), (5, 4)):
+        words = rf"queue_size=12 and {count} images in batches of 4. Take queue_size={advice}\."
         for data in (pixels(count), keras_ssl.data.arrays(pixels(count), 4)):
-            with pytest.raises(ValueError, match=rf"queue_size=12 and {count} images. Take {advice}\."):
-                model.fit(data, verbose=0)
+            with pytest.raises(ValueError, match=words):
+                model.fit(data, batch_size=None if hasattr(data, "element_spec") else 4, verbose=0)
+    for count, batch, size, advice in (
+        (300, 256, 8192, "Take queue_size=256."),
+        (300, 256, 128, "Take queue_size=256."),
+        (300, None, 300, "Take queue_size=128."),
+        (99_999, 256, 99_999, "Take queue_size=8192."),
+        (64, 64, 64, "Take more images, or smaller batches."),
+    ):
+        model.queue_size = size
+        with pytest.raises(ValueError, match=advice):
+            model.check_samples(count, batch)
+    model.queue_size = 12
     model.augment = cases.crops(SIZE)
     model.fit(pixels(13), batch_size=12, steps_per_epoch=1, verbose=0)
     make(version=2).check_samples(1)
+
+
+def test_the_recipe_says_at_once_that_no_queue_fits():
+    run = recipes.Run((32, 32, 3), 64, batch=64, steps_per_epoch=1, epochs=1, name="resnet18", quick=True)
+    with pytest.raises(ValueError, match="batches of 64 and 64 images"):
+        recipes.make("Distill", run)
 
 
 class Fixed:
@@ -225,6 +247,26 @@ def test_both_networks_see_the_same_mixture():
     mixed = 0.3 * images + 0.7 * np.roll(images, -1, axis=0)
     assert float(of(model, images)["loss"]) == pytest.approx(float(of(plain, mixed)["loss"]), rel=1e-4)
     assert float(of(model, images)["loss"]) != pytest.approx(float(of(plain, images)["loss"]), rel=1e-2)
+
+
+def test_the_real_mixing_is_by_the_seeds_that_the_objective_draws():
+    model, images = make(alpha=1.0), pixels()
+    plain = make(model.encoder, teacher=model.teacher)
+    for own, other in ((model.head, plain.head), (model.local_head, plain.local_head)):
+        other.set_weights(own.get_weights())
+    state = model.draws.state.numpy()
+    mixed, partner, share = model.mixing(images, local_seeds(model.draws, 4))
+    model.draws.state.assign(state)
+    found, expected = of(model, images), of(plain, mixed)
+    assert float(found["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-5)
+    np.testing.assert_allclose(found["keys"], expected["keys"], atol=1e-6)
+    np.testing.assert_allclose(mixed, share[0] * images + (1 - share[0]) * images[np.asarray(partner)], atol=1e-3)
+    assert 0.01 < float(share[0]) < 0.99 and float(of(model, images)["loss"]) != float(found["loss"])  # another mixture
+
+
+def test_heads_start_normal_with_a_deviation_of_0_02():
+    for kernel, *_ in (distill.head(64, 256, name).get_weights() for name in ("head", "local_head")):
+        assert kernel.std() == pytest.approx(0.02, rel=0.03) and np.abs(kernel).max() > 0.05  # not cut at two of them
 
 
 # The teacher
@@ -308,6 +350,15 @@ def test_transformers(student):
     again.local_head.set_weights([np.eye(8), np.zeros(8)])
     assert float(of(again, images)["loss"]) == pytest.approx(0, abs=1e-5)
     assert again.teacher_outlook(images)[1].shape == (4, 17, 8)
+
+
+def test_tokens_are_those_of_patches_or_refused():
+    tokens = np.arange(9.0).reshape(1, 9, 1)
+    np.testing.assert_array_equal(np.ravel(distill.as_map(tokens[:, :5], (8, 8))), [1, 2, 3, 4])
+    np.testing.assert_array_equal(distill.as_map(tokens, (12, 12)), tokens.reshape(1, 3, 3, 1))
+    np.testing.assert_array_equal(np.ravel(distill.as_map(tokens, (8, 16))), np.arange(1, 9))
+    with pytest.raises(ValueError, match="which of 9 tokens .* of 8 x 8 pixels: a grid of 3 x 3"):
+        distill.as_map(tokens, (8, 8))  # 2 x 2 patches behind a class token and four registers
 
 
 def test_sequential_models():
