@@ -12,7 +12,7 @@ from keras_ssl import optimizers
 from keras_ssl.recipes.redundancy import lejepa
 
 ENCODERS = lejepa.ENCODERS
-LARGE = partial(lejepa.LARGE, count=4, jitter=(0.4, 0.4, 0.2, 0.05))
+LARGE = partial(lejepa.LARGE, count=4)
 
 
 def views(run):
