@@ -1,5 +1,6 @@
 """Two logical CPUs for the whole run, so that one process can compare one replica with two."""
 
+import gc
 import importlib
 import os
 import sys
@@ -26,6 +27,14 @@ def fresh_keras():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def released():
+    """For networks of real size: they go when the test ends, not when Python happens to look."""
+    yield
+    keras.backend.clear_session()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -168,12 +168,12 @@ def run(name, text):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page.read_text())], ids=lambda page: page.stem)
 @pytest.mark.filterwarnings("ignore:The features have collapsed", "ignore:.*k=:UserWarning")
-def test_the_code_of_a_page_runs(page, folders):
+def test_the_code_of_a_page_runs(page, folders, released):
     run(page.name, page.read_text())
 
 
 @pytest.mark.parametrize("name", keras_ssl.METHODS)
-def test_the_code_of_a_method_runs(name, folders, monkeypatch):
+def test_the_code_of_a_method_runs(name, folders, released, monkeypatch):
     """Up to `fit`, which gets data of the right columns; the training is that of test_every_method.py."""
     fitted = []
     monkeypatch.setattr(keras_ssl.Method, "fit", lambda model, images, **_: fitted.append(next(iter(images))))
