@@ -58,7 +58,7 @@ def tfds(
 
     Example:
         ```python
-        images = keras_ssl.data.tfds("stl10", 96, 256, split="unlabeled")
+        images = keras_ssl.data.tfds("stl10", 96, 256, split="unlabelled")
         ```
     """
     import tensorflow_datasets  # takes seconds to import, and only this function needs it
