@@ -87,36 +87,49 @@ def test_losses_are_float32_inside(dtype):
         assert float(function(low)) == pytest.approx(float(function(ops.cast(low, "float32"))), rel=1e-6)
 
 
-def test_two_replicas_are_one_with_the_whole_batch(two_replicas):
-    x, directions = vectors(8, 2, 3), unit_rows(6, 3)
+def assert_replicas_are_one(strategy, loss_of, x):
+    """`loss_of` the embeddings `(views, batch, dim)` of two replicas is that of one, and so is its gradient."""
 
     def value_and_slope(x):  # (batch, views, dim), so that the batch can be shared
         with tf.GradientTape() as tape:
             tape.watch(x)
-            loss = losses.sig_reg(ops.swapaxes(x, 0, 1), directions)
+            loss = loss_of(ops.swapaxes(x, 0, 1))
             share = loss / distribute.replicas()
         return loss, tape.gradient(share, x)
 
     loss, slope = value_and_slope(tf.constant(x))
-    (one, first), (two, second) = on_replicas(two_replicas, value_and_slope, x)
+    (one, first), (two, second) = on_replicas(strategy, value_and_slope, x)
     assert one == pytest.approx(float(loss), rel=1e-12) and two == pytest.approx(float(loss), rel=1e-12)
     np.testing.assert_allclose(np.concatenate([first, second]), slope, atol=1e-12)
+
+
+def test_two_replicas_are_one_with_the_whole_batch(two_replicas):
+    directions = unit_rows(6, 3)
+    assert_replicas_are_one(two_replicas, lambda x: losses.sig_reg(x, directions), vectors(8, 2, 3))
 
 
 # The method
 
 
-def test_the_loss_is_the_papers():
+def outputs_and_inputs(name, **options):
+    """A method's outputs for three global and two local views, and what NumPy makes its loss of.
+
+    These are the embeddings `(views, batch, dim)` and the directions.
+    """
     images = keras.Input((None, None, 3))
     means = keras.Model(images, keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 127.5, -1)(images)))
-    model = keras_ssl.LeJEPA(means, depth=1, dim=5, slices=16, regularizer_weight=0.3)
+    model = getattr(keras_ssl, name)(means, depth=1, dim=5, slices=16, **options)
     views = [view(seed) for seed in range(3)] + [view(seed)[:, :6, :6] for seed in (3, 4)]
     kernel, bias = (np.float64(x) for x in model.projection.get_weights())
     embeddings = np.stack([(np.float64(x).mean(axis=(1, 2)) / 127.5 - 1) @ kernel + bias for x in views])
     state = model.draws.state.numpy()
     directions = np.float64(model.directions())
     model.draws.state.assign(state)
-    outputs = {key: float(value) for key, value in model({"views": views}, training=True).items()}
+    return {key: float(value) for key, value in model({"views": views}, training=True).items()}, embeddings, directions
+
+
+def test_the_loss_is_the_papers():
+    outputs, embeddings, directions = outputs_and_inputs("LeJEPA", regularizer_weight=0.3)
     invariance, test = reference.invariance(embeddings, 3), reference.sig_reg(embeddings, directions)
     assert outputs["invariance"] == pytest.approx(invariance, rel=1e-4)
     assert outputs["sig_reg"] == pytest.approx(test, rel=1e-4)

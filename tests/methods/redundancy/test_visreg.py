@@ -1,19 +1,17 @@
 """VISReg: arXiv 2606.02572."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
 
 import keras_ssl
-from keras_ssl import distribute, losses
+from keras_ssl import losses
 from tests import cases
-from tests.methods.redundancy.test_lejepa import trained, unit_rows
+from tests.methods.redundancy.test_lejepa import assert_replicas_are_one, outputs_and_inputs, trained, unit_rows
 from tests.reference import gaussian as reference
 from tests.reference.losses import gradient
-from tests.test_distribute import on_replicas
-from tests.test_redundancy import value_and_gradient, vectors, view
+from tests.test_redundancy import value_and_gradient, vectors
 
 CASE = cases.Case({"hidden": 16, "dim": 8, "slices": 32}, cases.any_size_encoder, cases.multi_crop)
 
@@ -90,33 +88,12 @@ def test_the_terms_are_float32_inside(dtype):
 
 
 def test_two_replicas_are_one_with_the_whole_batch(two_replicas):
-    x = vectors(8, 2, 3)
-
-    def value_and_slope(x):  # (batch, views, dim), so that the batch can be shared
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            loss = weighted(ops.swapaxes(x, 0, 1))
-            share = loss / distribute.replicas()
-        return loss, tape.gradient(share, x)
-
-    loss, slope = value_and_slope(tf.constant(x))
-    (one, first), (two, second) = on_replicas(two_replicas, value_and_slope, x)
-    assert one == pytest.approx(float(loss), rel=1e-12) and two == pytest.approx(float(loss), rel=1e-12)
-    np.testing.assert_allclose(np.concatenate([first, second]), slope, atol=1e-12)
+    assert_replicas_are_one(two_replicas, weighted, vectors(8, 2, 3))
 
 
 def test_the_loss_is_the_papers():
-    images = keras.Input((None, None, 3))
-    means = keras.Model(images, keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 127.5, -1)(images)))
     weights = {"scale_weight": 0.5, "shape_weight": 2.0, "center_weight": 3.0}
-    model = keras_ssl.VISReg(means, depth=1, dim=5, slices=16, regularizer_weight=0.3, **weights)
-    views = [view(seed) for seed in range(3)] + [view(seed)[:, :6, :6] for seed in (3, 4)]
-    kernel, bias = (np.float64(x) for x in model.projection.get_weights())
-    embeddings = np.stack([(np.float64(x).mean(axis=(1, 2)) / 127.5 - 1) @ kernel + bias for x in views])
-    state = model.draws.state.numpy()
-    directions = np.float64(model.directions())
-    model.draws.state.assign(state)
-    outputs = {key: float(value) for key, value in model({"views": views}, training=True).items()}
+    outputs, embeddings, directions = outputs_and_inputs("VISReg", regularizer_weight=0.3, **weights)
     center, scale, shape = reference.center_scale_shape(embeddings, directions)
     invariance = reference.invariance(embeddings, 3)
     expected = {"invariance": invariance, "center": center, "scale": scale, "shape": shape}
