@@ -8,6 +8,7 @@ from functools import partial
 
 import keras_ssl
 from keras_ssl import augment
+from keras_ssl.recipes.distillation.simsiam import SIZES
 from keras_ssl.recipes.run import IDENTITY
 
 
@@ -22,5 +23,4 @@ def paper(run):
 
 
 def minutes(run):
-    sizes = {"hidden": 512, "dim": 512, "depth": 2, "predictor_hidden": 128}
-    return keras_ssl.FastSiam(run.encoder(), views(run), **sizes), run.short_sgd(0.06)
+    return keras_ssl.FastSiam(run.encoder(), views(run), **SIZES), run.short_sgd(0.06)

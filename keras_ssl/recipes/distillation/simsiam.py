@@ -4,6 +4,8 @@ import keras_ssl
 from keras_ssl import augment
 from keras_ssl.recipes.run import IDENTITY
 
+SIZES = {"hidden": 512, "dim": 512, "depth": 2, "predictor_hidden": 128}  # in minutes
+
 
 def views(run):
     return run.views(augment.simsiam, augment.simsiam_cifar)
@@ -16,5 +18,4 @@ def paper(run):
 
 
 def minutes(run):
-    sizes = {"hidden": 512, "dim": 512, "depth": 2, "predictor_hidden": 128}
-    return keras_ssl.SimSiam(run.encoder(), views(run), **sizes), run.short_sgd(0.06)
+    return keras_ssl.SimSiam(run.encoder(), views(run), **SIZES), run.short_sgd(0.06)
