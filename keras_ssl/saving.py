@@ -12,6 +12,7 @@ import numpy as np
 
 import keras_ssl
 from keras_ssl import encoders
+from keras_ssl.encoders.remat import rewritten
 from keras_ssl.inputs import input_names
 from keras_ssl.method import Method
 
@@ -137,23 +138,16 @@ def in_float32(encoder):
     """The encoder itself where it computes in float32, else a copy that does."""
     if not any(layer.dtype_policy.name in HALF for layer in encoder._flatten_layers()):
         return encoder
-    copy = type(encoder).from_config(without_half(encoder.get_config()))
+    copy = type(encoder).from_config(rewritten(encoder.get_config(), without_half))
     copy.set_weights([np.asarray(weights).astype("float32") for weights in encoder.get_weights()])
     return copy
 
 
-def without_half(config):
-    """A config whose policies of half precision are float32."""
-    if isinstance(config, (list, tuple)):
-        return type(config)(without_half(part) for part in config)
-    if not isinstance(config, dict):
-        return config
-    if config.get("class_name") == "DTypePolicy" and config.get("config", {}).get("name") in HALF:
-        return {**config, "config": {**config["config"], "name": "float32"}}
-    return {
-        key: "float32" if key == "dtype" and isinstance(value, str) and value in HALF else without_half(value)
-        for key, value in config.items()
-    }
+def without_half(part):
+    """A dict of a config, whose policy of half precision is float32."""
+    if part.get("class_name") == "DTypePolicy" and part.get("config", {}).get("name") in HALF:
+        return {**part, "config": {**part["config"], "name": "float32"}}
+    return {**part, "dtype": "float32"} if part.get("dtype") in HALF else part
 
 
 # Other formats

@@ -51,20 +51,21 @@ def without_remat(encoder):
     layers = encoder._flatten_layers() if isinstance(encoder, keras.Model) else ()
     if not any(isinstance(layer, RematBlocks) for layer in layers):
         return encoder
-    copy = type(encoder).from_config(plain_config(encoder.get_config()))
+    functional = keras.saving.serialize_keras_object(keras.Model(*[keras.Input((1,))] * 2))
+    plain = {"registered_name": None} | {key: functional[key] for key in ("module", "class_name")}
+
+    def without(part):
+        return part | plain if part.get("registered_name") == "keras_ssl>RematBlocks" else part
+
+    copy = type(encoder).from_config(rewritten(encoder.get_config(), without))
     copy.set_weights(encoder.get_weights())
     return copy
 
 
-def plain_config(config):
-    """A config whose `RematBlocks` are functional models."""
+def rewritten(config, change):
+    """A config whose dicts are what `change` makes of each, from the innermost out."""
     if isinstance(config, (list, tuple)):
-        return type(config)(plain_config(part) for part in config)
+        return type(config)(rewritten(part, change) for part in config)
     if not isinstance(config, dict):
         return config
-    found = {key: plain_config(value) for key, value in config.items()}
-    if config.get("registered_name") == "keras_ssl>RematBlocks":
-        functional = keras.Model(*[keras.Input((1,))] * 2)
-        found |= {key: keras.saving.serialize_keras_object(functional)[key] for key in ("module", "class_name")}
-        found["registered_name"] = None
-    return found
+    return change({key: rewritten(value, change) for key, value in config.items()})
