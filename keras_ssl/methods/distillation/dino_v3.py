@@ -10,13 +10,13 @@ Objective:
 
 Flow:
     masked views -> student -> DINOv2
-    student -> patches -> similarities
-    whole views ~> Gram teacher ~> its similarities
-    teacher ~now and then~> Gram teacher
+    student -> distance of similarities
+    whole views ~> Gram teacher ~> distance of similarities
+    teacher ~copied~> Gram teacher
 
 Take it when a long run of DINOv2 makes whole images ever better and segmentation worse: it goes on from there.
 
-Leave it when the run is short: it does not harm the patches.
+Leave it when the run is short: a short run does not harm the patches.
 """
 
 import keras
