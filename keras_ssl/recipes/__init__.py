@@ -9,7 +9,8 @@ The recipe of `methods/FAMILY/m.py` is `recipes/FAMILY/m.py`. It has three funct
   for hundreds of epochs: a teacher with a momentum of 0.996 would hardly leave its random start in such a run.
 
 It may name its `ENCODERS`, the usual one first; otherwise these are the ResNets, then the transformers. A method that
-cannot be trained from the samples alone has no `paper`, and says why in `WITHOUT`.
+cannot be trained from the samples alone has no `paper`, and says why in `WITHOUT`. One for other samples than images
+names their `KIND`, one of `keras_ssl.inputs`, and builds its encoder itself.
 
 How to read it. A docstring says where the paper trained and what it got: top-1 accuracy of a linear classifier on the
 frozen features of a ResNet-50, unless it says otherwise. Numbers in `paper` are those of the paper or of its authors'
@@ -43,11 +44,12 @@ import importlib
 import importlib.util
 
 import keras_ssl
+from keras_ssl.inputs import IMAGE
 from keras_ssl.recipes.run import PYRAMIDS, RESNETS, VITS, Run, gray_view, usual_patch
 
 __all__ = [
-    "PYRAMIDS", "RESNETS", "VITS", "Run", "encoders_of", "find", "gray_view", "make", "names", "usual_encoder",
-    "usual_patch", "why_not",
+    "PYRAMIDS", "RESNETS", "VITS", "Run", "encoders_of", "find", "gray_view", "kind_of", "make", "names",
+    "usual_encoder", "usual_patch", "why_not",
 ]  # fmt: skip
 
 
@@ -68,13 +70,19 @@ def find(method):
     return importlib.import_module(path) if there else None
 
 
-def names(of="paper"):
+def kind_of(method):
+    """The kind of samples that a method's recipe is for, one of `keras_ssl.inputs`: images unless it says otherwise."""
+    return getattr(find(method), "KIND", IMAGE)
+
+
+def names(of="paper", kind=IMAGE):
     """The methods that have a recipe, in the order of `keras_ssl.METHODS`.
 
     Args:
         of: `"paper"` or `"minutes"`.
+        kind: `keras_ssl.inputs.Kind` of the samples, or None for all.
     """
-    return [name for name in keras_ssl.METHODS if hasattr(find(name), of)]
+    return [x for x in keras_ssl.METHODS if hasattr(find(x), of) and kind in (None, kind_of(x))]
 
 
 def why_not(method):
@@ -102,7 +110,9 @@ def make(method, run):
     recipe = find(method)
     function = getattr(recipe, "minutes" if run.quick else "paper", None)
     if function is None:
-        raise ValueError(f"{why_not(method)}. Recipes: {', '.join(names())}")
+        raise ValueError(f"{why_not(method)}. Recipes: {', '.join(names(kind=run.kind))}")
+    if (kind := kind_of(method)) is not run.kind:
+        raise ValueError(f"The recipe of {method} is for {kind.words}. Received: a run on {run.kind.words}")
     if run.name not in (known := encoders_of(method)):
         raise ValueError(f"The encoder of {method} must be one of {', '.join(known)}. Received: {run.name}")
     return function(run)

@@ -29,12 +29,12 @@ class Run:
     """What a recipe may ask about the run.
 
     Attributes:
-        shape: tuple of ints, the shape of a sample, without the batch.
+        shape: tuple of ints, the shape of a sample, without the batch: that of the column of its kind.
         count: int, the samples to train on.
         batch: int, samples in a batch.
         steps_per_epoch: int.
         epochs: int.
-        name: str, the encoder's: one of `RESNETS`, `VITS` or `PYRAMIDS`.
+        name: str, the encoder's: one of `RESNETS`, `VITS` or `PYRAMIDS`, or another of the recipe's `ENCODERS`.
         width: int, the channels of a ResNet's first stage or the width of a transformer's tokens; None for the
             encoder's own.
         patch: int, the side of a transformer's patches.
@@ -42,6 +42,8 @@ class Run:
         in_order: function without arguments that returns the samples to train on, as an array or as a pipeline with
             `"index"` that does not shuffle.
         kind: `keras_ssl.inputs.Kind`, the kind of the samples.
+        rate: int, samples of a sound in a second, or of a series.
+        vocabulary: int, how many different tokens there are.
     """
 
     shape: tuple
@@ -55,6 +57,8 @@ class Run:
     quick: bool = False
     in_order: object = None
     kind: Kind = IMAGE
+    rate: int | None = None
+    vocabulary: int | None = None
 
     @property
     def small(self):

@@ -17,7 +17,7 @@ class Row(NamedTuple):
     """A training: on which images, how long, and what the recipe has to make of it.
 
     Attributes:
-        images: (side, count).
+        images: (side, count), or (shape of a sample, count) where they are none.
         optimizer: the name of its class.
         rate: the peak for that batch.
         decay: the weight decay, or (first, last, epochs between them).

@@ -1,7 +1,8 @@
 """Numbers of the papers, written down from them and not from the code: what recipes set, what methods default to.
 
 They stand in `tests/recipes/FAMILY/m.py` for `keras_ssl/recipes/FAMILY/m.py`. Those of the views are in
-`tests/test_recipes.py`.
+`tests/test_recipes.py`. For samples that are no images such a file has two constants more: `SAMPLES`, a function of a
+count that makes so many samples as a dict of columns, and `RUN`, a dict of what else the recipe asks of its run.
 """
 
 import importlib
@@ -59,7 +60,7 @@ def test_clusters_of_pcl():
 
 
 def test_every_recipe_has_its_numbers():
-    assert [name for name in keras_ssl.METHODS if hasattr(written(name), "NUMBERS")] == recipes.names()
+    assert [name for name in keras_ssl.METHODS if hasattr(written(name), "NUMBERS")] == recipes.names(kind=None)
 
 
 @pytest.fixture
@@ -79,10 +80,12 @@ def make(monkeypatch):
             given = lambda *values, **options: inspect.signature(kind).bind(*values, **options)  # noqa: E731
             patch.setattr(keras_ssl, name, given)
             patch.setattr(dino_v2, "rates", lambda model: [0.9])  # of weights, which are not made
-            side, count = images
+            shape, count = images
+            shape = shape if isinstance(shape, tuple) else (shape, shape, 3)
             run = recipes.Run(
-                (side, side, 3), count, batch, count // batch, epochs, encoder, quick=quick,
-                in_order=lambda: np.zeros((4, 8, 8, 3), "uint8"),
+                shape, count, batch, count // batch, epochs, encoder, quick=quick,
+                in_order=lambda: np.zeros((4, 8, 8, 3), "uint8"), kind=recipes.kind_of(name),
+                **getattr(written(name), "RUN", {}),
             )  # fmt: skip
             made, optimizer, *_ = recipes.make(name, run)
         arguments = dict(made.arguments)
