@@ -1,0 +1,41 @@
+"""Recipes for samples that are no images: each builds its method, which trains a step."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_ssl
+from keras_ssl import inputs, recipes
+from tests.recipes.test_numbers import written
+
+COUNT = 16
+NAMES = [name for name in recipes.names(kind=None) if recipes.kind_of(name) is not inputs.IMAGE]
+
+
+def a_run(name, columns, quick):
+    kind = recipes.kind_of(name)
+    shape = columns[kind.column].shape[1:]
+    more = {"kind": kind, **getattr(written(name), "RUN", {})}
+    return recipes.Run(shape, COUNT, COUNT, 1, 10, recipes.encoders_of(name)[0], quick=quick, **more)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("quick", [True, False])
+def test_every_recipe_of_another_kind_trains_its_method(name, quick, released):
+    columns = written(name).SAMPLES(COUNT)
+    model, optimizer, *_ = recipes.make(name, a_run(name, columns, quick))
+    assert type(model) is getattr(keras_ssl, name)
+    model.compile(optimizer=optimizer, run_eagerly=True)
+    columns |= {"index": np.arange(COUNT), "label": np.arange(COUNT) % 2}
+    assert np.isfinite(model.train_on_batch(keras.tree.map_structure(keras.ops.convert_to_tensor, columns)))
+
+
+def test_recipes_of_images_are_listed_apart():
+    assert "SimCLR" in recipes.names() and not set(NAMES) & set(recipes.names())
+    assert recipes.names(kind=None) == [name for name in keras_ssl.METHODS if name in {*recipes.names(), *NAMES}]
+
+
+def test_a_run_on_samples_of_another_kind_is_refused():
+    run = recipes.Run((24, 3), 16, 8, 2, 1, "resnet18", kind=inputs.SERIES)
+    with pytest.raises(ValueError, match="The recipe of SimCLR is for images. Received: a run on series"):
+        recipes.make("SimCLR", run)
