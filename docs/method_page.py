@@ -12,6 +12,7 @@ from latex2mathml.converter import convert
 
 import keras_ssl
 from keras_ssl import recipes
+from keras_ssl.inputs import IMAGE
 
 PAPER = re.compile(r"^[^:]+: (?P<title>.*) \((?P<authors>[^()]*?)[,;]? (?P<year>\d{4})\)")
 PREVIEW = "https://arxiv.org/abs/"
@@ -146,7 +147,7 @@ def runnable(name, code):
 
 
 def shell(name):
-    if not source_of_recipe(name):
+    if not source_of_recipe(name) or recipes.kind_of(name) is not IMAGE:
         return ""
     return f"From the shell, with the recipe below:\n\n{fenced(command(name), 'sh')}"
 
