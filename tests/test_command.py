@@ -358,6 +358,15 @@ def test_evaluate_is_what_the_functions_say(command, finished, photos, tmp_path)
     assert code == 0 and "linear probe: 100.00 %" in printed
 
 
+def test_fine_tuning_shows_its_epochs(command, finished, photos):
+    """It takes minutes, so it says how far it is: a bar on a terminal, else a line for each epoch."""
+    code, out, said = command(
+        "evaluate", finished.out, "--train", photos, "--test", photos, "--protocol", "fine_tune", "--epochs", 2
+    )
+    assert code == 0 and "fine-tuning:" in out and "Epoch" not in out
+    assert "Epoch 1/2" in said and "Epoch 2/2" in said and said.count("loss:") == 2
+
+
 def test_other_classes_are_seen(command, finished, photos, tmp_path):
     for name in ("dark", "lights"):
         (tmp_path / name).mkdir()

@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 from keras_ssl import augment, encoders, optimizers
 from keras_ssl import eval as evaluation
 from keras_ssl.eval import fine_tuning
+from tests import cases
 from tests.reference import optimizers as reference
 
 # Keras's own saving meets NumPy 2.
@@ -296,3 +297,14 @@ def test_errors(change, error, match):
         given["encoder"] = given["encoder"](small_vit(depth=1))
     with pytest.raises(error, match=match):
         evaluation.fine_tune(**given)
+
+
+def test_epochs_go_on_where_the_last_one_ended(monkeypatch):
+    """Keras is told of epochs, so that it shows them; the batches are those of one run all the same."""
+    asked, get = [], fine_tuning.Batches.__getitem__
+    monkeypatch.setattr(
+        fine_tuning.Batches, "__getitem__", lambda self, number: asked.append(number) or get(self, number)
+    )
+    images, labels = np.zeros((10, 12, 12, 3), "uint8"), np.arange(10) % 2
+    evaluation.fine_tune(cases.small_encoder(size=12), (images, labels), (images, labels), epochs=3, batch_size=3)
+    assert asked[-9:] == list(range(9))

@@ -100,7 +100,7 @@ def fine_tune(
     optimizer = adamw(classifier, schedule, weight_decay, layer_decay)
     model = Augmented(classifier, augment, encoder)
     model.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing))
-    model.fit(batches, shuffle=False, verbose=verbose)
+    model.fit(batches, epochs=epochs, steps_per_epoch=batches.steps, shuffle=False, verbose=verbose)
 
     logits, labels = features(classifier, test, batch_size)
     labels = numbered(labels, names)
