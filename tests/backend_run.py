@@ -43,7 +43,7 @@ def main(start, out):
             faults[key] = traceback.format_exc()
 
     run["views"] = attempt("views", byol_views)
-    for name in CHECKED:
+    for name in [name for name in CHECKED if name in start]:
         run[f"{name}/one"] = attempt(f"{name}/train", train, name, *start[name])
         run[f"{name}/bfloat16"] = attempt(f"{name}/bfloat16", train, name, *start[name], "mixed_bfloat16")
         for check in CHECKS:
@@ -52,7 +52,7 @@ def main(start, out):
         devices = keras.distribution.list_devices()
         assert len(devices) == 2, devices
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
-    for name in COMPARED:
+    for name in [name for name in COMPARED if name in start]:
         run[name] = attempt(f"{name}/train", train, name, *start[name])
     np.savez(out / "run.npz", **flat(run))
     (out / "faults.json").write_text(json.dumps(faults))

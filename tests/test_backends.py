@@ -29,10 +29,11 @@ checked_method = pytest.mark.parametrize("name", backend_run.CHECKED)
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """What each backend found: `{backend: (run, faults)}`. They run side by side."""
+def runs(tmp_path_factory, request):
+    """What each backend found: `{backend: (run, faults)}`. They run side by side, on the methods that were selected."""
     folder = tmp_path_factory.mktemp("backends")
-    names = {*backend_run.COMPARED, *backend_run.CHECKED}
+    selected = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
+    names = {call.params["name"] for call in selected if call is not None and "name" in call.params}
     start = {name: (variables(cases.make(name)), cases.fixed(name)[:STEPS]) for name in names}
     (folder / "start.pkl").write_bytes(pickle.dumps(start))
     processes = {backend: launch(backend, folder / "start.pkl", folder / backend) for backend in BACKENDS}
