@@ -209,6 +209,13 @@ def write(path, text):
 
 def load(source, out):
     """Training images and labels, class-balanced, test images and labels, as arrays, and the names of the classes."""
+    (images, labels), test, classes = load_all(source, out)
+    chosen = data.class_balanced(labels, IMAGES)
+    return (images[chosen], labels[chosen]), test, classes
+
+
+def load_all(source, out):
+    """The same with all training images."""
     if source is None:
         parts = [data.tfds("cifar10", SIZE, 500, split=part, labels=True, shuffle=False) for part in PARTS]
     else:
@@ -220,9 +227,8 @@ def load(source, out):
                 os.replace(out / "images.part", folder)
             source = folder
         parts = [data.image_folder(source / part, SIZE, 500, labels=True, shuffle=False) for part in PARTS]
-    (images, labels), test = (arrays(part) for part in parts)
-    chosen = data.class_balanced(labels, IMAGES)
-    return (images[chosen], labels[chosen]), test, parts[0].class_names
+    train, test = (arrays(part) for part in parts)
+    return train, test, parts[0].class_names
 
 
 def arrays(dataset):

@@ -62,6 +62,9 @@ METHODS = {
     "QBHeat": "methods.masked.qb_heat",
     "Data2Vec": "methods.masked.data2vec",
     "IJEPA": "methods.predictive.ijepa",
+    "RotNet": "methods.pretext.rotnet",
+    "ContextPrediction": "methods.pretext.context_prediction",
+    "Jigsaw": "methods.pretext.jigsaw",
 }
 NAMES = METHODS | {
     "Method": "method",

@@ -25,6 +25,7 @@ from keras_ssl.augment.image.patches import (
     permutations,
 )
 from keras_ssl.augment.image.policies import AutoAugment, RandAugment
+from keras_ssl.augment.image.pretext import context_prediction, counting, jigsaw
 from keras_ssl.augment.image.recipes import *  # noqa: F401, F403
 from keras_ssl.augment.image.recipes import __all__ as RECIPES
 from keras_ssl.augment.layer import Augmentation
@@ -113,8 +114,11 @@ __all__ = [
     "View",
     "Views",
     "beta",
+    "context_prediction",
+    "counting",
     "enlarge",
     "fold",
+    "jigsaw",
     "masked_indices",
     "mix_views",
     "mixup",

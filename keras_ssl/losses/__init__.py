@@ -1,5 +1,6 @@
 """Losses: pure functions of embeddings, float32 inside, the mean over the local batch."""
 
+from keras_ssl.losses.classes import classification
 from keras_ssl.losses.clustering import mean_entropy_gap, sinkhorn, soft_cross_entropy, swapped_prediction
 from keras_ssl.losses.contrastive import info_nce, info_nce_in_batch, nt_xent
 from keras_ssl.losses.distillation import (
@@ -39,6 +40,7 @@ __all__ = [
     "barlow_twins",
     "batch_std",
     "center_scale_shape",
+    "classification",
     "cosine_regression",
     "cross_correlation",
     "debiased",

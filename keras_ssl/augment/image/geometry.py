@@ -183,8 +183,7 @@ class Rotations(Filter):
         return False  # of one image it gives several
 
     def transform(self, images):
-        bases = upright(images, self.degrees)
-        return tuple(quarter_turns(bases[degrees % 90 // 45], degrees // 90 % 4) for degrees in self.degrees)
+        return rotated(images, self.degrees)
 
     def get_config(self):
         return {**super().get_config(), "degrees": self.degrees}
@@ -274,11 +273,24 @@ def pick(images, rows, columns, fill=0.0):
     return ops.where(inside[..., None], found, ops.cast(ops.convert_to_tensor(fill), "float32"))
 
 
+def rotated(images, degrees):
+    """The images rotated by each of the degrees, see `Rotations`: a tuple, in their order."""
+    bases = upright(images, degrees)
+    return tuple(quarter_turns(bases[angle % 90 // 45], angle // 90 % 4) for angle in degrees)
+
+
 def quarter_turns(images, turns):
     """The images turned counter-clockwise by `turns` times 90 degrees, for all images alike."""
     if turns % 2:
         images = ops.transpose(images, (0, 2, 1, 3))
     return ops.flip(images, axis={0: (), 1: 1, 2: (1, 2), 3: 2}[turns]) if turns else images
+
+
+def inner_side(height, width):
+    """The side of the largest square that images fill however they are turned."""
+    shorter = min(height, width)
+    side = int(shorter / math.sqrt(2))
+    return side - (shorter - side) % 2  # so that the square is in the middle to the pixel
 
 
 def upright(images, degrees):
@@ -291,9 +303,7 @@ def upright(images, degrees):
             "Rotations by odd multiples of 45 degrees need images of a known size: put them behind the crop. "
             f"Received: images.shape={tuple(images.shape)}"
         )
-    shorter = min(height, width)
-    side = int(shorter / math.sqrt(2))
-    side -= (shorter - side) % 2  # so that the square is in the middle to the pixel
+    side = inner_side(height, width)
     if side < 1:
         raise ValueError(f"Images are too small to rotate. Received: images.shape={tuple(images.shape)}")
     top, left = (height - side) // 2, (width - side) // 2

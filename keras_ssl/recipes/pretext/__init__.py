@@ -1,0 +1,1 @@
+"""Recipes of methods that answer a question about a changed image."""
