@@ -65,6 +65,8 @@ METHODS = {
     "RotNet": "methods.pretext.rotnet",
     "ContextPrediction": "methods.pretext.context_prediction",
     "Jigsaw": "methods.pretext.jigsaw",
+    "LearningToCount": "methods.pretext.learning_to_count",
+    "ExemplarCNN": "methods.pretext.exemplar_cnn",
 }
 NAMES = METHODS | {
     "Method": "method",

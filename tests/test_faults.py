@@ -307,7 +307,7 @@ def test_a_pipeline_of_ones_own_is_looked_at_on_the_host():
         assert len(caught) == 1  # in two epochs
 
 
-OF_INDEX = ("InstDisc", "PIRL", "CMC", "PCL", "DeepCluster", "DeepClusterV2", "SeLa")
+OF_INDEX = ("InstDisc", "PIRL", "CMC", "PCL", "DeepCluster", "DeepClusterV2", "SeLa", "ExemplarCNN")
 
 
 @pytest.mark.parametrize("name", [*OF_INDEX, "CLIP", "SupCon"])

@@ -7,6 +7,7 @@ from keras_ssl.augment.image.channels import SplitChannels, ToLab, ToYCbCr
 from keras_ssl.augment.image.color import ColorJitter, Grayscale, Solarize
 from keras_ssl.augment.image.crop import RandomFlip, RandomResizedCrop
 from keras_ssl.augment.image.drop import ChannelDrop, RandomErasing
+from keras_ssl.augment.image.exemplar import ChangeHSV, Copies, RandomAffine, ScaleComponents
 from keras_ssl.augment.image.filters import Sobel
 from keras_ssl.augment.image.geometry import CenterCrop, RandomCrop, RandomRotate, Resize, Rotations
 from keras_ssl.augment.image.masks import BlockMask, HoleMask, MultiBlockMask, RandomMask, RegionMask, enlarge
@@ -25,7 +26,7 @@ from keras_ssl.augment.image.patches import (
     permutations,
 )
 from keras_ssl.augment.image.policies import AutoAugment, RandAugment
-from keras_ssl.augment.image.pretext import context_prediction, counting, jigsaw
+from keras_ssl.augment.image.pretext import context_prediction, counting, exemplar, jigsaw
 from keras_ssl.augment.image.recipes import *  # noqa: F401, F403
 from keras_ssl.augment.image.recipes import __all__ as RECIPES
 from keras_ssl.augment.layer import Augmentation
@@ -55,9 +56,11 @@ __all__ = [
     "AutoAugment",
     "BlockMask",
     "CenterCrop",
+    "ChangeHSV",
     "ChannelDrop",
     "Coarsen",
     "ColorJitter",
+    "Copies",
     "CropTokens",
     "CutMix",
     "DeleteTokens",
@@ -84,6 +87,7 @@ __all__ = [
     "ProjectColors",
     "RECIPES",
     "RandAugment",
+    "RandomAffine",
     "RandomClip",
     "RandomCrop",
     "RandomErasing",
@@ -98,6 +102,7 @@ __all__ = [
     "RotateAxes",
     "Rotations",
     "ScaleChannels",
+    "ScaleComponents",
     "SeriesCrop",
     "SharedViews",
     "ShiftChannels",
@@ -117,6 +122,7 @@ __all__ = [
     "context_prediction",
     "counting",
     "enlarge",
+    "exemplar",
     "fold",
     "jigsaw",
     "masked_indices",

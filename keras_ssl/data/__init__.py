@@ -16,6 +16,7 @@ from keras_ssl.data.array import arrays
 from keras_ssl.data.catalog import tfds
 from keras_ssl.data.crops import files_views, image_folder_views
 from keras_ssl.data.folder import check, files, image_folder
+from keras_ssl.data.salient import salient_patches
 from keras_ssl.data.subset import class_balanced
 from keras_ssl.data.view import views
 
@@ -27,6 +28,7 @@ __all__ = [
     "files_views",
     "image_folder",
     "image_folder_views",
+    "salient_patches",
     "tfds",
     "views",
 ]

@@ -33,6 +33,7 @@ from keras_ssl.losses.redundancy import (
     whiten,
 )
 from keras_ssl.losses.tokens import kl_from_uniform, perplexity, token_cross_entropy, token_share
+from keras_ssl.losses.triplets import semi_hard_triplets
 from keras_ssl.losses.uniformity import alignment, koleo, uniformity
 
 __all__ = [
@@ -58,8 +59,8 @@ __all__ = [
     "kl_from_uniform",
     "koleo",
     "log_normalizer",
-    "masked_cross_entropy",
     "masked_cosine",
+    "masked_cross_entropy",
     "masked_error",
     "masked_mean",
     "mean_entropy_gap",
@@ -72,6 +73,7 @@ __all__ = [
     "perplexity",
     "plain_pixels",
     "proto_nce",
+    "semi_hard_triplets",
     "sig_reg",
     "sigmoid_pairs",
     "similarities",

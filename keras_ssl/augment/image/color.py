@@ -204,6 +204,12 @@ def mix(planes, factor, rest=0.0):
 
 def turn(planes, shift):
     """The colors turned in HSV space by `shift` turns `(batch,)`, at the same value and saturation."""
+    _, lowest, chroma, parts = hues(planes, shift)
+    return [lowest + chroma * part for part in parts]
+
+
+def hues(planes, shift):
+    """The value, the lowest channel, the chroma, and how much of it each channel gets after the turn."""
     red, green, blue = planes
     highest = ops.maximum(ops.maximum(red, green), blue)
     lowest = ops.minimum(ops.minimum(red, green), blue)
@@ -218,4 +224,4 @@ def turn(planes, shift):
     hue = hue - 6 * ops.floor(hue / 6)
     # How much of the chroma a channel gets falls linearly with the distance of the hue from its color.
     parts = [ops.abs(hue - 3) - 1, 2 - ops.abs(hue - 2), 2 - ops.abs(hue - 4)]
-    return [lowest + chroma * ops.clip(part, 0, 1) for part in parts]
+    return highest, lowest, chroma, [ops.clip(part, 0, 1) for part in parts]

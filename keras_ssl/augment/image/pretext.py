@@ -5,8 +5,9 @@ the image shows. Each guard is an argument, on by default.
 """
 
 from keras_ssl.augment.image.color import Grayscale
-from keras_ssl.augment.image.crop import RandomResizedCrop
+from keras_ssl.augment.image.crop import RandomFlip, RandomResizedCrop
 from keras_ssl.augment.image.drop import ChannelDrop
+from keras_ssl.augment.image.exemplar import ChangeHSV, RandomAffine, ScaleComponents
 from keras_ssl.augment.image.geometry import Resize
 from keras_ssl.augment.image.patches import (
     Coarsen,
@@ -196,3 +197,38 @@ def counting(size, scale=(0.6, 1.0), flip=0.5, grayscale_p=0.5, kernels=True, se
     gray = [Grayscale(grayscale_p)] if grayscale_p else []
     smaller = Downsample(2) if kernels else Resize(size // 2)
     return View([crop, *gray, Views([smaller, PatchGrid(2, size // 2)])], seed=seed)
+
+
+def exemplar(
+    count=1, degrees=20.0, translate=0.2, scale=(0.7, 1.4), components=(0.5, 2.0), colors=True, flip=0.0, seed=None
+):
+    """Exemplar-CNN (Dosovitskiy et al., 2014), arXiv:1406.6909: strongly changed views of an image, for `ExemplarCNN`.
+
+    Args:
+        count: int, the number of views of an image.
+        degrees: float, the largest rotation to either side.
+        translate: float, the largest shift as a part of the side.
+        scale: pair of floats, the range of how much larger things get.
+        components: pair of floats, the range of the factors of the three components of color; None for none.
+        colors: whether hue, saturation and value change, too.
+        flip: float, the probability to mirror left and right; the paper does not.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `Views` of `count` views of the size of the images.
+
+    Raises:
+        ValueError: for invalid ranges.
+
+    Example:
+        >>> import numpy as np
+        >>> (view,) = exemplar()(np.zeros((4, 32, 32, 3), "uint8"))
+        >>> view.shape
+        TensorShape([4, 32, 32, 3])
+    """
+    check_flags(colors=colors)
+    layers = [RandomAffine(degrees, translate, scale)]
+    layers += [RandomFlip(flip)] if flip else []
+    layers += [ScaleComponents(components)] if components is not None else []
+    layers += [ChangeHSV()] if colors else []
+    return Views(View(layers), count, seed=seed)

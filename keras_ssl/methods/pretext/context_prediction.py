@@ -24,8 +24,7 @@ from keras import ops
 from keras_ssl import checks, heads
 from keras_ssl.losses import classification
 from keras_ssl.method import Method
-from keras_ssl.methods.pretext.tiles import check_tiles, embed
-from keras_ssl.pixels import check_size
+from keras_ssl.methods.pretext.tiles import check_tiles, embed, rows_and_columns
 
 # Where the second patch is, seen from the first: (rows down, columns right), in the order of the labels.
 PLACES = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
@@ -76,7 +75,7 @@ class ContextPrediction(Method):
 
     def __init__(self, encoder, augment=None, *, grid=3, dim=4096, hidden=4096, pairs="neighbors", **kwargs):
         super().__init__(encoder, augment, **kwargs)
-        rows, columns = check_size("grid", grid)
+        rows, columns = rows_and_columns(grid)
         if rows * columns < 2 or pairs == "center" and (rows, columns) != (3, 3):
             raise ValueError(
                 "grid must have two patches at least, and be 3 x 3 for pairs='center'. Received: "
@@ -98,7 +97,7 @@ class ContextPrediction(Method):
         return float(np.bincount(places).max() / len(places))
 
     def check_views(self, views):
-        rows, columns = check_size("grid", self.grid)
+        rows, columns = rows_and_columns(self.grid)
         check_tiles(self, views, rows * columns)
 
     def objective(self, views):
@@ -112,7 +111,7 @@ class ContextPrediction(Method):
 
     def all_pairs(self):
         """The pairs of patches of an image as int32 arrays: the first ones, the second ones, and their labels."""
-        rows, columns = check_size("grid", self.grid)
+        rows, columns = rows_and_columns(self.grid)
         found = []
         for row, column in np.ndindex(rows, columns):
             for place, (down, right) in enumerate(PLACES):

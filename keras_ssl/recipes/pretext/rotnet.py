@@ -12,9 +12,10 @@ from keras_ssl import augment
 
 def views(run):
     size = run.shape[0]
+    flip = 0.0 if run.gray else 0.5
     if run.small:
-        return augment.RandomCrop(size, padding=size // 8, flip=0.0 if run.gray else 0.5)
-    return augment.RandomResizedCrop(size, scale=(0.08, 1.0), flip=0.0 if run.gray else 0.5)
+        return augment.Views([augment.RandomCrop(size, padding=size // 8, flip=flip)])
+    return augment.Views([augment.RandomResizedCrop(size, scale=(0.08, 1.0), flip=flip)])
 
 
 def paper(run):

@@ -128,6 +128,6 @@ def test_views_that_are_not_square_are_refused():
 
 
 def test_small_images_are_padded_and_mirrored_before_they_are_turned():
-    view = recipe.views(recipes.Run((32, 32, 3), 64, 32, 2, 1, "resnet18"))
+    (view,) = recipe.views(recipes.Run((32, 32, 3), 64, 32, 2, 1, "resnet18")).each()
     assert isinstance(view, augment.RandomCrop)
     assert (view.size, view.padding, view.flip) == (32, 4, 0.5)

@@ -1,0 +1,62 @@
+"""Triplets: what belongs together is nearer than what does not."""
+
+from keras import ops
+
+from keras_ssl import distribute
+from keras_ssl.losses.vectors import precise
+
+
+def semi_hard_triplets(views, numbers, margin=0.5):
+    """The triplet loss of FaceNet (Schroff et al., 2015), arXiv 1503.03832, with the hardest of the easy negatives.
+
+    For each pair of views of a sample the negative is the nearest view of another sample that is further away than the
+    other view of the pair; where there is none, the furthest of all. Distances are squared.
+
+    Args:
+        views: `(batch, views, dim)`, two or more views of each sample; gathered from all replicas, with gradients.
+        numbers: ints `(batch,)`; rows of one number are no negatives of each other.
+        margin: float.
+
+    Returns:
+        two float32 scalars (the loss float64 for float64): the mean over the pairs of a view and another view of the
+        same row; and how often the nearest of all other views has the same number.
+
+    Example:
+
+    >>> import numpy as np
+    >>> loss, nearest = semi_hard_triplets(np.array([[[0.0], [1.0]], [[3.0], [3.0]]]), np.array([0, 1]), margin=4.0)
+    >>> round(float(loss), 2), float(nearest)
+    (0.25, 1.0)
+    """
+    views = precise(views)
+    rows, count, dim = ops.shape(views)[0], views.shape[1], views.shape[2]
+    numbers = ops.cast(numbers, "int32")
+    everyone = ops.reshape(distribute.gather(views), (-1, dim))  # (total * views, dim)
+    owners = ops.repeat(distribute.gather(numbers, gradient=False), count)
+    anchors = ops.reshape(views, (-1, dim))
+    own = ops.repeat(numbers, count)
+
+    far = squared_distances(anchors, everyone)  # (batch * views, total * views)
+    near = squared_distances(views, views)  # (batch, views, views)
+    near = ops.reshape(near, (-1, count))[:, :, None]  # (batch * views, views, 1)
+    others = own[:, None] != owners[None, :]
+    large = ops.cast(3e38, far.dtype)
+    harder = ops.min(ops.where(others[:, None] & (far[:, None] > near), far[:, None], large), axis=2)
+    furthest = ops.max(ops.where(others, far, -large), axis=1)[:, None]
+    negative = ops.where(harder < large, harder, furthest)  # (batch * views, views)
+    losses = ops.where(negative > -large, ops.relu(margin + near[:, :, 0] - negative), 0.0)
+    losses = ops.where(ops.isnan(near[:, :, 0]), near[:, :, 0], losses)  # a run that diverged must be seen
+    pairs = 1.0 - ops.eye(count, dtype=far.dtype)
+    loss = ops.sum(ops.reshape(losses, (-1, count, count)) * pairs) / ops.cast(rows * count * (count - 1), far.dtype)
+
+    place = distribute.first_row(rows) * count + ops.arange(rows * count, dtype="int32")
+    self_ = place[:, None] == ops.arange(ops.shape(everyone)[0], dtype="int32")[None, :]
+    nearest = ops.argmin(ops.where(self_, large, far), axis=1)
+    return loss, ops.mean(ops.cast(ops.take(owners, nearest) == own, "float32"))
+
+
+def squared_distances(first, second):
+    """Of all rows of the one to all rows of the other, `(..., rows, rows)`."""
+    products = ops.matmul(first, ops.swapaxes(second, -1, -2))
+    squares = ops.sum(ops.square(first), axis=-1)[..., :, None] + ops.sum(ops.square(second), axis=-1)[..., None, :]
+    return ops.relu(squares - 2.0 * products)
