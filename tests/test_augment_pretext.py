@@ -48,7 +48,7 @@ OPEN = {"coarsen_p": 0.0, "standardize": False, "colors": "keep", "scale": (1.0,
 @pytest.mark.parametrize("guards, solved", [({}, True), ({"jitter": 2}, False), ({"gap": 6}, False)])
 def test_gap_and_jitter_hide_the_edges_from_context_prediction(guards, solved):
     options = OPEN | {"size": 40, "patch": 8, "gap": 0, "jitter": 0} | guards
-    (patches,) = views(augment.context_prediction, noise(100, 40, grain=6), **options)
+    (patches,) = views(augment.context_prediction, noise(100, 40, grain=8), **options)
     share = found_by_edges(patches)
     assert share > 0.9 if solved else share < 0.6, share
 
@@ -56,7 +56,7 @@ def test_gap_and_jitter_hide_the_edges_from_context_prediction(guards, solved):
 @pytest.mark.parametrize("jitter, solved", [(0, True), (4, False)])
 def test_the_jitter_hides_the_edges_from_jigsaw(jitter, solved):
     options = {"scale": (1.0, 1.0), "grayscale_p": 0.0, "shift": 0, "standardize": False}
-    (tiles,) = views(augment.jigsaw, noise(100, 36, grain=6), size=36, patch=12 - jitter, jitter=jitter, **options)
+    (tiles,) = views(augment.jigsaw, noise(100, 36, grain=8), size=36, patch=12 - jitter, jitter=jitter, **options)
     share = found_by_edges(tiles)
     assert share > 0.9 if solved else share < 0.5, share
 
@@ -115,6 +115,16 @@ def test_shifts_and_gray_hide_the_aberration_from_jigsaw(guards, solved):
     (tiles,) = views(augment.jigsaw, x, size=48, patch=16, jitter=0, **options)
     share = found_by_colors(tiles)
     assert share > 0.9 if solved else share < 0.6, share
+
+
+def test_one_channel_of_a_patch_is_left_and_does_not_tell_how_bright_it_was():
+    dark = aberrated(4, 48) / 4
+    (patches,) = views(augment.context_prediction, dark, size=48, coarsen_p=0.0)
+    np.testing.assert_allclose(patches.mean(axis=(2, 3)), 127.5, atol=0.1)
+    deviations = np.sort(patches.std(axis=(2, 3)), axis=-1)
+    np.testing.assert_allclose(deviations, [[[0, 0, 50 * np.sqrt(3)]] * 9] * 4, atol=0.5)
+    kept = patches.std(axis=(2, 3)).argmax(axis=-1)
+    assert set(kept.ravel()) == {0, 1, 2}
 
 
 # Kernels and gray of counting

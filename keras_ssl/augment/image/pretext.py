@@ -23,10 +23,11 @@ from keras_ssl.checks import check_flags, check_ints, choice
 from keras_ssl.pixels import check_size
 
 COLORS = {
-    "drop": lambda: ChannelDrop(keep=1),
-    "project": ProjectColors,
-    "gray": lambda: Grayscale(p=1.0),
-    "keep": lambda: None,
+    # The mean of the channel that is kept is that of the others, so that it does not tell how bright the patch was.
+    "drop": lambda: [Standardize(), ChannelDrop(keep=1, fill=127.5)],
+    "project": lambda: [ProjectColors()],
+    "gray": lambda: [Grayscale(p=1.0)],
+    "keep": lambda: [],
 }
 
 
@@ -56,8 +57,9 @@ def context_prediction(
         jitter: int, pixels by which each patch moves up or down and left or right; None for 7/96 of a patch, at least
             1. Without it, edges are at the same place in both patches.
         scale: pair of floats, the range of the crop's area as a part of the image's.
-        colors: what hides the aberration of lenses: `"drop"` for noise in two of the three channels of a patch, as in
-            the authors' code; `"project"` for colors without the axis from green to magenta; `"gray"`; or `"keep"`.
+        colors: what hides the aberration of lenses: `"drop"` for one channel of a patch, drawn, and two flat ones, as in
+            the authors' code (where they have noise of half a level); `"project"` for colors without the axis from
+            green to magenta; `"gray"`; or `"keep"`.
         coarsen_p: float, the share of the patches that are made smaller and large again.
         standardize: whether every patch gets the same mean and deviation. Without it, brightness tells the sky.
         seed: int or None, see `Augmentation`.
@@ -89,9 +91,9 @@ def context_prediction(
         )
     ratio = (patch / 96) ** 2
     coarsen = Coarsen((max(1.0, 100 * ratio), max(1.0, 10_000 * ratio)), p=coarsen_p)
-    guards = [coarsen, COLORS[colors](), Standardize(per_channel=False) if standardize else None]
+    guards = [coarsen, *COLORS[colors](), *([Standardize(per_channel=False)] if standardize else [])]
     layers = [RandomResizedCrop(size, scale, ratio=(1.0, 1.0)), PatchGrid(grid, patch, gap=gap, jitter=jitter)]
-    return Views([View([*layers, PerPatch(View([guard for guard in guards if guard]))])], seed=seed)
+    return Views([View([*layers, PerPatch(View(guards))])], seed=seed)
 
 
 def usual(patch, gap, jitter):
