@@ -57,9 +57,9 @@ def context_prediction(
         jitter: int, pixels by which each patch moves up or down and left or right; None for 7/96 of a patch, at least
             1. Without it, edges are at the same place in both patches.
         scale: pair of floats, the range of the crop's area as a part of the image's.
-        colors: what hides the aberration of lenses: `"drop"` for one channel of a patch, drawn, and two flat ones, as in
-            the authors' code (where they have noise of half a level); `"project"` for colors without the axis from
-            green to magenta; `"gray"`; or `"keep"`.
+        colors: what hides the aberration of lenses: `"drop"` for one channel of a patch, drawn, and two flat ones, as
+            in the authors' code (where they have noise of half a level); `"project"` for colors without the axis
+            from green to magenta; `"gray"`; or `"keep"`.
         coarsen_p: float, the share of the patches that are made smaller and large again.
         standardize: whether every patch gets the same mean and deviation. Without it, brightness tells the sky.
         seed: int or None, see `Augmentation`.
