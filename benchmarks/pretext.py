@@ -37,7 +37,7 @@ from keras_ssl import data, eval, recipes  # noqa: E402
 
 FAMILIES = ("pretext", "generation")
 RESULTS = Path(__file__).parent / "results" / "pretext.json"
-STAGE = re.compile(r"stage(\d+)_block\d+_relu2")
+STAGE = re.compile(r"stage(\d+)_block\d+_relu")
 COLUMNS = ("accuracy", "knn", "linear", "stage1", "stage2", "stage3", "stage4")
 
 
@@ -197,9 +197,7 @@ def of_one_size(encoder):
     shape = getattr(encoder, "input_shape", None)
     if not isinstance(shape, tuple) or None not in shape[1:]:
         return encoder
-    config = keras.saving.serialize_keras_object(encoder)
-    fixed = json.loads(json.dumps(config).replace("[null, null, null, 3]", f"[null, {SIZE}, {SIZE}, 3]"))
-    fixed = keras.saving.deserialize_keras_object(fixed)
+    fixed = keras.models.clone_model(encoder, input_tensors=keras.Input((SIZE, SIZE, shape[-1])))
     fixed.set_weights(encoder.get_weights())
     return fixed
 

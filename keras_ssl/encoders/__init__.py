@@ -1,5 +1,6 @@
 """Encoders: `keras.Model`s from images, clips, sounds, series, texts or graphs to features."""
 
+from keras_ssl.encoders.alexnet import alexnet_bn
 from keras_ssl.encoders.batch_norm import (
     FusedBatchNormalization,
     GroupedBatchNormalization,
@@ -17,6 +18,7 @@ from keras_ssl.encoders.layout import layout
 from keras_ssl.encoders.log_mel import LogMel
 from keras_ssl.encoders.masked import MaskedBatchNormalization, masked_pool
 from keras_ssl.encoders.multi_crop import multi_crop
+from keras_ssl.encoders.nin import nin
 from keras_ssl.encoders.pooling import lacks_preprocessing, pool
 from keras_ssl.encoders.positions import with_positions
 from keras_ssl.encoders.predictor import TokenPredictor
@@ -46,6 +48,7 @@ __all__ = [
     "RematBlocks",
     "TokenEmbedding",
     "TokenPredictor",
+    "alexnet_bn",
     "attention_maps",
     "byte_tokens",
     "class_token_stages",
@@ -58,6 +61,7 @@ __all__ = [
     "layout",
     "masked_pool",
     "multi_crop",
+    "nin",
     "patch_grid",
     "pool",
     "r3d18",

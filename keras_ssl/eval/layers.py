@@ -33,7 +33,7 @@ def layer_probes(encoder, train, test, layers, dimensions=9000, **options):
 
     Example:
     ```python
-    names = [f"stage{i}_block2_relu2" for i in range(1, 5)]
+    names = [f"stage{i}_block2_relu" for i in range(1, 5)]
     print(keras_ssl.eval.layer_probes(encoder, train, test, names))
     ```
     """
@@ -66,7 +66,7 @@ def layer_encoder(encoder, layer, dimensions=9000):
 
     Example:
     ```python
-    middle = keras_ssl.eval.layer_encoder(keras_ssl.encoders.resnet18((96, 96, 3)), "stage2_block2_relu2")
+    middle = keras_ssl.eval.layer_encoder(keras_ssl.encoders.resnet18((96, 96, 3)), "stage2_block2_relu")
     score = keras_ssl.eval.linear(middle, train, test)
     ```
     """
