@@ -283,7 +283,7 @@ def test_the_command_as_a_function_on_an_array(small, photos, tmp_path):
     assert keras_ssl.pretrain(**options, resume=True)["steps"] == 8
     with pytest.raises(ValueError, match="has other arguments: --data array of 36"):
         keras_ssl.pretrain(**options | {"data": images[::-1]}, resume=True)
-    with pytest.raises(ValueError, match="is of an array of 36 .*: pass data= again"):
+    with pytest.raises(ValueError, match="is of data in memory .array of 36 .*: pass data= again"):
         keras_ssl.pretrain(out=tmp_path / "run", resume=True)
     scores = keras_ssl.evaluate(found["run"], photos, photos, ["knn"], k=5)
     assert runs.read(tmp_path / "run")["scores"] == {"knn": scores["knn"].to_dict()}

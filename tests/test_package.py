@@ -33,7 +33,8 @@ ALLOWED = {leaf: {"checks", "distribute", "inputs", "pixels"} for leaf in LEAVES
     "recipes": LEAVES | {"inputs", "methods"},
     "runs": {"checkpoint", "method", "saving"},
     "command": {
-        "checkpoint", "data", "encoders", "eval", "method", "pretrained", "recipes", "runs", "saving", "visualize",
+        "checkpoint", "data", "encoders", "eval", "inputs", "method", "pretrained", "recipes", "runs", "saving",
+        "visualize",
     },
     "__main__": {"command"},
     "__init__": set(),

@@ -1,4 +1,4 @@
-"""embed: the features of all images of a folder, as a file."""
+"""embed: the features of all images of a folder, or of all samples of a file, as a file."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from keras_ssl import runs
 from keras_ssl.command.ending import given, running
 
 HELP = "an encoder and a folder -> features"
-DESCRIPTION = """Write the features of all images of a folder, in the order of their names.
+DESCRIPTION = """Write the features of all images of a folder, in the order of their names, or of the samples of a file.
 
 examples:
   python -m keras_ssl embed runs/byol --data photos/ --out features.npz
@@ -16,7 +16,8 @@ examples:
 
 The .npz file holds `features` (n, dim) in float32, `paths` (n,) relative to --data and, where every image lies in a
 class folder, `labels` (n,) and `class_names`. The .csv file has a row an image: path, label where there is one, f0, f1
-... With --projector the features, labels and small pictures are written for TensorBoard's projector, too:
+... Samples of another kind, in an .npz file of their columns, have their numbers for paths.
+With --projector the features, labels and small pictures are written for TensorBoard's projector, too:
 `tensorboard --logdir tensorboard/`.
 """
 
@@ -24,7 +25,7 @@ class folder, `labels` (n,) and `class_names`. The .csv file has a row an image:
 def add(parser):
     option = parser.add_argument
     option("encoder", help="folder of a run, or a .keras file")
-    option("--data", required=True, help="folder of images")
+    option("--data", required=True, help="folder of images, or .npz with the columns of other samples")
     option("--out", required=True, type=Path, help="the file, .npz or .csv")
     option("--projector", type=Path, metavar="FOLDER", help="write the files of TensorBoard's projector there")
     option("--size", type=int, help="side of the images in pixels, where the encoder takes any")
@@ -35,7 +36,7 @@ def add(parser):
 
 def run(options):
     document = embed(**given(options))
-    return document, f"{document['images']:,} images, {document['features']} features each: {document['out']}"
+    return document, f"{document['images']:,} samples, {document['features']} features each: {document['out']}"
 
 
 def embed(encoder, data, out, projector=None, *, size=None, batch=256, bad_images="raise", upscale=False):
@@ -43,7 +44,8 @@ def embed(encoder, data, out, projector=None, *, size=None, batch=256, bad_image
 
     Args:
         encoder: folder of a run, `.keras` file, `keras.Model` or `keras_ssl.Method`.
-        data: folder of images.
+        data: folder of images. Or samples of another kind: a dict of columns, or the `.npz` file that holds it, see
+            `keras_ssl.pretrain`.
         out: the file, which ends in `.npz` or `.csv`.
         projector: folder for the files of TensorBoard's projector, or None.
         size: int, side of the images in pixels, where the encoder takes any.
@@ -66,18 +68,27 @@ def embed(encoder, data, out, projector=None, *, size=None, batch=256, bad_image
     import numpy as np
 
     from keras_ssl import eval
-    from keras_ssl.command import images
+    from keras_ssl.command import columns, images
 
     out = Path(out)
     if out.suffix not in (".npz", ".csv"):
         raise ValueError(f"--out must end in .npz or .csv. Received: {str(out)!r}")
     encoder = runs.load_encoder(encoder)
-    size, channels = images.size_of(encoder, size)
-    labeled = images.has_classes(data)
-    pipeline = images.in_order(data, size, batch, channels, labeled, bad_images, upscale)
-    paths = [os.fsdecode(os.path.relpath(os.fsencode(path), os.fsencode(data))) for path in pipeline.file_paths]
-    paths = [Path(path).as_posix() for path in paths]
-    names = pipeline.class_names if labeled else None
+    if columns.are_columns(data):
+        if projector is not None:
+            raise ValueError("--projector shows small pictures: it is for folders of images")
+        found = columns.Columns(data)
+        labeled, names = found.labels is not None, found.class_names
+        pipeline = found.pair if labeled else found.sample
+        paths = [str(number) for number in range(found.count)]
+        names = [str(label) for label in range(1 + max(found.labels))] if labeled and names is None else names
+    else:
+        size, channels = images.size_of(encoder, size)
+        labeled = images.has_classes(data)
+        pipeline = images.in_order(data, size, batch, channels, labeled, bad_images, upscale)
+        paths = [os.fsdecode(os.path.relpath(os.fsencode(path), os.fsencode(data))) for path in pipeline.file_paths]
+        paths = [Path(path).as_posix() for path in paths]
+        names = pipeline.class_names if labeled else None
     out.parent.mkdir(parents=True, exist_ok=True)
     with running():
         features, labels = eval.features(encoder, pipeline, batch)

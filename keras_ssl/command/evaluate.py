@@ -1,4 +1,4 @@
-"""evaluate: what the features of an encoder are worth, on labeled folders."""
+"""evaluate: what the features of an encoder are worth, on labeled folders or columns."""
 
 import sys
 from pathlib import Path
@@ -9,12 +9,15 @@ from keras_ssl.command.ending import given, running
 HELP = "an encoder and labeled folders -> scores"
 DESCRIPTION = """Evaluate an encoder on labeled images: one folder a class in --train and in --test.
 
+Samples of another kind are in .npz files of their columns, with the column label.
+
 examples:
   python -m keras_ssl evaluate runs/byol --train labeled/train --test labeled/test
   python -m keras_ssl evaluate encoder.keras --train a/ --test b/ --protocol knn linear mlp_probe --json
   python -m keras_ssl evaluate runs/mae --train a/ --test b/ --protocol fine_tune --epochs 50
   python -m keras_ssl evaluate pixels --train a/ --test b/                # what raw pixels give, to compare with
   python -m keras_ssl evaluate runs/byol --test photos/ --protocol rank_me       # needs no labels
+  python -m keras_ssl evaluate runs/tpn --train walks.npz --test more.npz        # series, sounds, tokens, graphs
 
 protocols: the functions of keras_ssl.eval with their papers' settings.
   knn              vote of the nearest training images            linear    logistic regression on frozen features
@@ -63,7 +66,8 @@ def evaluate(
 
     Args:
         encoder: folder of a run, `.keras` file, `keras.Model` or `keras_ssl.Method`; or `"pixels"`, for raw pixels.
-        test: labeled images to judge by: a folder with one folder for each class.
+        test: labeled images to judge by: a folder with one folder for each class. Or samples of another kind: a dict of
+            columns with `"label"`, or the `.npz` file that holds it, see `keras_ssl.pretrain`.
         train: labeled images to learn from, or None where the protocol needs none.
         protocol: str or list of str: `"knn"`, `"linear"`, `"mlp_probe"`, `"fine_tune"`, `"semi_supervised"`,
             `"few_shot"`, `"retrieval"`, `"clustering"`, `"rank_me"`; each is the function of `keras_ssl.eval`.
@@ -98,7 +102,7 @@ def evaluate(
         raise ValueError(f"--out must end in .json or .csv. Received: {str(out)!r}")
     network = None if encoder == PIXELS else runs.load_encoder(encoder)
     sets = read(network, train, test, size, batch, upscale, labels=protocol != ["rank_me"])
-    options = {"batch": batch, "k": k, "epochs": epochs, "seed": seed}
+    options = {"batch": batch, "k": k, "epochs": epochs, "seed": seed, "known": {}}
     with running():
         results = {name: judged(name, network, sets, options) for name in protocol}
     found = {name: without_values(result.to_dict()) for name, result in results.items()}
@@ -110,9 +114,11 @@ def evaluate(
 
 
 def read(encoder, train, test, size, batch, upscale, labels):
-    """`(train, test)`, pipelines of labeled images; `train` is None where there is none."""
-    from keras_ssl.command import images
+    """`(train, test)`, pipelines of labeled images or pairs of arrays; `train` is None where there is none."""
+    from keras_ssl.command import columns, images
 
+    if columns.are_columns(test):
+        return columns.labeled(train, test) if labels else (None, columns.Columns(test).sample)
     if encoder is None and size is None:
         raise ValueError("Raw pixels have no size of their own: pass --size, in pixels")
     size, channels = ((size,) * 2, 3) if encoder is None else images.size_of(encoder, size)
@@ -133,7 +139,8 @@ def judged(name, encoder, sets, options):
         return eval.semi_supervised(encoder, train, test, batch_size=batch)
     if name == "rank_me":
         return eval.rank_me(encoder, test, batch_size=batch)
-    learned, asked = (features(encoder, part, batch) if part is not None else None for part in sets)
+    known = options["known"]
+    learned, asked = (features(encoder, part, batch, known) if part is not None else None for part in sets)
     if name == "clustering":
         return eval.clustering_features(*asked)
     if name == "retrieval":
@@ -145,13 +152,13 @@ def judged(name, encoder, sets, options):
     return getattr(eval, f"{name}_features")(*learned, *asked, seed=seed)
 
 
-def features(encoder, part, batch):
-    """Features and labels, computed once for each set."""
+def features(encoder, part, batch, known):
+    """Features and labels, computed once for each set and kept in `known`."""
     from keras_ssl import eval
 
-    if not hasattr(part, "known_features"):
-        part.known_features = eval.features(encoder, part, batch)
-    return part.known_features
+    if id(part) not in known:
+        known[id(part)] = eval.features(encoder, part, batch)
+    return known[id(part)]
 
 
 def without_values(found, most=20):

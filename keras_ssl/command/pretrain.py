@@ -1,4 +1,4 @@
-"""pretrain: a method with its paper's recipe on a folder of images, that stops and goes on at any step."""
+"""pretrain: a method with its paper's recipe on images or other samples, that stops and goes on at any step."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from keras_ssl import runs
 from keras_ssl.command.ending import Stopped, given, running, saved
 
-HELP = "images -> a run folder with an encoder"
+HELP = "images or other samples -> a run folder with an encoder"
 DESCRIPTION = """Pretrain an encoder on images without labels, by a method and the recipe of its paper.
 
 examples:
@@ -21,6 +21,7 @@ examples:
   python -m keras_ssl pretrain --data photos/ --quick                            # minutes, with rates that fit
   python -m keras_ssl pretrain --data photos/ --watch labeled/train labeled/test --out runs/simclr
   python -m keras_ssl pretrain --out runs/byol --resume                          # goes on, with the run's arguments
+  python -m keras_ssl pretrain --data walks.npz --method TPN                     # series, sounds, tokens, graphs
 
 The folder --out then holds encoder.keras, which plain Keras loads, checkpoints/ and run.json with the arguments, the
 versions and the numbers of every epoch. Ctrl-C and SIGTERM save before they end, a second one ends at once; a killed
@@ -39,7 +40,7 @@ FREE = ("watch", "watch_every", "checkpoint_every", "keep")
 def add(parser):
     option = parser.add_argument
     option("--out", type=Path, help="folder of the run (default: runs/METHOD, in small letters)")
-    option("--data", help="folder of images; sub-folders are searched, labels are not looked at")
+    option("--data", help="folder of images, with its sub-folders; or .npz with the columns of other samples")
     option("--method", help="SimCLR (default), MoCoV3, BYOL, DINO, VICReg, MAE ...; a wrong one lists all")
     option("--encoder", help="resnet18 ... resnet152, vit_tiny, vit_small, vit_base (default: what suits the method)")
     option("--width", type=positive, help="channels of a resnet's first stage, or of a vit's tokens")
@@ -97,12 +98,16 @@ def pretrain(
     arguments, the versions and the numbers of every epoch. It sets the global seed of Keras.
 
     Args:
-        data: folder of images; sub-folders are searched. Or an array `(n, side, side, channels)` of pixels 0..255.
+        data: folder of images; sub-folders are searched. Or an array `(n, side, side, channels)` of pixels 0..255. Or
+            samples of another kind: a dict of columns, as `keras_ssl.data.arrays` takes them, or the `.npz` file that
+            `np.savez` wrote of it. It may hold `"label"`, ints or strings, and for all samples `"rate"`, an int, and
+            `"vocabulary"`, the number of the tokens.
         method: str, a name of `keras_ssl.recipes.names()`; None is `"SimCLR"`.
         out: folder of the run; None is `runs/METHOD`, in small letters.
-        labels: n ints, of an array and for a method that learns from labels. Those of a folder are its class folders.
-        encoder: str, `"resnet18"` to `"resnet152"`, `"vit_tiny"`, `"vit_small"` or `"vit_base"`; None is what suits the
-            method.
+        labels: n ints, of an array or columns, for a method that learns from labels. Those of a folder are its class
+            folders.
+        encoder: str, `"resnet18"` to `"resnet152"`, `"vit_tiny"`, `"vit_small"` or `"vit_base"`, or what the recipe of
+            another kind of samples names; None is what suits the method.
         width: int, channels of a ResNet's first stage, or of a transformer's tokens.
         patch: int, side of a transformer's patches; None is an eighth of the image, at most 16.
         size: int, side of the images in pixels; None is 96, or that of the array.
@@ -211,7 +216,7 @@ def prepared(asked, out, resume):
             raise ValueError(f"The run in {str(folder)!r} has other arguments: {', '.join(unlike)}. Leave them out; "
                              "for another length, whose rates are others, begin anew with another --out")
         if "data" not in asked and not os.path.isabs(theirs["data"]):
-            raise ValueError(f"The run in {str(folder)!r} is of an {theirs['data']}: pass data= again")
+            raise ValueError(f"The run in {str(folder)!r} is of data in memory ({theirs['data']}): pass data= again")
         return folder, theirs | mine | {"method": theirs["method"]}, record
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{str(folder)!r} exists, and is not the folder of a run: take another --out")
@@ -221,12 +226,12 @@ def prepared(asked, out, resume):
 
 
 def absolute(images):
-    """A path as an absolute string; anything else as an array."""
+    """A path as an absolute string; a dict of columns as it is; anything else as an array."""
     if isinstance(images, (str, os.PathLike)):
         return os.path.abspath(os.path.expanduser(images))
     import numpy as np
 
-    return np.asarray(images)
+    return images if isinstance(images, dict) else np.asarray(images)
 
 
 def same(name, theirs, mine):
@@ -238,18 +243,26 @@ def completed(arguments, source):
     """Fills in what depends on the method and on the images."""
     import keras_ssl
     from keras_ssl import recipes
+    from keras_ssl.inputs import IMAGE
 
     method, quick = arguments["method"], arguments["quick"]
     method = next((name for name in keras_ssl.METHODS if name.lower() == method.lower()), method)
     if why := recipes.why_not(method):
-        raise ValueError(f"{why}. Recipes: {', '.join(recipes.names())}")
+        raise ValueError(f"{why}. Recipes: {', '.join(recipes.names(kind=source.kind))}")
+    if recipes.kind_of(method) is not source.kind:
+        raise ValueError(
+            f"{method} learns from {recipes.kind_of(method).words}. Received: {source.kind.words}, of which learn: "
+            f"{', '.join(recipes.names(kind=source.kind)) or 'none'}. Pass --method"
+        )
     known = recipes.encoders_of(method)
     size = arguments["size"] = source.shape[0]
     arguments["method"] = method
     arguments["encoder"] = arguments["encoder"] or recipes.usual_encoder(method, size, quick)
     if arguments["encoder"] not in known:
         raise ValueError(f"--encoder of {method} must be one of {', '.join(known)}. Received: {arguments['encoder']}")
-    if arguments["encoder"] in recipes.RESNETS:
+    if source.kind is not IMAGE:
+        arguments["patch"] = 1
+    elif arguments["encoder"] in recipes.RESNETS:
         arguments["width"] = arguments["width"] or (16 if quick else 64)
     else:
         arguments["width"] = arguments["width"] or (128 if quick else None)
@@ -260,7 +273,8 @@ def completed(arguments, source):
     steps = source.count // arguments["batch"]
     if not steps:
         raise ValueError(
-            f"{source.count} images are fewer than one batch of {arguments['batch']}: pass a smaller --batch"
+            f"{source.count} {source.kind.words} are fewer than one batch of {arguments['batch']}: "
+            "pass a smaller --batch"
         )
     arguments["epochs"] = arguments["epochs"] or (max(1, round(400 / steps)) if quick else 200)
 
@@ -273,7 +287,8 @@ def made(arguments, source):
     batch = arguments["batch"]
     details = recipes.Run(
         source.shape, source.count, batch, source.count // batch, arguments["epochs"], arguments["encoder"],
-        arguments["width"], arguments["patch"], arguments["quick"], source.in_order,
+        arguments["width"], arguments["patch"], arguments["quick"], source.in_order, source.kind, source.rate,
+        source.vocabulary,
     )  # fmt: skip
     model, optimizer, *callbacks = recipes.make(arguments["method"], details)
     return model, optimizer, callbacks
@@ -295,6 +310,7 @@ def often(text):
 
 def train(model, source, checkpoint, callbacks, watch, folder, arguments, record, epoch, start):
     from keras_ssl import eval
+    from keras_ssl.command import columns
     from keras_ssl.command.callbacks import Journal, Stop
     from keras_ssl.command.images import labeled
     from keras_ssl.recipes import VITS
@@ -303,8 +319,11 @@ def train(model, source, checkpoint, callbacks, watch, folder, arguments, record
     stop = Stop(checkpoint, journal)
     watching = []
     if watch:
-        folders = isinstance(watch[0], str)
-        sets = labeled(*watch, arguments["size"], 256, upscale=arguments["upscale"]) if folders else watch
+        if columns.are_columns(watch[0]):
+            sets = columns.labeled(*watch)
+        else:
+            folders = isinstance(watch[0], str)
+            sets = labeled(*watch, arguments["size"], 256, upscale=arguments["upscale"]) if folders else watch
         watching.append(eval.KNN(*sets, every=arguments["watch_every"]))
     # The features of a transformer are close together from the start.
     threshold = 0.05 if arguments["encoder"] in VITS else 0.1
@@ -332,8 +351,8 @@ def begin(record, folder, epoch, start):
     where = f"goes on after {epoch} epochs and {start} steps" if epoch or start else "begins"
     arguments = record["arguments"]
     print(
-        f"{arguments['method']}, {arguments['encoder']}: {record['images']:,} images, {arguments['epochs']} epochs of "
-        f"{record['steps_per_epoch']} steps; the run in {folder} {where}",
+        f"{arguments['method']}, {arguments['encoder']}: {record['images']:,} {record['words']}, {arguments['epochs']} "
+        f"epochs of {record['steps_per_epoch']} steps; the run in {folder} {where}",
         flush=True,
     )
 
@@ -371,6 +390,7 @@ def described(arguments, model, source):
             "python": platform.python_version(),
         },
         "images": source.count,
+        "words": source.kind.words,
         "steps_per_epoch": source.count // arguments["batch"],
         "parameters": model.encoder.count_params(),
         "features": model.encoder.output_shape[-1],

@@ -1,15 +1,18 @@
-"""Sources: what a run trains on: a folder of images, or an array of them."""
+"""Sources: what a run trains on: a folder of images, an array of them, or columns with samples of any kind."""
 
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from keras_ssl import data
+from keras_ssl import data, inputs
+from keras_ssl.command import columns
 
 
 def source_of(images, labels, arguments):
-    """The images of a run: `Folder` for a path, `Pixels` for an array."""
+    """The samples of a run: `Folder` for a path, `Pixels` for an array, `Samples` for columns."""
+    if columns.are_columns(images):
+        return Samples(images, labels, arguments)
     if isinstance(images, str):
         return Folder(images, labels, arguments)
     return Pixels(images, labels, arguments)
@@ -19,11 +22,15 @@ def name_of(images):
     """What a run records of its images, so that it goes on with the same: a path, or the shape and sum of an array."""
     if isinstance(images, np.ndarray):
         return f"array of {' x '.join(map(str, images.shape))}, checksum {zlib.crc32(np.ascontiguousarray(images)):08x}"
+    if isinstance(images, dict):
+        return "; ".join(f"{name}: {name_of(np.asarray(values))}" for name, values in sorted(images.items()))
     return images
 
 
 class Folder:
     """The images below a folder. They are decoded while the training goes on."""
+
+    kind, rate, vocabulary = inputs.IMAGE, None, None
 
     def __init__(self, folder, labels, arguments):
         if labels is not None:
@@ -60,6 +67,8 @@ class Folder:
 class Pixels:
     """Images in memory."""
 
+    kind, rate, vocabulary = inputs.IMAGE, None, None
+
     def __init__(self, images, labels, arguments):
         if images.ndim != 4 or images.shape[1] != images.shape[2]:
             raise ValueError(
@@ -82,6 +91,40 @@ class Pixels:
 
     def some(self, count=512):
         return self.images[chosen(self.count, count)]
+
+
+class Samples:
+    """Samples of any kind in memory, by the names of their columns, or the file that holds them."""
+
+    def __init__(self, given, labels, arguments):
+        found = columns.Columns(given)
+        self.kind, self.rate, self.vocabulary = found.kind, found.rate, found.vocabulary
+        self.columns, self.sample, self.count, self.shape = found.columns, found.sample, found.count, found.shape
+        self.given, self.seed = found.labels if labels is None else labels, arguments["seed"]
+        if self.kind is inputs.TOKENS and self.vocabulary is None:
+            self.vocabulary = int(found.columns[self.kind.column].max()) + 1
+
+    def pipeline(self, batch, needs, epoch, start):
+        if "label" in needs and self.given is None:
+            raise ValueError("The method learns from labels: add the column label, an int or a string for each sample")
+        missing = [name for name in needs if name not in (*self.columns, "label", "index")]
+        if missing:
+            raise ValueError(f"The method needs the column {missing[0]} beside the samples")
+        own = (self.kind.column, *self.kind.also, *needs)
+        return data.arrays(
+            {name: values for name, values in self.columns.items() if name in own}, batch,
+            labels=self.given if "label" in needs else None, seed=self.seed, epoch=epoch, start=start,
+            index="index" in needs,
+        )  # fmt: skip
+
+    def in_order(self):
+        return self.sample
+
+    def some(self, count=512):
+        rows = chosen(self.count, count)
+        if isinstance(self.sample, dict):
+            return {name: values[rows] for name, values in self.sample.items()}
+        return self.sample[rows]
 
 
 def chosen(total, count):

@@ -118,10 +118,17 @@ def line(record):
     state = {"done": "", "running": ", still going on"}.get(record.get("status"), f", {record.get('status')}")
     text = (
         f"{done} of {arguments['epochs']} epochs of {record['steps_per_epoch']} steps in {duration(seconds)}{state}. "
-        f"{record['images']:,} images of {arguments['size']} pixels, batches of {arguments['batch']}; an encoder of "
+        f"{samples(record)}, batches of {arguments['batch']}; an encoder of "
         f"{record['parameters']:,} weights and {record['features']:,} features."
     )
     return f'<p class="soft">{html.escape(text)}</p>'
+
+
+def samples(record):
+    """How many samples of which kind a run has."""
+    words = record.get("words", "images")
+    size = f" of {record['arguments']['size']} pixels" if words == "images" else ""
+    return f"{record['images']:,} {words}{size}"
 
 
 def tiles(record, history, features):
