@@ -67,6 +67,7 @@ METHODS = {
     "Jigsaw": "methods.pretext.jigsaw",
     "LearningToCount": "methods.pretext.learning_to_count",
     "ExemplarCNN": "methods.pretext.exemplar_cnn",
+    "TPN": "methods.series.tpn",
 }
 NAMES = METHODS | {
     "Method": "method",

@@ -25,7 +25,9 @@ LAYERS = {
     "series": [
         augment.SeriesCrop(12), augment.Jitter(), augment.ScaleChannels(), augment.PermuteSegments(4),
         augment.TimeWarp(), augment.RotateAxes(), augment.RotateAxes(together=True), augment.DropChannels(0.4),
-        augment.MaskTime(0.3), augment.MaskTime(0.3, span=3),
+        augment.MaskTime(0.3), augment.MaskTime(0.3, span=3), augment.PermuteSegments(4, identity=False),
+        augment.TimeWarp(curve="cubic"), augment.RotateAxes(angle=1.0), augment.ShuffleChannels(),
+        augment.Sometimes(augment.ReverseSeries(), 0.5),
     ],
     "token_ids": [
         augment.MaskTokens(3, 0.3, special=(1, 2)), augment.DeleteTokens(0.3, special=(1, 2)),

@@ -149,7 +149,9 @@ def test_augmentation_layers(name, data):
     attempt(made, known, argument, data.draw(st.sampled_from(WRONG)), accepts=("seed", "jitter", "fill", "mean", "snr"))
 
 
-OF_OTHER_KINDS = ["simclr_video", "simclr_audio", "simclr_series", "simclr_tokens", "simclr_graph"]
+OF_OTHER_KINDS = [
+    "simclr_video", "simclr_audio", "simclr_series", "simclr_activity", "simclr_tokens", "simclr_graph",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*(name for name in recipes.__all__ if name != "present"), *OF_OTHER_KINDS])
@@ -187,6 +189,7 @@ PARTS = {
     ),
     "r3d18": (encoders.r3d18, {"input_shape": (2, 8, 8, 3), "width": 1}),
     "conv1d": (encoders.conv1d, {"input_shape": (8, 2), "filters": (4,), "kernels": (3,)}),
+    "sensor_cnn": (encoders.sensor_cnn, {"input_shape": (48, 3)}),
     "gin": (encoders.gin, {"features": 3, "width": 4, "depth": 1}),
     "LogMel": (encoders.LogMel, {"sampling_rate": 8000, "mels": 4}),
     "token_decoder": (

@@ -32,7 +32,15 @@ from keras_ssl.augment.image.recipes import __all__ as RECIPES
 from keras_ssl.augment.layer import Augmentation
 from keras_ssl.augment.places import masked_indices, partition, select
 from keras_ssl.augment.random import fold, normal, uniform
-from keras_ssl.augment.recipes import simclr_audio, simclr_graph, simclr_series, simclr_tokens, simclr_video
+from keras_ssl.augment.recipes import (
+    simclr_activity,
+    simclr_audio,
+    simclr_graph,
+    simclr_series,
+    simclr_tokens,
+    simclr_video,
+    tpn,
+)
 from keras_ssl.augment.series.signals import (
     DropChannels,
     Jitter,
@@ -43,7 +51,9 @@ from keras_ssl.augment.series.signals import (
     SeriesCrop,
     TimeWarp,
 )
+from keras_ssl.augment.series.transformations import Negate, ReverseSeries, ShuffleChannels, Unchanged
 from keras_ssl.augment.shared import SharedViews
+from keras_ssl.augment.sometimes import Sometimes
 from keras_ssl.augment.tokens.texts import CropTokens, DeleteTokens, MaskTokens
 from keras_ssl.augment.video.clips import PerClip, RandomClip, ReverseTime
 from keras_ssl.augment.view import View, Views
@@ -79,6 +89,7 @@ __all__ = [
     "MixUp",
     "Montage",
     "MultiBlockMask",
+    "Negate",
     "PatchGrid",
     "PerClip",
     "PerPatch",
@@ -98,6 +109,7 @@ __all__ = [
     "RegionMask",
     "ReplacePatches",
     "Resize",
+    "ReverseSeries",
     "ReverseTime",
     "RotateAxes",
     "Rotations",
@@ -106,9 +118,11 @@ __all__ = [
     "SeriesCrop",
     "SharedViews",
     "ShiftChannels",
+    "ShuffleChannels",
     "ShufflePatches",
     "Sobel",
     "Solarize",
+    "Sometimes",
     "SpectrumMask",
     "SplitChannels",
     "Standardize",
@@ -116,6 +130,7 @@ __all__ = [
     "TimeWarp",
     "ToLab",
     "ToYCbCr",
+    "Unchanged",
     "View",
     "Views",
     "beta",
@@ -134,11 +149,13 @@ __all__ = [
     "patchify",
     "permutations",
     "select",
+    "simclr_activity",
     "simclr_audio",
     "simclr_graph",
     "simclr_series",
     "simclr_tokens",
     "simclr_video",
+    "tpn",
     "uniform",
     "unpatchify",
     *RECIPES,

@@ -1,8 +1,12 @@
 """Places: patches, tokens, steps or nodes that are hidden, chosen or taken, as masks and as lists of indices."""
 
+import itertools
 import math
 
+import numpy as np
 from keras import ops
+
+from keras_ssl.augment.random import choose, uniform
 
 
 def partition(mask, count):
@@ -95,6 +99,34 @@ def some(draws, among, ratio, spare=0):
     number = ops.sum(ops.cast(among, "float32"), axis=1, keepdims=True)
     count = ops.minimum(ops.floor(ratio * number + draws[:, -1:]), ops.maximum(number - spare, 0))
     return lowest(ops.where(among, draws[:, :-1], 2.0), ops.cast(count, "int32")) & among
+
+
+def order(seeds, count, identity=True):
+    """A random order of `count` things for each sample, all orders equally likely.
+
+    Args:
+        seeds: int32 tensor `(batch, 2)`.
+        count: int.
+        identity: whether the order may be the one that they have. Of more than six things that happens less than once
+            in five thousand draws; where it must not, they are reversed then.
+
+    Returns:
+        int32 tensor `(batch, count)`, the numbers from 0 in their new order.
+
+    Example:
+        >>> import numpy as np
+        >>> order(np.array([[1, 2]], "int32"), 2, identity=False).numpy().tolist()
+        [[1, 0]]
+    """
+    if not identity and count <= 6:
+        table = np.array(list(itertools.permutations(range(count)))[1:], "int32")
+        place = choose(uniform(seeds, 1)[:, 0], len(table) - 1)
+        return ops.take(table, ops.cast(place, "int32"), axis=0)
+    found = ops.cast(ops.argsort(uniform(seeds, count), axis=1), "int32")
+    if identity:
+        return found
+    numbers = ops.arange(count, dtype="int32")
+    return ops.where(ops.all(found == numbers, axis=1, keepdims=True), count - 1 - numbers, found)
 
 
 def flat(mask):

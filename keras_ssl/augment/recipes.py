@@ -1,13 +1,24 @@
-"""Recipes: two views of SimCLR for every kind of data but images, whose recipes are in `augment.image.recipes`.
+"""Recipes: views of every kind of data but images, whose recipes are in `augment.image.recipes`.
 
 The numbers are those that each field starts from; a paper's own are its method's recipe.
 """
+
+import math
 
 from keras_ssl.augment.audio.waves import AddNoise, AudioCrop, Gain
 from keras_ssl.augment.graph.nodes import DropNodes, MaskAttributes, PerturbEdges
 from keras_ssl.augment.image.color import ColorJitter, Grayscale
 from keras_ssl.augment.image.crop import RandomResizedCrop
-from keras_ssl.augment.series.signals import Jitter, PermuteSegments, ScaleChannels, SeriesCrop
+from keras_ssl.augment.series.signals import (
+    Jitter,
+    PermuteSegments,
+    RotateAxes,
+    ScaleChannels,
+    SeriesCrop,
+    TimeWarp,
+)
+from keras_ssl.augment.series.transformations import Negate, ReverseSeries, ShuffleChannels, Unchanged
+from keras_ssl.augment.sometimes import Sometimes
 from keras_ssl.augment.tokens.texts import CropTokens, DeleteTokens
 from keras_ssl.augment.video.clips import PerClip, RandomClip
 from keras_ssl.augment.view import View, Views
@@ -85,6 +96,64 @@ def simclr_series(length, segments=5, jitter=0.05, scale=0.1, count=2, seed=None
     """
     layers = [SeriesCrop(length), PermuteSegments(segments), ScaleChannels(scale), Jitter(jitter)]
     return Views(View(layers), count, seed=seed)
+
+
+def tpn():
+    """The series as it is, and the eight transformations that TPN tells apart from it.
+
+    TPN: Multi-task Self-Supervised Learning for Human Activity Detection (Saeed et al., 2019), arXiv:1907.11879. In the
+    order of `keras_ssl.TPN`: noise, scaled channels, rotated sensors, negated values, reversed time, four segments in
+    another order, warped time, channels in another order. For series with a standard deviation of about 1, whose
+    channels are groups of three axes.
+
+    Returns:
+        `Views`, nine of them.
+
+    Example:
+        >>> import numpy as np
+        >>> len(tpn()(np.zeros((2, 128, 6), "float32")))
+        9
+    """
+    return Views([Unchanged(), *transformations()])
+
+
+def transformations():
+    """The eight transformations of TPN, in its order."""
+    return [
+        Jitter(0.05), ScaleChannels(0.1), RotateAxes(angle=math.pi), Negate(), ReverseSeries(),
+        PermuteSegments(4, identity=False), TimeWarp(4, 0.2, "cubic"), ShuffleChannels(),
+    ]  # fmt: skip
+
+
+def simclr_activity(p=0.3, length=None, count=2, seed=None):
+    """Views of what people do, by the sensors that they wear: the eight transformations of TPN, each by chance.
+
+    Exploring Contrastive Learning in Human Activity Recognition for Healthcare (Tang et al., 2020), arXiv:2011.11542,
+    takes the same transformations, one or two of them for all views of a run.
+
+    Args:
+        p: float or eight floats, the probability of each: noise, scaled channels, rotated sensors, negated values,
+            reversed time, segments in another order, warped time, channels in another order.
+        length: int, the steps of a view, a part of the series; None for the whole series.
+        count: int, the number of views.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `Views`, `count` draws of one view.
+
+    Raises:
+        ValueError: the probabilities are not one, or one for each transformation.
+
+    Example:
+        >>> import numpy as np
+        >>> first, second = simclr_activity()(np.zeros((2, 128, 6), "float32"))
+    """
+    layers = transformations()
+    shares = tuple(p) if isinstance(p, (tuple, list)) else (p,) * len(layers)
+    if len(shares) != len(layers):
+        raise ValueError(f"p must be a probability, or one for each of {len(layers)} layers. Received: p={p!r}")
+    layers = [Sometimes(layer, share) for layer, share in zip(layers, shares)]
+    return Views(View([*([] if length is None else [SeriesCrop(length)]), *layers]), count, seed=seed)
 
 
 def simclr_tokens(ratio=(0.6, 1.0), deletion=0.1, pad_id=0, special=(), count=2, seed=None):

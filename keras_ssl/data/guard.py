@@ -14,9 +14,9 @@ def guarded(order, samples, load, describe, *, spec, labels, index, parallel_cal
     Args:
         order: the `Order`.
         samples: dataset of (epoch, place, number, *anything), with one place more than are used.
-        load: `load(number, *anything)` -> image (or a tuple of them), int label.
+        load: `load(number, *anything)` -> image (or a tuple of them, or a dict of columns), int label.
         describe: `describe(epoch, place)`, int64 scalars -> text of the error.
-        spec: `tf.TensorSpec` of an image, or a tuple of them.
+        spec: `tf.TensorSpec` of an image, or a tuple or dict of them.
         labels, index: whether to add these columns.
 
     Returns:
@@ -57,7 +57,8 @@ def guarded(order, samples, load, describe, *, spec, labels, index, parallel_cal
             else:
                 real = tf.minimum(order.places - first, order.rows)
                 number, image, label = tf.nest.map_structure(lambda one: one[:real], (number, image, label))
-        return columns(order, epoch[0], {"image": image}, number, label if labels else None, index)
+        sample = image if isinstance(image, dict) else {"image": image}
+        return columns(order, epoch[0], sample, number, label if labels else None, index)
 
     def fail(epoch, lost):
         raise ValueError(describe(tf.constant(epoch), tf.constant(lost)))

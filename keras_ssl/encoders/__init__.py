@@ -9,7 +9,7 @@ from keras_ssl.encoders.batch_norm import (
     with_plain_batch_norm,
     with_synchronized_batch_norm,
 )
-from keras_ssl.encoders.conv1d import conv1d
+from keras_ssl.encoders.conv1d import conv1d, sensor_cnn
 from keras_ssl.encoders.conv_vit import conv_vit, conv_vit_stages
 from keras_ssl.encoders.decoder import MaskToken, patch_grid, token_decoder
 from keras_ssl.encoders.drop_path import with_drop_path
@@ -70,6 +70,7 @@ __all__ = [
     "resnet18",
     "resnet34",
     "resnet50",
+    "sensor_cnn",
     "swin",
     "text_transformer",
     "token_decoder",

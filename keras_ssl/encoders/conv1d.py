@@ -7,14 +7,14 @@ https://arxiv.org/abs/1611.06455: three convolutions, each batch-normalized, and
 import keras
 from keras import layers, ops
 
-from keras_ssl.checks import check_flags, choice, is_int, is_number
+from keras_ssl.checks import check_flags, check_numbers, choice, is_int, is_number
 from keras_ssl.encoders.masked import MaskedBatchNormalization, masked_pool
 from keras_ssl.encoders.resnet import LAST
 
 
 def conv1d(input_shape=(128, 6), *, filters=(128, 256, 128), kernels=(8, 5, 3), strides=1, norm="batch",
            activation="relu", padding="same", dropout=0.0, pooling="avg", masked=False, column=None, front=None,
-           synchronized=False, name="conv1d"):
+           synchronized=False, initializer="he_normal", l2=0.0, name="conv1d"):
     """Convolutions over time, each with a normalization and an activation, and one vector for the whole.
 
     With `masked` a sample may be padded at its end: its features are then those of the sample alone, whatever lies in
@@ -22,8 +22,7 @@ def conv1d(input_shape=(128, 6), *, filters=(128, 256, 128), kernels=(8, 5, 3), 
 
     Other networks of the field:
 
-    - TPN (https://arxiv.org/abs/1907.11879): `filters=(32, 64, 96), kernels=(24, 16, 8), norm=None, dropout=0.1,
-      pooling="max"`;
+    - TPN (https://arxiv.org/abs/1907.11879): `sensor_cnn`;
     - the encoder of CPC for sounds (https://arxiv.org/abs/1807.03748): `input_shape=(20480,), filters=(512,) * 5,
       kernels=(10, 8, 4, 4, 4), strides=(5, 4, 2, 2, 2), norm=None, padding="valid", pooling=None`.
 
@@ -46,6 +45,8 @@ def conv1d(input_shape=(128, 6), *, filters=(128, 256, 128), kernels=(8, 5, 3), 
         front: a layer that comes first and makes `(batch, places, channels)` of the input, such as `LogMel`, or None.
             With a mask it has a method `places(mask)` that gives the mask of what it makes.
         synchronized: whether batch statistics are shared between replicas (TensorFlow only).
+        initializer: name of a Keras initializer of the kernels.
+        l2: float from 0, the factor of the sum of the squared kernels that is added to the loss.
         name: str, name of the model.
 
     Returns:
@@ -64,6 +65,7 @@ def conv1d(input_shape=(128, 6), *, filters=(128, 256, 128), kernels=(8, 5, 3), 
     strides = (strides,) * len(filters) if isinstance(strides, int) and isinstance(filters, tuple) else strides
     _check(input_shape, filters, kernels, strides, norm, padding, dropout, pooling, column)
     check_flags(masked=masked, synchronized=synchronized)
+    check_numbers(least=0, l2=l2)
     column = column or ("audio" if len(input_shape) == 1 else "series")
     inputs = x = keras.Input(input_shape, name=column)
     mask = keras.Input(input_shape[:1], dtype="bool", name=f"{column}_mask") if masked else None
@@ -78,8 +80,8 @@ def conv1d(input_shape=(128, 6), *, filters=(128, 256, 128), kernels=(8, 5, 3), 
         if padding == "same":
             x = layers.ZeroPadding1D((kernel // 2, (kernel - 1) // 2), name=f"conv{i + 1}_pad", data_format=LAST)(x)
         x = layers.Conv1D(
-            size, kernel, stride, use_bias=norm != "batch", kernel_initializer="he_normal", data_format=LAST,
-            name=f"conv{i + 1}",
+            size, kernel, stride, use_bias=norm != "batch", kernel_initializer=initializer, data_format=LAST,
+            kernel_regularizer=keras.regularizers.L2(l2) if l2 else None, name=f"conv{i + 1}",
         )(x)
         mask = None if mask is None else mask_of_places(mask, kernel, stride, padding)
         if norm == "batch":
@@ -92,6 +94,37 @@ def conv1d(input_shape=(128, 6), *, filters=(128, 256, 128), kernels=(8, 5, 3), 
         if dropout:
             x = layers.Dropout(dropout, name=f"dropout{i + 1}")(x)
     return keras.Model(inputs, masked_pool(x, mask, pooling) if pooling else _only_real(x, mask), name=name)
+
+
+def sensor_cnn(input_shape=(128, 6), *, dropout=0.1, l2=1e-4, masked=False, name="sensor_cnn"):
+    """The network of TPN (https://arxiv.org/abs/1907.11879) for sensors: three convolutions and the maximum over time.
+
+    They have 32, 64 and 96 channels, kernels of 24, 16 and 8 steps without padding, ReLU and no normalization, so that
+    a series has 45 steps at least.
+
+    Args:
+        input_shape: ints `(time, channels)`, the first may be None.
+        dropout: float in [0, 1), after each activation (0.1).
+        l2: float from 0, the factor of the squared kernels in the loss (1e-4).
+        masked: see `conv1d`.
+        name: str, name of the model.
+
+    Returns:
+        a functional `keras.Model` to features `(batch, 96)`.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Example:
+    ```python
+    encoder = keras_ssl.encoders.sensor_cnn((400, 6))
+    encoder.count_params()  # 86720
+    ```
+    """
+    return conv1d(
+        input_shape, filters=(32, 64, 96), kernels=(24, 16, 8), norm=None, padding="valid", dropout=dropout,
+        pooling="max", masked=masked, initializer="glorot_uniform", l2=l2, name=name,
+    )
 
 
 def mask_of_places(mask, kernel, stride, padding):

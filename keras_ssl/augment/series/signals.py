@@ -1,14 +1,18 @@
 """Signals: noise, strength, order, speed and rotation of the channels of sensors."""
 
+import math
+
 import keras
+import numpy as np
 from keras import ops
+from scipy import interpolate
 
 from keras_ssl import inputs
 from keras_ssl.augment.layer import Augmentation, check_probability
-from keras_ssl.augment.places import lowest, select
+from keras_ssl.augment.places import lowest, order, select
 from keras_ssl.augment.random import fold, normal, uniform
 from keras_ssl.augment.steps import TimeCrop, changed, ends, moved, parts, real
-from keras_ssl.checks import check_flags, check_ints, check_numbers
+from keras_ssl.checks import check_flags, check_ints, check_numbers, choice
 
 
 class SeriesLayer(Augmentation):
@@ -118,10 +122,11 @@ class PermuteSegments(SeriesLayer):
 
     Args:
         segments: int, the number of segments.
+        identity: whether the order may stay what it is, as chance has it.
         seed, name: see `Augmentation`.
 
     Raises:
-        ValueError: for a number that is not a positive int.
+        ValueError: for a number that is not a positive int, or a single segment where the order must change.
 
     Example:
         >>> import numpy as np
@@ -129,13 +134,14 @@ class PermuteSegments(SeriesLayer):
         TensorShape([4, 128, 6])
     """
 
-    def __init__(self, segments=5, seed=None, name=None, **kwargs):
+    def __init__(self, segments=5, identity=True, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
-        check_ints(segments=segments)
-        self.segments = segments
+        check_flags(identity=identity)
+        check_ints(least=1 if identity else 2, segments=segments)
+        self.segments, self.identity = segments, identity
 
     def draw(self, seeds, size):
-        return {"order": ops.cast(ops.argsort(uniform(seeds, self.segments), axis=1), "int32")}
+        return {"order": order(seeds, self.segments, self.identity)}
 
     def transform(self, sample, order):
         values, mask = parts(self.kind, sample)
@@ -151,19 +157,20 @@ class PermuteSegments(SeriesLayer):
         return moved(sample, ops.where(place < end, moves, place))
 
     def get_config(self):
-        return {**super().get_config(), "segments": self.segments}
+        return {**super().get_config(), "segments": self.segments, "identity": self.identity}
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class TimeWarp(SeriesLayer):
     """Time runs faster here and slower there; the first and the last real step stay.
 
-    The speed is normal around 1 at the knots, never below a tenth, and linear between them. Values are linear between
-    the steps; a step between two of which one is not real is not real.
+    The speed is normal around 1 at the knots, never below a tenth, and linear between them, or a cubic spline through
+    them. Values are linear between the steps; a step between two of which one is not real is not real.
 
     Args:
         knots: int, the number of knots between the start and the end, which are knots too.
         deviation: float, the standard deviation of the speed.
+        curve: `"linear"` or `"cubic"`: how the speed goes from knot to knot.
         seed, name: see `Augmentation`.
 
     Raises:
@@ -175,11 +182,13 @@ class TimeWarp(SeriesLayer):
         TensorShape([4, 128, 6])
     """
 
-    def __init__(self, knots=4, deviation=0.2, seed=None, name=None, **kwargs):
+    def __init__(self, knots=4, deviation=0.2, curve="linear", seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
         check_ints(least=0, knots=knots)
         check_numbers(least=0, deviation=deviation)
-        self.knots, self.deviation = knots, deviation
+        choice("linear", "cubic")("curve", curve)
+        self.knots, self.deviation, self.curve = knots, deviation, curve
+        self.powers = pieces(knots + 2, curve)
 
     def draw(self, seeds, size):
         return {"speeds": ops.maximum(1 + self.deviation * normal(seeds, self.knots + 2), 0.1)}
@@ -190,11 +199,12 @@ class TimeWarp(SeriesLayer):
         step = ops.arange(ops.shape(values)[1], dtype="float32")[None, :]
         part = ops.clip(step / ops.maximum(last, 1), 0, 1) * (self.knots + 1)  # from knot to knot
         knot = ops.minimum(ops.floor(part), self.knots)
-        before = ops.take_along_axis(speeds, ops.cast(knot, "int32"), axis=1)
-        after = ops.take_along_axis(speeds, ops.cast(knot, "int32") + 1, axis=1)
-        whole = ops.cumsum((speeds[:, :-1] + speeds[:, 1:]) / 2, axis=1)  # the ways up to the knots
-        way = ops.take_along_axis(ops.pad(whole, [(0, 0), (1, 0)]), ops.cast(knot, "int32"), axis=1)
-        way = way + (part - knot) * (before + (after - before) * (part - knot) / 2)
+        # The way from a knot on: the integral of the speed, a polynomial between each two knots.
+        powers = ops.einsum("bk,pik->bip", speeds, self.powers)  # (batch, intervals, powers from 1)
+        whole = ops.cumsum(ops.sum(powers, axis=2), axis=1)  # the ways up to the knots
+        before = ops.take_along_axis(ops.pad(whole, [(0, 0), (1, 0)]), ops.cast(knot, "int32"), axis=1)
+        own = select(powers, ops.cast(knot, "int32"))  # (batch, steps, powers)
+        way = before + sum(own[:, :, i] * (part - knot) ** (i + 1) for i in range(len(self.powers)))
         place = ops.where(step < last, way / whole[:, -1:] * last, step)
         below = ops.floor(place)
         share = (place - below)[:, :, None]
@@ -207,21 +217,23 @@ class TimeWarp(SeriesLayer):
         return {**sample, self.kind.column: ops.where(mask[:, :, None], values, 0.0), self.kind.also[0]: mask}
 
     def get_config(self):
-        return {**super().get_config(), "knots": self.knots, "deviation": self.deviation}
+        return {**super().get_config(), "knots": self.knots, "deviation": self.deviation, "curve": self.curve}
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class RotateAxes(SeriesLayer):
-    """The three axes of a sensor are rotated, as if it had been worn another way; all rotations are equally likely.
+    """The three axes of a sensor are rotated, as if it had been worn another way.
 
     Channels are groups of three, one after the other: those of the accelerometer, then those of the gyroscope.
 
     Args:
         together: whether all groups of a series rotate alike, as the sensors of one device do.
+        angle: float, the largest angle in radians either way, all equally likely, about an axis whose coordinates are
+            uniform from -1 to 1 before it has unit length. None: all rotations are equally likely.
         seed, name: see `Augmentation`.
 
     Raises:
-        ValueError: the number of channels is not a multiple of three.
+        ValueError: the number of channels is not a multiple of three, or the angle is not from 0 to pi.
 
     Example:
         >>> import numpy as np
@@ -229,10 +241,11 @@ class RotateAxes(SeriesLayer):
         TensorShape([4, 128, 6])
     """
 
-    def __init__(self, together=False, seed=None, name=None, **kwargs):
+    def __init__(self, together=False, angle=None, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
         check_flags(together=together)
-        self.together = together
+        check_numbers(least=0, most=math.pi, optional=True, angle=angle)
+        self.together, self.angle = together, angle
 
     def alter(self, values, mask, seeds):
         channels = values.shape[2]
@@ -243,13 +256,15 @@ class RotateAxes(SeriesLayer):
             )
         groups = channels // 3
         drawn = 1 if self.together else groups
-        draws = ops.reshape(normal(seeds, 4 * drawn), (-1, drawn, 4))
+        draws = ops.reshape((normal if self.angle is None else uniform)(seeds, 4 * drawn), (-1, drawn, 4))
+        if self.angle is not None:
+            draws = about_an_axis(2 * draws - 1, self.angle)
         turned = ops.reshape(values, (*ops.shape(values)[:2], groups, 3))
         turned = ops.sum(rotations(draws)[:, None] * turned[:, :, :, None, :], axis=-1)
         return ops.reshape(turned, ops.shape(values))
 
     def get_config(self):
-        return {**super().get_config(), "together": self.together}
+        return {**super().get_config(), "together": self.together, "angle": self.angle}
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -326,6 +341,29 @@ class MaskTime(SeriesLayer):
 
     def get_config(self):
         return {**super().get_config(), "ratio": self.ratio, "span": self.span, "fill": self.fill}
+
+
+def about_an_axis(draws, angle):
+    """Quaternions `(batch, groups, 4)` of rotations by `angle` times the first draw about the axis of the others."""
+    half = draws[:, :, :1] * angle / 2
+    axis = draws[:, :, 1:]
+    axis = axis / ops.sqrt(ops.sum(axis**2, axis=-1, keepdims=True) + 1e-20)
+    return ops.concatenate([ops.cos(half), ops.sin(half) * axis], axis=-1)
+
+
+def pieces(count, curve):
+    """The integral of a curve through values at `count` knots, one apart, from each knot on.
+
+    Returns:
+        float32 `(powers, count - 1, count)`: the coefficients of the powers from 1 on of the distance from the knot,
+        each a linear function of the values.
+    """
+    values = np.eye(count)
+    if curve == "linear":
+        coefficients = np.stack([values[:-1], np.diff(values, axis=0)])  # of the powers 0 and 1 of the curve
+    else:
+        coefficients = interpolate.CubicSpline(np.arange(count), values).c[::-1]
+    return (coefficients / np.arange(1, len(coefficients) + 1)[:, None, None]).astype("float32")
 
 
 def rotations(draws):
