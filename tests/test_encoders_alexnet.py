@@ -1,4 +1,4 @@
-"""AlexNet with batch normalization and the network in network: sizes, starts and names of their authors' code."""
+"""AlexNet in two forms and the network in network: sizes, starts and names of their authors' code."""
 
 import keras
 import numpy as np
@@ -46,6 +46,41 @@ def test_alexnet_has_the_sizes_of_its_authors():
     assert encoders.alexnet_bn((None, None, 3), hidden=None).output_shape == (None, 256)
 
 
+def test_caffenet_has_the_sizes_and_the_start_of_the_reference():
+    keras.utils.set_random_seed(0)
+    model = encoders.caffenet()
+    assert count(model, ("conv",)) == 2_334_080 and count(model, ("fc",)) == 54_534_144
+    sides = [model.get_layer(f"conv{i + 1}_relu").output.shape[1] for i in range(5)]
+    assert sides == [55, 27, 13, 13, 13] and model.get_layer("pool5").output.shape[1] == 6
+    for name, deviation, bias in [("conv1_relu", 0.01, 0), ("conv2_relu", 0.01, 1), ("fc6", 0.005, 1)]:
+        kernel, start = model.get_layer(name).get_weights()
+        assert kernel.std() == pytest.approx(deviation, rel=0.02) and (start == bias).all()
+
+
+def test_the_second_group_does_not_see_the_first():
+    model = encoders.caffenet((67, 67, 3), hidden=None, preprocessing=False)
+    layer = model.get_layer("conv2_relu")
+    x = np.random.default_rng(0).normal(size=(1, 7, 7, 96)).astype("float32")
+    other = np.concatenate([x[..., :48] + 1, x[..., 48:]], axis=-1)
+    changed = np.abs(layer(x) - layer(other)).max(axis=(0, 1, 2))
+    assert changed[:128].max() > 0 and changed[128:].max() == 0
+
+
+def test_the_local_response_is_the_loop(tmp_path):
+    x = 100 * np.random.default_rng(0).normal(size=(2, 3, 3, 7))
+    expected = np.zeros_like(x)
+    for i in range(7):
+        window = x[..., max(0, i - 2) : i + 3]
+        expected[..., i] = x[..., i] / (1 + 1e-4 / 5 * np.square(window).sum(axis=-1)) ** 0.75
+    layer = encoders.LocalResponseNormalization()
+    np.testing.assert_allclose(layer(x.astype("float32")), expected, rtol=1e-5)
+    model = encoders.caffenet((67, 67, 3), hidden=None)
+    model.save(tmp_path / "caffenet.keras")
+    again = keras.models.load_model(tmp_path / "caffenet.keras")
+    images = np.random.default_rng(0).integers(0, 256, (2, 67, 67, 3), "uint8")
+    np.testing.assert_allclose(again(images), model(images), rtol=1e-5)
+
+
 def test_they_start_as_pytorch_does():
     keras.utils.set_random_seed(0)
     layers = encoders.nin((32, 32, 3)).get_layer("block2_conv1"), encoders.alexnet_bn(hidden=None).get_layer("conv2")
@@ -72,6 +107,9 @@ def test_they_are_probed_by_layer_and_saved(tmp_path):
         (encoders.nin, {"width": 1}, "width must"),
         (encoders.nin, {"pool_third": 1}, "pool_third must"),
         (encoders.alexnet_bn, {"hidden": 0}, "hidden must"),
+        (encoders.caffenet, {"dropout": 1.0}, "dropout must"),
+        (encoders.caffenet, {"input_shape": (48, 48, 3)}, "large enough for three poolings"),
+        (encoders.LocalResponseNormalization, {"size": 4}, "size must"),
         (encoders.alexnet_bn, {"stride": 0}, "stride must"),
         (encoders.alexnet_bn, {"input_shape": (32, 32, 3)}, "large enough for three poolings"),
         (encoders.alexnet_bn, {"input_shape": (None, None, 3)}, "known where there are dense layers"),

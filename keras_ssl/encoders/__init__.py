@@ -1,6 +1,6 @@
 """Encoders: `keras.Model`s from images, clips, sounds, series, texts or graphs to features."""
 
-from keras_ssl.encoders.alexnet import alexnet_bn
+from keras_ssl.encoders.alexnet import LocalResponseNormalization, alexnet_bn, caffenet
 from keras_ssl.encoders.batch_norm import (
     FusedBatchNormalization,
     GroupedBatchNormalization,
@@ -41,6 +41,7 @@ from keras_ssl.encoders.vit import (
 __all__ = [
     "FusedBatchNormalization",
     "GroupedBatchNormalization",
+    "LocalResponseNormalization",
     "LogMel",
     "MaskToken",
     "MaskedBatchNormalization",
@@ -51,6 +52,7 @@ __all__ = [
     "alexnet_bn",
     "attention_maps",
     "byte_tokens",
+    "caffenet",
     "class_token_stages",
     "conv1d",
     "conv_vit",
