@@ -2,15 +2,15 @@
 
     python benchmarks/pretext.py --data cifar10/ --out runs/pretext
 
-Trains each method of the families `pretext` and `generation` by its recipe of minutes on 10,000 class-balanced training
-images of CIFAR-10, a ResNet-18 of width 16 (or another encoder, where a method takes no such), `--epochs` of batch 128.
-Measured are its pretext accuracy on images that it was not trained on, where it has one, beside chance; and of the
-frozen features weighted k-NN (k = 200, T = 0.1) and linear probes, of the features and of the maps after each of the
-four stages, averaged to about 1,024 numbers: the last layers of a pretext task know the task better than the image.
+Trains each method of the families `pretext` and `generation` by its recipe of minutes on `--images` class-balanced
+training images of CIFAR-10, a ResNet-18 of width 16 (or another encoder, where a method takes no such), `--epochs` of
+batch 128. Measured are its pretext accuracy on images that it was not trained on, where it has one, beside chance; and
+of the frozen features weighted k-NN (k = 200, T = 0.1) and linear probes, of the features and of the maps after each of
+the four stages, averaged to about 1,024 numbers: the last layers of a pretext task know the task better than the image.
 Beside them stands the same encoder untrained.
 
-`--held-out` measures on 2,000 other training images in place of the test images: settings are chosen on those.
-`--settings` changes arguments of the method, `--views` those of its views, `--rate` the peak of its learning rate.
+A row also has `held_out`, the linear probe on 2,000 other training images: settings are chosen by it. `--settings`
+changes arguments of the method, `--views` those of its views, `--rate` the peak of its learning rate.
 A method whose question is about known images (`ExemplarCNN`) is asked about new views of the training images.
 
 The script can be stopped at any moment: a run goes on after its last whole epoch, and finished rows are kept as long as
@@ -30,7 +30,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import quality  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from small import BATCH, IMAGES, SIZE, WIDTH  # noqa: E402
+from small import BATCH, SIZE, WIDTH  # noqa: E402
 
 import keras_ssl  # noqa: E402
 from keras_ssl import data, eval, recipes  # noqa: E402
@@ -38,7 +38,7 @@ from keras_ssl import data, eval, recipes  # noqa: E402
 FAMILIES = ("pretext", "generation")
 RESULTS = Path(__file__).parent / "results" / "pretext.json"
 STAGE = re.compile(r"stage(\d+)_block\d+_relu")
-COLUMNS = ("accuracy", "knn", "linear", "stage1", "stage2", "stage3", "stage4")
+COLUMNS = ("accuracy", "knn", "linear", "stage1", "stage2", "stage3", "stage4", "held_out")
 
 
 def methods():
@@ -52,40 +52,41 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("runs/pretext"))
     parser.add_argument("--methods", nargs="*", default=methods(), choices=methods())
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON, arguments of the method")
     parser.add_argument("--views", type=json.loads, default={}, help="JSON, arguments of the recipe's `views`")
     parser.add_argument("--rate", type=float, help="peak of the learning rate")
-    parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16"))
     parser.add_argument("--write", action="store_true", help="into benchmarks/results/pretext.json")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     keras.config.set_dtype_policy(options.precision)
 
-    train, test = load(options)
-    rows = quality.Rows(options.out / ("held_out.json" if options.held_out else "pretext.json"))
+    train, *tests = load(options)
+    rows = quality.Rows(options.out / "pretext.json")
     found = {}
     for seed in options.seeds:
-        found.setdefault("untrained", []).append(untrained(seed, train, test, rows, options))
+        found.setdefault("untrained", []).append(untrained(seed, train, tests, rows, options))
         for name in options.methods:
-            found.setdefault(name, []).append(trained(name, seed, train, test, rows, options))
+            found.setdefault(name, []).append(trained(name, seed, train, tests, rows, options))
     print(table(found))
     if options.write:
         write(found, options)
 
 
 def load(options):
-    """Training images and labels, and those to measure on."""
-    every = quality.load_all(options.data, options.out)
-    (images, labels), test, _ = every
-    chosen = data.class_balanced(labels, options.images)
-    if options.held_out:
+    """Images and labels: to train on, to measure on, and to choose settings by."""
+    cache = options.out / f"images{options.images}.npz"  # decoding 60,000 files takes as long as a short training
+    if not cache.exists():
+        (images, labels), test, _ = quality.load_all(options.data, options.out)
+        chosen = data.class_balanced(labels, options.images)
         rest = np.setdiff1d(np.arange(len(labels)), chosen)
         rest = rest[data.class_balanced(labels[rest], 2000)]
-        test = images[rest], labels[rest]
-    return (images[chosen], labels[chosen]), test
+        np.savez(cache, images[chosen], labels[chosen], *test, images[rest], labels[rest])
+    with np.load(cache) as arrays:
+        found = [arrays[name] for name in arrays.files]
+    return tuple(found[:2]), tuple(found[2:4]), tuple(found[4:])
 
 
 def run_of(name, images, options):
@@ -101,9 +102,7 @@ def make(name, images, options):
     """The method and its optimizer, and callbacks, if any: by the recipe, with the changes that were asked for."""
     run = run_of(name, images, options)
     model, optimizer, *callbacks = recipes.make(name, run)
-    config = {}
-    if options.settings:
-        config |= options.settings
+    config = dict(options.settings)
     if options.views:
         config["augment"] = recipes.find(name).views(run, **options.views)
     if config:
@@ -113,31 +112,30 @@ def make(name, images, options):
         scale = options.rate / optimizer._learning_rate.warmup_target
         schedule = optimizer._learning_rate.get_config()
         schedule |= {key: scale * schedule[key] for key in ("initial_learning_rate", "warmup_target")}
-        optimizer = type(optimizer).from_config(optimizer.get_config() | {"learning_rate": options.rate})
-        optimizer.learning_rate = keras.optimizers.schedules.CosineDecay.from_config(schedule)
+        schedule = keras.optimizers.schedules.CosineDecay.from_config(schedule)
+        optimizer = type(optimizer).from_config(optimizer.get_config() | {"learning_rate": schedule})
     return model, optimizer, callbacks
 
 
-def untrained(seed, train, test, rows, options):
+def untrained(seed, train, tests, rows, options):
     keras.utils.set_random_seed(seed)
     encoder = recipes.Run((SIZE, SIZE, 3), 1, 1, 1, 1, "resnet18", WIDTH, quick=True).encoder()
     recipe = {"images": len(train[0]), "precision": options.precision}
-    return measured("untrained", seed, recipe, rows, lambda: scores(encoder, train, test))
+    return measured("untrained", seed, recipe, rows, lambda: scores(encoder, train, *tests))
 
 
-def trained(name, seed, train, test, rows, options):
+def trained(name, seed, train, tests, rows, options):
     keras.utils.set_random_seed(seed)
     model, optimizer, callbacks = make(name, train[0], options)
-    recipe = keras.saving.serialize_keras_object(optimizer)["config"] | {
-        key: value for key, value in model.get_config().items() if key not in quality.NOT_IN_THE_RECIPE
-    }
+    recipe = {key: value for key, value in model.get_config().items() if key not in quality.NOT_IN_THE_RECIPE}
+    recipe |= {"optimizer": keras.saving.serialize_keras_object(optimizer)}
     recipe |= {"epochs": options.epochs, "images": len(train[0]), "batch": BATCH, "precision": options.precision}
     recipe |= {"views": keras.saving.serialize_keras_object(model.augment)} if model.augment else {}
     recipe = json.loads(json.dumps(recipe, default=str, sort_keys=True))
     label = " ".join([name, *(f"{key}={value}" for key, value in {**options.settings, **options.views}.items())])
     label += f" rate={options.rate}" if options.rate else ""
     return measured(
-        label, seed, recipe, rows, lambda: learned(model, optimizer, callbacks, name, seed, train, test, options)
+        label, seed, recipe, rows, lambda: learned(model, optimizer, callbacks, name, seed, train, tests, options)
     )
 
 
@@ -151,7 +149,7 @@ def measured(name, seed, recipe, rows, measure):
     return found
 
 
-def learned(model, optimizer, callbacks, name, seed, train, test, options):
+def learned(model, optimizer, callbacks, name, seed, train, tests, options):
     model.compile(optimizer=optimizer)
     checkpoint, epoch = options.out / f"{name}-{seed}.keras", 0
     marker = checkpoint.with_suffix(".json")
@@ -165,8 +163,8 @@ def learned(model, optimizer, callbacks, name, seed, train, test, options):
     model.fit(
         views(model, train, seed, epoch), epochs=options.epochs, initial_epoch=epoch, callbacks=steps, verbose=2
     )
-    found = scores(of_one_size(model.evaluated_encoder), train, test)
-    found |= pretext(model, train if "index" in model.needs else test)
+    found = scores(of_one_size(model.evaluated_encoder), train, *tests)
+    found |= pretext(model, train if "index" in model.needs else tests[0])
     for path in (checkpoint, marker):
         path.unlink()
     return found
@@ -202,8 +200,9 @@ def of_one_size(encoder):
     return fixed
 
 
-def scores(encoder, train, test):
+def scores(encoder, train, test, held_out):
     found = quality.scores(encoder, train, test)
+    found["held_out"] = round(100 * float(eval.linear(encoder, train, held_out)), 2)
     last = {}
     for layer in encoder.layers:
         stage = STAGE.fullmatch(layer.name)
@@ -228,7 +227,7 @@ def write(found, options):
     results = json.loads(RESULTS.read_text())
     kept = {row["name"]: row for row in results["rows"]}
     for name, rows in found.items():
-        keys = [key for key in ("chance", *COLUMNS) if key in rows[0]]
+        keys = [key for key in ("chance", *COLUMNS) if key in rows[0] and key != "held_out"]
         means = {key: round(float(np.mean([row[key] for row in rows])), 1) for key in keys}
         epochs = {} if name == "untrained" else {"epochs": options.epochs}
         kept["untrained ResNet-18" if name == "untrained" else name] = {**epochs, **means}

@@ -2,13 +2,14 @@
 
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
 import keras_ssl
-from keras_ssl import inputs, recipes
+from keras_ssl import augment, inputs, recipes
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -31,6 +32,20 @@ def test_recipes_build_what_they_are_called(module, name):
     model, optimizer, *callbacks = module("small").make(name, images, width=4)
     assert type(model) is getattr(keras_ssl, name) and len(callbacks) == (name == "PCL")
     model.compile(optimizer=optimizer)
+
+
+def test_pretext_tasks_are_measured_with_the_settings_that_were_asked_for(module):
+    pretext = module("pretext")
+    assert {keras_ssl.METHODS[name].split(".")[1] for name in pretext.methods()} <= set(pretext.FAMILIES)
+    options = SimpleNamespace(epochs=4, settings={"puzzles": 3}, views={"grayscale_p": 0.0}, rate=0.5)
+    model, optimizer, callbacks = pretext.make("Jigsaw", np.zeros((256, 32, 32, 3), "uint8"), options)
+    assert (model.puzzles, callbacks, optimizer._learning_rate.warmup_target) == (3, [], 0.5)
+    (view,) = model.augment.each()
+    assert not any(isinstance(layer, augment.Grayscale) for layer in view.layers[-1].layer.layers)
+    fixed = pretext.of_one_size(model.encoder)
+    assert fixed.input_shape == (None, 32, 32, 3)
+    for one, other in zip(fixed.get_weights(), model.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_bare_encoder_makes_the_calls_of_the_method(module, monkeypatch):
