@@ -295,7 +295,7 @@ def test_recipes_of_large_images(make_run, released, monkeypatch):
             assert made.arguments["augment"].get_config()
 
 
-@pytest.mark.parametrize("name", ["SimCLR", "InstDisc", "PIRL", "DINO", "MAE"])
+@pytest.mark.parametrize("name", ["SimCLR", "InstDisc", "PIRL", "DINO", "MAE", "Jigsaw", "ExemplarCNN"])
 def test_recipes_of_gray_images(make_run, name):
     model, *_ = recipes.make(name, make_run(name, 16, channels=1, quick=True))
     outputs = model.objective(model.augment(np.zeros((8, 16, 16, 1), "uint8")), *[np.arange(8)] * len(model.needs))

@@ -50,8 +50,8 @@ def semi_hard_triplets(views, numbers, margin=0.5):
     loss = ops.sum(ops.reshape(losses, (-1, count, count)) * pairs) / ops.cast(rows * count * (count - 1), far.dtype)
 
     place = distribute.first_row(rows) * count + ops.arange(rows * count, dtype="int32")
-    self_ = place[:, None] == ops.arange(ops.shape(everyone)[0], dtype="int32")[None, :]
-    nearest = ops.argmin(ops.where(self_, large, far), axis=1)
+    itself = place[:, None] == ops.arange(ops.shape(everyone)[0], dtype="int32")[None, :]
+    nearest = ops.argmin(ops.where(itself, large, far), axis=1)
     return loss, ops.mean(ops.cast(ops.take(owners, nearest) == own, "float32"))
 
 

@@ -163,9 +163,8 @@ class ChangeHSV(ImageLayer):
         saturation = chroma / ops.maximum(value, 1e-6)
 
         def changed(x, number):
-            own = (part[:, number, None, None] for part in (power, factor, shift))
-            power_, factor_, shift_ = own
-            return ops.clip(factor_ * ops.power(ops.clip(x, 1e-6, 1), power_) + shift_, 0, 1)
+            exponent, times, plus = (part[:, number, None, None] for part in (power, factor, shift))
+            return ops.clip(times * ops.power(ops.clip(x, 1e-6, 1), exponent) + plus, 0, 1)
 
         # Gray has no hue, and gets none.
         saturation = ops.where(chroma > 1e-3, changed(saturation, 0), 0.0)

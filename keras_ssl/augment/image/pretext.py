@@ -58,8 +58,8 @@ def context_prediction(
             1. Without it, edges are at the same place in both patches.
         scale: pair of floats, the range of the crop's area as a part of the image's.
         colors: what hides the aberration of lenses: `"drop"` for one channel of a patch, drawn, and two flat ones, as
-            in the authors' code (where they have noise of half a level); `"project"` for colors without the axis
-            from green to magenta; `"gray"`; or `"keep"`.
+            in the authors' code (where they have noise of half a level), at one brightness; `"project"` for colors
+            without the axis from green to magenta; `"gray"`; or `"keep"`.
         coarsen_p: float, the share of the patches that are made smaller and large again.
         standardize: whether every patch gets the same mean and deviation. Without it, brightness tells the sky.
         seed: int or None, see `Augmentation`.

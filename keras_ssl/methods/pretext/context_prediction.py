@@ -78,7 +78,7 @@ class ContextPrediction(Method):
         rows, columns = rows_and_columns(grid)
         if rows * columns < 2 or pairs == "center" and (rows, columns) != (3, 3):
             raise ValueError(
-                "grid must have two patches at least, and be 3 x 3 for pairs='center'. Received: "
+                "grid must have at least two patches, and be 3 x 3 for pairs='center'. Received: "
                 f"grid={grid}, pairs={pairs!r}"
             )
         self.grid = tuple(grid) if isinstance(grid, (list, tuple)) else grid

@@ -14,8 +14,10 @@ def views(run, **options):
     if run.gray:
         options["colors"] = "keep"
     if run.transformer:  # patches that its own patches fill, and a smaller gap where they are too large
-        options["patch"] = max(run.patch, int(size / 4.2) // run.patch * run.patch)
-        options["gap"] = min(options["patch"] // 2, max(0, (size - 2 - 3 * options["patch"]) // 2))
+        side = max(run.patch, int(size / 4.2) // run.patch * run.patch)
+        jitter = max(1, round(side * 7 / 96))
+        gap = min(side // 2, (size - 2 * jitter - 3 * side) // 2)
+        options = {"patch": side, "jitter": jitter, "gap": gap} | options
     return augment.context_prediction(size, **options)
 
 
