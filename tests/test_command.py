@@ -200,7 +200,8 @@ def test_a_run_that_fails(command, photos, tmp_path):
     (("pretrain",), "Pass --data"),
     (("pretrain", "--data", "nowhere/"), "There is no folder"),
     (("pretrain", "--data", "PHOTOS", "--method", "SimCRL"), "There is no 'SimCRL'. Recipes: SimCLR, "),
-    (("pretrain", "--data", "PHOTOS", "--method", "CLIP"), "for CLIP: it learns from captions"),
+    (("pretrain", "--data", "PHOTOS", "--method", "CLIP"), "CLIP: it learns from captions. For a run of minutes there"),
+    (("pretrain", "--data", "PHOTOS", "--method", "CLIP", "--quick", "--batch", "8"), "needs the column text beside"),
     (("pretrain", "--data", "PHOTOS", "--batch", "8", "--method", "MAE", "--encoder", "resnet18"), "MAE must be"),
     (("pretrain", "--data", "PHOTOS", "--encoder", "resnet19"), "--encoder of SimCLR must be one of resnet18"),
     (("pretrain", "--data", "PHOTOS", "--batch", "64"), "36 images are fewer than one batch of 64"),
@@ -208,6 +209,8 @@ def test_a_run_that_fails(command, photos, tmp_path):
     (("evaluate", "nowhere/", "--train", "PHOTOS", "--test", "PHOTOS"), "There is no 'nowhere"),
     (("evaluate", "pixels", "--test", "PHOTOS"), "knn, linear learns from labels: pass --train"),
     (("evaluate", "pixels", "--train", "PHOTOS", "--test", "PHOTOS"), "pass --size"),
+    (("evaluate", "pixels", "--train", "PHOTOS", "--test", "x.npz"), " and 'x.npz'"),
+    (("evaluate", "pixels", "--train", "x.npz", "--test", "PHOTOS"), "be folders of images, or both columns (.npz)"),
     (("evaluate", "pixels", "--test", "PHOTOS", "--protocol", "magic"), "invalid choice: 'magic'"),
     (("embed", "PHOTOS", "--data", "PHOTOS", "--out", "x.npz"), "is not the folder of a run"),
     (("embed", "RUN", "--data", "PHOTOS", "--out", "x.txt"), "--out must end in .npz or .csv"),
@@ -250,7 +253,7 @@ def test_labels_where_a_method_learns_from_them(photos):
     batch = next(iter(images.pipeline(4, ("label", "index"), 0, 0)))
     np.testing.assert_array_equal(batch["label"], batch["index"] % 2)
     with pytest.raises(ValueError, match="pass labels=, an int for each image"):
-        sources.source_of(pixels, None, arguments).pipeline(4, ("label",), 0, 0)
+        sources.source_of(pixels, None, arguments).check(("label",))
     with pytest.raises(ValueError, match=r"square images as an array .* \(8, 6, 5, 3\)"):
         sources.source_of(pixels[:, :, 1:], None, arguments)
     with pytest.raises(ValueError, match="labels are for an array of images"):

@@ -77,6 +77,49 @@ def test_series_from_the_shell(recipe, files, capsys):
     assert code == 0 and "32 series, batches of 8" in (out / "report.html").read_text(), said
 
 
+@pytest.mark.filterwarnings("default:.*is written for keras_ssl.load")
+def test_labels_of_nodes_from_the_shell(monkeypatch, tmp_path):
+    """A recipe may ask how many labels the nodes have, as it may ask for the number of the tokens."""
+    asked = []
+
+    def minutes(run):
+        asked.append(run)
+        encoder = keras_ssl.encoders.gin(*run.shape, labels=run.vocabulary, width=8, depth=1)
+        return keras_ssl.SimCLR(encoder, kinds.graph_views(), hidden=8, dim=4), keras.optimizers.SGD(0.01)
+
+    made = types.SimpleNamespace(KIND=inputs.GRAPH, ENCODERS=("gin",), minutes=minutes)
+    find = recipes.find
+    monkeypatch.setattr(recipes, "find", lambda method: made if method == "SimCLR" else find(method))
+    graphs = kinds.graphs(16)
+    graphs["nodes"] = np.where(graphs["nodes_mask"], np.arange(16)[:, None] % 5, 0)
+    with pytest.raises(ValueError, match="no recipe for SimCLR: none was written yet. For a run of minutes .* --quick"):
+        keras_ssl.pretrain(data=graphs, out=tmp_path / "run", epochs=1, batch=8)
+    run = keras_ssl.pretrain(data=graphs, out=tmp_path / "run", epochs=1, batch=8, quick=True)
+    assert run["steps"] == 2 and asked[0].vocabulary == 5
+    np.savez(tmp_path / "graphs.npz", **graphs, vocabulary=9)
+    keras_ssl.pretrain(data=tmp_path / "graphs.npz", out=tmp_path / "other", epochs=1, batch=8, quick=True)
+    assert asked[1].vocabulary == 9
+
+
+def test_a_recipe_of_minutes_is_enough_for_a_quick_run():
+    assert recipes.why_not("CLIP", "minutes") is None and "captions" in recipes.why_not("CLIP")
+    assert "CLIP" in recipes.names("minutes") and "CLIP" not in recipes.names()
+
+
+def test_a_folder_beside_columns(files):
+    for train, test in (("photos", "test.npz"), ("train.npz", "photos")):
+        with pytest.raises(ValueError, match="Both sets must be folders of images, or both columns"):
+            columns.labeled(files / train, files / test)
+    with pytest.raises(ValueError, match=r"Received: a dict and '.*photos'"):
+        columns.labeled(walks(), files / "photos")
+
+
+def test_images_among_columns_are_square(tmp_path):
+    for shape in ((8, 16, 12, 3), (8, 16, 16)):
+        with pytest.raises(ValueError, match="square images as an array .* Received: an array of shape"):
+            keras_ssl.pretrain(data={"image": np.zeros(shape, "uint8")}, out=tmp_path / "run", batch=4)
+
+
 def test_a_run_on_columns_in_memory_goes_on(recipe, tmp_path):
     series = {"series": walks()["series"]}
     keras_ssl.pretrain(data=series, out=tmp_path / "run", epochs=2, batch=8)
@@ -97,6 +140,7 @@ def test_a_method_for_other_samples(files):
     ({"series": np.zeros((2, 4, 1)), "label": np.zeros((2, 1), int)}, "label of data must have one value per sample"),
     ({"series": np.zeros((2, 4, 1)), "label": np.zeros(2)}, "label of data must be ints or strings"),
     ({"series": np.zeros((2, 4, 1)), "label": np.array(["a", "b"]), "class_names": np.array(["a"])}, "Received: 'b'"),
+    ({"series": np.zeros((2, 4, 1)), "label": np.arange(2), "class_names": np.array(["a"])}, "labels from 0 to 1"),
 ])  # fmt: skip
 def test_columns_that_do_not_fit(given, said):
     with pytest.raises(ValueError, match=said):
@@ -106,15 +150,25 @@ def test_columns_that_do_not_fit(given, said):
 def test_files_that_do_not_fit(files):
     with pytest.raises(FileNotFoundError, match="There is no file"):
         columns.Columns(files / "none.npz")
-    (files / "broken.npz").write_bytes(b"PK")
-    with pytest.raises(ValueError, match="cannot be read"):
-        columns.Columns(files / "broken.npz")
+    whole = (files / "train.npz").read_bytes()
+    np.save(files / "one.npy", walks()["series"])
+    np.savez_compressed(files / "packed.npz", **walks())
+    packed = bytearray((files / "packed.npz").read_bytes())
+    packed[120:140] = bytes(20)
+    for content in (b"PK", whole[:200], whole[:-50], (files / "one.npy").read_bytes(), bytes(packed)):
+        (files / "broken.npz").write_bytes(content)
+        with pytest.raises(ValueError, match="broken.npz' cannot be read: .*np.savez writes such files"):
+            columns.Columns(files / "broken.npz")
     np.savez(files / "bare.npz", series=walks()["series"])
     with pytest.raises(ValueError, match="bare.npz' must hold the column label"):
         columns.labeled(files / "train.npz", files / "bare.npz")
     np.savez(files / "others.npz", series=walks()["series"][:2], label=np.array(["slow", "still"]))
     with pytest.raises(ValueError, match="Only in one of them: fast, still"):
         columns.labeled(files / "train.npz", files / "others.npz")
+    for names, name in ((["a", "b"], "one"), (["b", "a"], "other")):
+        np.savez(files / f"{name}.npz", series=walks()["series"][:2], label=np.arange(2), class_names=names)
+    with pytest.raises(ValueError, match="must have the same order"):
+        columns.labeled(files / "one.npz", files / "other.npz")
 
 
 def test_the_vocabulary_of_tokens():

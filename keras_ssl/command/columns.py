@@ -1,6 +1,8 @@
 """Columns: samples of any kind in memory, or in the .npz file that a command is given."""
 
 import os
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,8 @@ class Columns:
 
     Args:
         given: dict of arrays with n rows: `"series"` or another column of `keras_ssl.inputs`, its masks, `"label"`
-            (ints or strings) and columns of your own. `"rate"` (an int), `"vocabulary"` (an int, or the list of tokens)
-            and `"class_names"` are of all samples. Or the path of an `.npz` file that holds it.
+            (ints or strings) and columns of your own. `"rate"` (an int), `"vocabulary"` (an int, or the list of tokens
+            or of labels of nodes) and `"class_names"` are of all samples. Or the path of an `.npz` file that holds it.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -59,9 +61,13 @@ def read(path):
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream:  # np.load leaves a file open that it cannot read
+            if stream.read(4) != b"PK\3\4":
+                raise ValueError("it is no zip file of arrays")
+            stream.seek(0)
+            file = np.load(stream, allow_pickle=False)
             return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{str(path)!r} cannot be read: {error}. np.savez writes such files") from None
 
 
@@ -84,11 +90,27 @@ def numbered(label, names, where):
         return np.array([names.index(one) for one in label.tolist()]), names
     if label.dtype.kind not in "iu":
         raise ValueError(f"label of {where} must be ints or strings. Received: dtype={label.dtype}")
+    if names is not None and len(label) and not 0 <= label.min() <= label.max() < len(names):
+        raise ValueError(
+            f"label of {where} must be from 0 to {len(names) - 1}, as there are {len(names)} class_names. Received: "
+            f"labels from {label.min()} to {label.max()}"
+        )
     return label, names
+
+
+def check_alike(train, test):
+    """Raises where one of two sets is of columns and the other is a folder of images."""
+    if are_columns(train) != are_columns(test):
+        paths = [isinstance(given, (str, os.PathLike)) for given in (train, test)]
+        words = [repr(str(x)) if path else f"a {type(x).__name__}" for x, path in zip((train, test), paths)]
+        words = " and ".join(words)
+        raise ValueError(f"Both sets must be folders of images, or both columns (.npz). Received: {words}")
 
 
 def labeled(train, test):
     """Two sets of labeled samples with the same classes, as pairs `(samples, labels)`; `train` may be None."""
+    if train is not None:
+        check_alike(train, test)
     sets = [None if part is None else Columns(part) for part in (train, test)]
     for part, given in zip(sets, (train, test)):
         if part is not None and part.labels is None:
@@ -96,5 +118,7 @@ def labeled(train, test):
             raise ValueError(f"{name} must hold the column label, an int or a string for each sample")
     if sets[0] is not None and sets[0].class_names != sets[1].class_names:
         unlike = sorted(set(sets[0].class_names or ()) ^ set(sets[1].class_names or ()))
+        if not unlike:
+            raise ValueError("class_names of both sets must have the same order. Received: the same names in another")
         raise ValueError(f"Both sets must have the same classes. Only in one of them: {', '.join(unlike[:5])}")
     return [None if part is None else part.pair for part in sets]

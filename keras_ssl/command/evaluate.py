@@ -117,6 +117,8 @@ def read(encoder, train, test, size, batch, upscale, labels):
     """`(train, test)`, pipelines of labeled images or pairs of arrays; `train` is None where there is none."""
     from keras_ssl.command import columns, images
 
+    if train is not None and labels:
+        columns.check_alike(train, test)
     if columns.are_columns(test):
         return columns.labeled(train, test) if labels else (None, columns.Columns(test).sample)
     if encoder is None and size is None:

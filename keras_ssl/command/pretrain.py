@@ -101,7 +101,7 @@ def pretrain(
         data: folder of images; sub-folders are searched. Or an array `(n, side, side, channels)` of pixels 0..255. Or
             samples of another kind: a dict of columns, as `keras_ssl.data.arrays` takes them, or the `.npz` file that
             `np.savez` wrote of it. It may hold `"label"`, ints or strings, and for all samples `"rate"`, an int, and
-            `"vocabulary"`, the number of the tokens.
+            `"vocabulary"`, the number of the tokens, or of the labels that nodes have.
         method: str, a name of `keras_ssl.recipes.names()`; None is `"SimCLR"`.
         out: folder of the run; None is `runs/METHOD`, in small letters.
         labels: n ints, of an array or columns, for a method that learns from labels. Those of a folder are its class
@@ -158,6 +158,7 @@ def trained(folder, arguments, record, asked, labels):
 
     source = source_of(asked.get("data", arguments["data"]), labels, arguments)
     model, optimizer, callbacks = made(arguments, source)
+    source.check(model.needs)
     model.compile(optimizer=optimizer)
     checkpoint = checkpoints.Checkpoint(
         folder / runs.CHECKPOINTS, every=arguments["checkpoint_every"], keep=arguments["keep"]
@@ -247,12 +248,15 @@ def completed(arguments, source):
 
     method, quick = arguments["method"], arguments["quick"]
     method = next((name for name in keras_ssl.METHODS if name.lower() == method.lower()), method)
-    if why := recipes.why_not(method):
-        raise ValueError(f"{why}. Recipes: {', '.join(recipes.names(kind=source.kind))}")
+    of = "minutes" if quick else "paper"
+    others = ", ".join(recipes.names(of, source.kind)) or "none"
+    if why := recipes.why_not(method, of):
+        short = "" if quick or recipes.why_not(method, "minutes") else ". For a run of minutes there is one: --quick"
+        raise ValueError(f"{why}{short}. Recipes: {others}")
     if recipes.kind_of(method) is not source.kind:
         raise ValueError(
             f"{method} learns from {recipes.kind_of(method).words}. Received: {source.kind.words}, of which learn: "
-            f"{', '.join(recipes.names(kind=source.kind)) or 'none'}. Pass --method"
+            f"{others}. Pass --method"
         )
     known = recipes.encoders_of(method)
     size = arguments["size"] = source.shape[0]
@@ -319,10 +323,12 @@ def train(model, source, checkpoint, callbacks, watch, folder, arguments, record
     stop = Stop(checkpoint, journal)
     watching = []
     if watch:
-        if columns.are_columns(watch[0]):
+        folders = any(isinstance(part, str) for part in watch)
+        if folders:
+            columns.check_alike(*watch)
+        if all(columns.are_columns(part) for part in watch):
             sets = columns.labeled(*watch)
         else:
-            folders = isinstance(watch[0], str)
             sets = labeled(*watch, arguments["size"], 256, upscale=arguments["upscale"]) if folders else watch
         watching.append(eval.KNN(*sets, every=arguments["watch_every"]))
     # The features of a transformer are close together from the start.

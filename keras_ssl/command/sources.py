@@ -41,6 +41,12 @@ class Folder:
         self.paths = found.file_paths
         self.count, self.shape = len(self.paths), (self.size, self.size, 3)
 
+    def check(self, needs):
+        """Raises where it lacks what a method needs."""
+        check_columns(needs)
+        if "label" in needs:
+            self.labels()
+
     def pipeline(self, batch, needs, epoch, start):
         return data.files(
             self.paths, self.size, batch, seed=self.seed, epoch=epoch, start=start, index="index" in needs,
@@ -70,17 +76,16 @@ class Pixels:
     kind, rate, vocabulary = inputs.IMAGE, None, None
 
     def __init__(self, images, labels, arguments):
-        if images.ndim != 4 or images.shape[1] != images.shape[2]:
-            raise ValueError(
-                "data must be a folder, or square images as an array (n, side, side, channels). Received: an array of "
-                f"shape {images.shape}"
-            )
+        check_square(images)
         self.images, self.given, self.seed = images, labels, arguments["seed"]
         self.count, self.shape = len(images), images.shape[1:]
 
-    def pipeline(self, batch, needs, epoch, start):
+    def check(self, needs):
+        check_columns(needs)
         if "label" in needs and self.given is None:
             raise ValueError("The method learns from labels: pass labels=, an int for each image")
+
+    def pipeline(self, batch, needs, epoch, start):
         labels = self.given if "label" in needs else None
         return data.arrays(
             self.images, batch, labels=labels, seed=self.seed, epoch=epoch, start=start, index="index" in needs
@@ -101,15 +106,19 @@ class Samples:
         self.kind, self.rate, self.vocabulary = found.kind, found.rate, found.vocabulary
         self.columns, self.sample, self.count, self.shape = found.columns, found.sample, found.count, found.shape
         self.given, self.seed = found.labels if labels is None else labels, arguments["seed"]
-        if self.kind is inputs.TOKENS and self.vocabulary is None:
-            self.vocabulary = int(found.columns[self.kind.column].max()) + 1
+        numbers = found.columns[self.kind.column]
+        labeled_nodes = self.kind is inputs.GRAPH and numbers.ndim == 2
+        if self.vocabulary is None and numbers.size and (self.kind is inputs.TOKENS or labeled_nodes):
+            self.vocabulary = int(numbers.max()) + 1
+        if self.kind is inputs.IMAGE:
+            check_square(numbers)
 
-    def pipeline(self, batch, needs, epoch, start):
+    def check(self, needs):
+        check_columns(needs, self.columns)
         if "label" in needs and self.given is None:
             raise ValueError("The method learns from labels: add the column label, an int or a string for each sample")
-        missing = [name for name in needs if name not in (*self.columns, "label", "index")]
-        if missing:
-            raise ValueError(f"The method needs the column {missing[0]} beside the samples")
+
+    def pipeline(self, batch, needs, epoch, start):
         own = (self.kind.column, *self.kind.also, *needs)
         return data.arrays(
             {name: values for name, values in self.columns.items() if name in own}, batch,
@@ -125,6 +134,21 @@ class Samples:
         if isinstance(self.sample, dict):
             return {name: values[rows] for name, values in self.sample.items()}
         return self.sample[rows]
+
+
+def check_square(images):
+    if images.ndim != 4 or images.shape[1] != images.shape[2]:
+        raise ValueError(
+            "data must be a folder, or square images as an array (n, side, side, channels). Received: an array of "
+            f"shape {images.shape}"
+        )
+
+
+def check_columns(needs, columns=()):
+    """Raises where a method needs what is neither a column nor made here."""
+    missing = [name for name in needs if name not in (*columns, "label", "index")]
+    if missing:
+        raise ValueError(f"The method needs the column {missing[0]} beside the samples: pass a dict or .npz with it")
 
 
 def chosen(total, count):

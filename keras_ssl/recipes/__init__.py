@@ -85,10 +85,15 @@ def names(of="paper", kind=IMAGE):
     return [x for x in keras_ssl.METHODS if hasattr(find(x), of) and kind in (None, kind_of(x))]
 
 
-def why_not(method):
-    """Why there is no recipe for it: the words of an error, or None where there is one."""
+def why_not(method, of="paper"):
+    """Why there is no recipe for it: the words of an error, or None where there is one.
+
+    Args:
+        method: str, the name of a method.
+        of: `"paper"` or `"minutes"`.
+    """
     recipe = find(method)
-    if hasattr(recipe, "paper"):
+    if hasattr(recipe, of):
         return None
     reason = getattr(recipe, "WITHOUT", "none was written yet")
     return f"There is no recipe for {method}: {reason}" if method in keras_ssl.METHODS else f"There is no {method!r}"
@@ -107,15 +112,14 @@ def make(method, run):
     Raises:
         ValueError: there is no recipe, or it does not take such an encoder or such samples.
     """
-    recipe = find(method)
-    function = getattr(recipe, "minutes" if run.quick else "paper", None)
-    if function is None:
-        raise ValueError(f"{why_not(method)}. Recipes: {', '.join(names(kind=run.kind))}")
+    of = "minutes" if run.quick else "paper"
+    if why := why_not(method, of):
+        raise ValueError(f"{why}. Recipes: {', '.join(names(of, run.kind))}")
     if (kind := kind_of(method)) is not run.kind:
         raise ValueError(f"The recipe of {method} is for {kind.words}. Received: a run on {run.kind.words}")
     if run.name not in (known := encoders_of(method)):
         raise ValueError(f"The encoder of {method} must be one of {', '.join(known)}. Received: {run.name}")
-    return function(run)
+    return getattr(find(method), of)(run)
 
 
 def encoders_of(method):

@@ -43,7 +43,7 @@ class Run:
             `"index"` that does not shuffle.
         kind: `keras_ssl.inputs.Kind`, the kind of the samples.
         rate: int, samples of a sound in a second, or of a series.
-        vocabulary: int, how many different tokens there are.
+        vocabulary: int, how many different tokens there are, or labels of nodes.
     """
 
     shape: tuple
