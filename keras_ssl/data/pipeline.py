@@ -9,6 +9,8 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
+from keras_ssl.data.order import Order
+
 # What does the same on a host's rows of each global batch as on the whole batch.
 STEPS = ("map", "prefetch", "with_options", "enumerate", "take", "skip", "repeat")
 PARTS = ("take", "skip", "repeat")  # of these, what makes the samples others than one pass over all
@@ -92,6 +94,14 @@ class Pipeline(tf.data.Dataset):
         and `cache` are not.
         """
         return self.remade(self.order.natural(), leave_out=(*PARTS, "shuffle", "cache"), whole=True)
+
+    def in_batches(self, batch_size, seed=0):
+        """The samples in batches of another size, and in an order of its own for each pass: what a training needs.
+
+        What was mapped over the pipeline is kept, and so is `filter`; what regroups or cuts it is not.
+        """
+        order = Order(self.samples, batch_size, seed=seed)
+        return self.remade(order, leave_out=(*PARTS, *REGROUPS), whole=True)
 
     def share(self, host, hosts):
         """The rows of each batch that one of several hosts reads, decodes and augments; it does so with no others.

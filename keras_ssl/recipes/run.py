@@ -60,6 +60,14 @@ class Run:
     rate: int | None = None
     vocabulary: int | None = None
 
+    def train_before(self, model):
+        """Trains what a recipe needs before its method, on the same samples, in batches of the run's size."""
+        data = self.in_order()
+        if hasattr(data, "element_spec"):  # its batches are of another size, and one class after the other
+            model.fit(data.in_batches(self.batch), epochs=self.epochs, verbose=2)
+        else:
+            model.fit(data, batch_size=self.batch, epochs=self.epochs, verbose=2)
+
     @property
     def small(self):
         """Images for which papers take the recipe of CIFAR-10."""

@@ -24,7 +24,7 @@ def minutes(run):
         )
     made, optimizer = simclr.minutes(run)
     made.compile(optimizer=optimizer)
-    made.fit(run.in_order(), batch_size=run.batch, epochs=run.epochs, verbose=2)
+    run.train_before(made)
     return method(run, made.encoder)
 
 

@@ -14,7 +14,7 @@ def views(run):
 
 def minutes(run):
     made = tokenizer(run)
-    made.fit(run.in_order(), batch_size=run.batch, epochs=run.epochs, verbose=2)
+    run.train_before(made)
     return method(run, made)
 
 
