@@ -5,11 +5,15 @@ small to compare, arguments of Keras that a method has no use for.
 """
 
 import inspect
+import os
+import types
+import warnings
 
 import keras
 import numpy as np
 
 from keras_ssl import distribute, inputs
+from keras_ssl.checks import check_ints
 from keras_ssl.pixels import warn_of_small
 
 NO_VALIDATION = (
@@ -24,6 +28,8 @@ NO_VALIDATION = (
 
 def check_compile(method, **options):
     """Raises where an argument of Keras's `compile` is given that would be ignored."""
+    if options.get("steps_per_execution", 1) != "auto":
+        check_ints(steps_per_execution=options.get("steps_per_execution", 1))
     for name in ("loss", "metrics", "weighted_metrics", "loss_weights"):
         if options.get(name):
             raise ValueError(
@@ -45,6 +51,10 @@ def check_fit_arguments(method, x, y, given):
         raise ValueError(f"{type(method).__name__} has no optimizer yet: call model.compile(optimizer=...) before fit.")
     if given.get("validation_data") is not None or given.get("validation_split"):
         raise ValueError(NO_VALIDATION)
+    check_numbers_of_fit(x, given)
+    check_kind_of_data(method, x, given.get("steps_per_epoch"))
+    check_labels(y)
+    warn_of_frozen(method)
     for name in ("sample_weight", "class_weight"):
         if given.get(name) is not None:
             refuse_weights(method, name)
@@ -64,6 +74,66 @@ def check_fit_arguments(method, x, y, given):
         check_limits(method, {**columns, **({} if y is None else {"label": y})})
         if "edges" in columns and inputs.GRAPH.column in columns:
             check_edges(*(columns.get(name) for name in ("edges", "edges_mask", inputs.GRAPH.column)))
+
+
+def check_numbers_of_fit(x, given):
+    """Raises where a number of `fit` is none that Keras can use, or would be ignored."""
+    for name in ("epochs", "batch_size", "steps_per_epoch"):
+        check_ints(optional=name != "epochs", **{name: given.get(name, 1)})
+    check_ints(least=0, initial_epoch=given.get("initial_epoch", 0))
+    if given.get("batch_size") is not None and (hasattr(x, "element_spec") or isinstance(x, keras.utils.PyDataset)):
+        raise ValueError(
+            "The data has batches already, so batch_size would be ignored. Give the pipeline its batch size. "
+            f"Received: batch_size={given['batch_size']} and x={type(x).__name__}"
+        )
+    callbacks = given.get("callbacks")
+    for one in callbacks if isinstance(callbacks, (list, tuple)) else (callbacks,):
+        if isinstance(one, type):
+            raise TypeError(f"callbacks must be made, as by {one.__name__}(...). Received: the class {one.__name__}")
+
+
+def check_kind_of_data(method, x, steps=None):
+    """Raises where `x` is nothing that a batch can be made of."""
+    takes = f"{type(method).__name__} is trained on an array of samples, a dict of arrays or a tf.data.Dataset"
+    if x is None or isinstance(x, (str, bytes, os.PathLike)):
+        raise TypeError(
+            f"{takes}. Received: x={x!r}. For a folder of images: keras_ssl.data.image_folder(path, size, batch_size)."
+        )
+    first = x[0] if isinstance(x, (list, tuple)) and len(x) else None
+    rank = len(getattr(first, "shape", ()))
+    single = method.augment is not None and rank in [full - 1 for full in inputs.kind_or_images(method.encoder).ranks]
+    if isinstance(x, list) and (single or first is not None and isinstance(first, (list, int, float))):
+        raise TypeError(f"{takes}. Received: a list. np.asarray(x) makes an array of samples that have one size.")
+    if hasattr(x, "cardinality") and int(x.cardinality()) == -1 and not steps:
+        raise ValueError(
+            "The data is endless, so its first epoch would never end. Leave out `repeat`, or pass steps_per_epoch."
+        )
+    spec = getattr(x, "element_spec", x)
+    for part in () if isinstance(x, (keras.utils.PyDataset, types.GeneratorType)) else keras.tree.flatten(spec):
+        if type(part).__name__ in ("RaggedTensor", "RaggedTensorSpec", "SparseTensor", "SparseTensorSpec"):
+            raise ValueError(
+                f"The samples must have one size: resize images, pad what varies and give its mask. Received: "
+                f"{type(part).__name__} of shape {tuple(part.shape)}"
+            )
+
+
+def check_labels(y):
+    """Raises where the labels `y` are no numbers, which Keras cannot make a tensor of."""
+    kind = np.asarray(y[:1]).dtype.kind if isinstance(y, (list, tuple, np.ndarray)) else "i"
+    if kind in "USO":
+        raise ValueError(
+            f"The labels y must be ints, one for each sample. Received: {y[:1]}, .... Names become ints by "
+            "np.unique(y, return_inverse=True)[1]."
+        )
+
+
+def warn_of_frozen(method):
+    if method.encoder.weights and not method.encoder.trainable_weights:
+        warnings.warn(
+            f"No weight of the encoder '{method.encoder.name}' is trained, so {type(method).__name__} teaches it "
+            "nothing: set encoder.trainable = True before the method is made.",
+            stacklevel=4,
+        )
 
 
 def batch_of(x, rows, given):
@@ -122,7 +192,8 @@ def unsaved_order(x, kwargs):
     if hasattr(x, "element_spec"):
         if hasattr(x, "unsaved"):
             return x.unsaved and f"Behind {x.unsaved}() of the pipeline, the position in the data is not known."
-        return "A tf.data pipeline that shuffles draws another order when it is made anew." if shuffles(x) else None
+        shuffled = inputs.shuffles(x)
+        return "A tf.data pipeline that shuffles draws another order when it is made anew." if shuffled else None
     if x is None or kwargs.get("shuffle", True) is False:
         return None
     if number_of_rows(x) is not None or isinstance(x, keras.utils.PyDataset):
@@ -130,10 +201,13 @@ def unsaved_order(x, kwargs):
     return "Where an iterator stands is not known."
 
 
-def shuffles(dataset):
-    """Whether a `tf.data.Dataset`, or one that it is made of, has a buffer that shuffles."""
-    parts = dataset._inputs() if hasattr(dataset, "_inputs") else ()
-    return "Shuffle" in type(dataset).__name__ or any(map(shuffles, parts))
+def position(x):
+    """How a pipeline of `keras_ssl.data` makes batches, as a dict, and the number of its next pass; or None, None."""
+    order = getattr(x, "order", None)
+    if order is None or not hasattr(x, "fingerprint"):
+        return None, None
+    names = ("batch_size", "seed", "shuffle", "drop_remainder")
+    return {name: getattr(order, name) for name in names}, int(order.epoch.numpy())
 
 
 def smallest(method):
@@ -166,8 +240,8 @@ def number_of_rows(x):
     return parts[0].shape[0]
 
 
-def inspected(data, method):
-    """The data of `fit`, with checks on the host, beside the training step.
+def inspected(data, method, training=True):
+    """The data of `fit` or `predict`, with checks on the host, beside the step.
 
     A `tf.data` pipeline ends with an error where a batch has too few samples, an index, label or token is out of the
     method's range, or the first pixels of an epoch are not finite; and warns where these look like 0..1 instead of
@@ -176,21 +250,18 @@ def inspected(data, method):
     pixels = inputs.kind_or_images(method.encoder).pixels
     told = []
     if not hasattr(data, "element_spec"):
-        array = pixels_of(data, method)
-        if pixels and isinstance(array, np.ndarray) and array.dtype.kind == "f":
-            check_pixels(array[:256], told)
-        return data
+        return looked_at(data, method) if pixels else data
     import tensorflow as tf
 
     if not isinstance(data, tf.data.Dataset):
         return data
-    spec, least = data.element_spec, smallest(method)
+    spec, least = data.element_spec, smallest(method) if training else 0
     columns = spec if isinstance(spec, dict) else {}
     dense = {name for name, one in columns.items() if isinstance(one, tf.TensorSpec)}
     dense = {name for name in dense if columns[name].dtype.is_integer}
-    largest = {name: limit for name, limit in limits(method).items() if name in dense}
+    largest = {name: limit for name, limit in limits(method).items() if name in dense and training}
     graphs = [name for name in ("edges", "edges_mask", inputs.GRAPH.column) if name in columns]
-    graphs = graphs if {"edges", inputs.GRAPH.column} <= set(graphs) else []
+    graphs = graphs if {"edges", inputs.GRAPH.column} <= set(graphs) and training else []
     image = pixels_of(spec, method)
     floats = pixels and isinstance(image, tf.TensorSpec) and image.dtype.is_floating
     static = tf.nest.flatten(spec)[0].shape
@@ -229,16 +300,53 @@ def inspected(data, method):
 
 
 def check_predicted(data, method):
-    """Raises where `predict` would return other rows than the samples in their order; warns about pixels of 0..1."""
+    """The data, looked at. Raises where `predict` would return other rows than the samples in their order; warns of
+    pixels that are not 0..255."""
     if getattr(data, "ordered", True) is False:
         raise ValueError(
             "This pipeline shuffles its samples or leaves some out, so the rows of predict() would be of other samples "
             "than you think. Pass `data.in_order()`, or make the pipeline with shuffle=False and drop_remainder=False."
         )
-    array = None if hasattr(data, "element_spec") else pixels_of(data, method)
-    if inputs.kind_or_images(method.encoder).pixels and isinstance(array, np.ndarray):
-        if array.dtype.kind == "f":
-            check_pixels(array[:256], [])
+    if not hasattr(data, "element_spec"):
+        return looked_at(data, method) if inputs.kind_or_images(method.encoder).pixels else data
+    if not hasattr(data, "ordered"):
+        inputs.warn_of_dropped(data, "the rows of predict()")
+        if inputs.shuffles(data):
+            warnings.warn(
+                "The data set shuffles, so which sample a row of predict() is of is not known. Leave out `shuffle`.",
+                stacklevel=3,
+            )
+    return inspected(data, method, training=False)
+
+
+def looked_at(data, method):
+    """The data whose first pixels were looked at: arrays, tensors, what yields batches; no `tf.data.Dataset`."""
+    if isinstance(data, keras.utils.PyDataset):
+        look_at_pixels(pixels_of(data[0], method))
+    elif isinstance(data, types.GeneratorType):
+        first = next(data, None)
+        if first is None:
+            return data
+        look_at_pixels(pixels_of(first, method))
+
+        def rejoined():
+            yield first
+            yield from data
+
+        return rejoined()
+    else:
+        look_at_pixels(pixels_of(data, method))
+    return data
+
+
+def look_at_pixels(array):
+    """Checks the first pixels of an array or tensor, if it is one."""
+    if len(getattr(array, "shape", ())) < 2:
+        return
+    first = keras.ops.convert_to_numpy(array[:256])
+    first = first.astype("float32") if first.dtype.kind == "V" else first  # bfloat16 is not NumPy's own
+    if first.dtype.kind in "fiub":
+        check_pixels(first, [])
 
 
 def pixels_of(batch, method):
@@ -251,7 +359,8 @@ def pixels_of(batch, method):
 
 def check_pixels(images, told):
     """Raises where an image of a batch is not finite; warns once, by the list `told`, where pixels look like 0..1."""
-    broken = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
+    fine = np.isfinite(images).reshape(len(images), -1).all(axis=1) if images.dtype.kind == "f" else np.ones(1)
+    broken = np.flatnonzero(~fine.astype(bool))
     if broken.size:
         raise ValueError(f"Image {broken[0]} of the first batch holds NaN or infinite pixels. They must be 0..255.")
     if not told and warn_of_small(images, "The images of the first batch", stacklevel=3):

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 import keras_ssl
-from keras_ssl import distribute, step
+from keras_ssl import distribute, locks, step
 from keras_ssl.checks import is_int
 from keras_ssl.method import Method
 
@@ -112,7 +112,13 @@ class Checkpoint(StopOnNaN):
             raise ValueError(f"keep must be a positive int. Received: keep={keep!r}")
         if mode not in ("min", "max"):
             raise ValueError(f'mode must be "min" or "max". Received: mode={mode!r}')
-        self.folder, self.every, self.keep, self.best, self.mode = Path(folder), every, keep, best, mode
+        if not isinstance(folder, (str, os.PathLike)):
+            raise TypeError(f"folder must be the path of a folder. Received: folder={folder!r}")
+        self.folder = Path(os.path.abspath(folder))  # the working folder may change before it is written
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"folder must be the path of a folder. Received a file: folder={str(folder)!r}")
+        self.every, self.keep, self.best, self.mode = every, keep, best, mode
+        self.made = None
         self.writes = True
         self.ready = False  # whether the model is where this callback thinks it is
         self.other_data = False
@@ -144,12 +150,14 @@ class Checkpoint(StopOnNaN):
         build(model.optimizer, model)
         strategy = getattr(model, "distribute_strategy", None)
         self.writes = distribute.is_chief(strategy)
-        if self.writes:
+        if self.writes and not locks.is_locked(self.folder):
             shutil.rmtree(self.folder / "part", ignore_errors=True)
-        run = self.newest()
+        run, self.made = self.newest(), settings(model)
         if run is not None:
             check_versions(run, self.folder, other_versions)
             check_state(run, model, self.folder)
+            check_optimizers(run.get("made"), self.made, self.folder)
+            warn_of_settings(run.get("made"), self.made, self.folder)
             self.begin(run)
             self.load(model)
         check_steps(distribute.of_all_workers(strategy, self.step), self.folder)
@@ -202,9 +210,15 @@ class Checkpoint(StopOnNaN):
                 f"The data has {steps} batches in an epoch, but the checkpoints of {str(self.folder)!r} are of a run "
                 f"with {known}. Use the same data and batch size, or another folder."
             )
+        self.check_position(*(getattr(self.model, name, None) for name in ("given_batches", "given_epoch")))
         self.steps_per_epoch = known or (None if steps is None else int(steps))
         if self.writes:
             (self.folder / "part").mkdir(parents=True, exist_ok=True)  # a folder that cannot be written fails here
+            if not locks.lock(self.folder):
+                raise ValueError(
+                    f"Another process trains with the checkpoints in {str(self.folder)!r} at this moment. Wait for its "
+                    "end, or take another folder."
+                )
 
     def check_data(self, data):
         """Raises where the samples are not those that the run began with, by the pipeline's fingerprint."""
@@ -215,6 +229,17 @@ class Checkpoint(StopOnNaN):
                 "the entries of a bank, and clusters, are those of other samples."
             )
         self.data = data or self.data
+
+    def check_position(self, batches, epoch):
+        """Warns where the batches are not those that the run began with, or do not go on where it stands."""
+        warn_of_settings({"data": self.batches}, {"data": batches}, self.folder)
+        self.batches = dict(batches) if batches else self.batches
+        if epoch not in (None, self.epoch):
+            warnings.warn(
+                f"The data goes on with its pass {epoch}, but the run stands at epoch {self.epoch}: its order is not "
+                f"that of a run without a stop. Make the pipeline anew, with epoch={self.epoch}, start={self.start}.",
+                stacklevel=3,
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch != self.epoch:
@@ -262,6 +287,7 @@ class Checkpoint(StopOnNaN):
     def on_train_end(self, logs=None):
         if self.writes:
             shutil.rmtree(self.folder / "part", ignore_errors=True)
+            locks.unlock(self.folder)
 
     # The files
 
@@ -271,7 +297,7 @@ class Checkpoint(StopOnNaN):
             run[name] for name in ("step", "epoch", "start", "steps_per_epoch", "best")
         )
         self.saved = self.tried = self.step
-        self.metrics, self.data = run.get("metrics", []), run.get("data")
+        self.metrics, self.data, self.batches = run.get("metrics", []), run.get("data"), run.get("batches")
         self.cut = self.start > 0
 
     def save(self, epoch, start, record=None):
@@ -295,6 +321,8 @@ class Checkpoint(StopOnNaN):
             "best": record or self.record,
             "metrics": metrics,
             "data": self.data,
+            "batches": self.batches,
+            "made": self.made,
             "state": state(self.model),
         }
         try:
@@ -390,6 +418,68 @@ def state(model):
     metrics = {id(variable) for variable in model.metrics_variables}
     variables = [v for v in model.variables if id(v) not in metrics] + list(model.optimizer.variables)
     return [[v.path, list(v.shape), str(v.dtype)] for v in variables]
+
+
+def settings(model):
+    """What a method and its optimizers were made with: plain values, and a hash of the rest."""
+    found = {"method": {}}
+    for name, value in model.get_config().items():
+        if name != "name":
+            plain = value is None or isinstance(value, (bool, int, float, str))
+            found["method"][name] = value if plain else digest(value)
+    for number, optimizer in enumerate(step.optimizers_of(model)):
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # inside of the scaling of the loss
+        config = {"class": type(optimizer).__name__, **optimizer.get_config()}
+        if int(ops.convert_to_numpy(optimizer.iterations)):  # a constant rate may have been changed meanwhile
+            config.pop("learning_rate")
+        found[f"optimizer {number + 1}" if number else "optimizer"] = {
+            name: value if value is None or isinstance(value, (bool, int, float, str)) else digest(value)
+            for name, value in config.items() if name not in ("name", "is_legacy_optimizer")
+        }  # fmt: skip
+    return json.loads(json.dumps(found))
+
+
+def digest(value):
+    """A hash of a config, without what differs between two of the same: names, which count, and seeds, drawn anew."""
+
+    def kept(part):
+        if isinstance(part, dict) and part.get("class_name") == "DTypePolicy":
+            return str(part["config"])
+        if isinstance(part, dict):
+            left_out = ("name", "seed", "inbound_nodes", "input_layers", "output_layers", "build_config")
+            return {str(key): kept(value) for key, value in sorted(part.items()) if key not in left_out}
+        return [kept(value) for value in part] if isinstance(part, (list, tuple)) else str(part)
+
+    return f"hash {hashlib.sha256(json.dumps(kept(value)).encode()).hexdigest()[:16]}"
+
+
+def check_optimizers(theirs, mine, folder):
+    """Raises where the numbers of one optimizer would be taken for those of another."""
+    for part, values in mine.items():
+        one, other = (theirs or {}).get(part, {}).get("class"), values.get("class")
+        if None not in (one, other) and one != other:
+            raise ValueError(
+                f"The checkpoint in {str(folder)!r} is of the optimizer {one}, the model has {other}. Use the same "
+                "arguments as in that run, or another folder."
+            )
+
+
+def warn_of_settings(theirs, mine, folder):
+    """Warns where a run was begun with other settings than it goes on with. Unknown ones of either count as equal."""
+    unlike = []
+    for part, values in (mine or {}).items():
+        known = (theirs or {}).get(part) or {}
+        for name, value in (values or {}).items():
+            if name in known and known[name] != value:
+                hashed = str(value).startswith("hash ") or str(known[name]).startswith("hash ")
+                what = f"the {name} is another" if hashed else f"{name}={known[name]!r} then, {value!r} now"
+                unlike.append(f"{part}: {what}")
+    if unlike:
+        warnings.warn(
+            f"The run in {str(folder)!r} began with other settings than it goes on with, so it ends as neither of the "
+            f"two would: {'; '.join(unlike[:5])}. A constant learning rate is that of the checkpoint.",
+            stacklevel=4,
+        )
 
 
 def versions():

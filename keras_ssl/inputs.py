@@ -6,6 +6,8 @@ are the same for every kind.
 """
 
 import dataclasses
+import re
+import warnings
 
 import keras
 
@@ -297,4 +299,56 @@ def check_column(name, values):
         raise ValueError(
             f"The column '{name}' must be ints of shape {'(batch,)' if rank == 1 else '(batch, length)'}. Received: "
             f"shape={shape}, dtype={dtype}"
+        )
+
+
+def check_no_top(backbone):
+    """Raises where a network ends with a classifier."""
+    found = getattr(backbone, "operations", None) or backbone.layers
+    if not found:
+        return
+    last = found[-1]
+    if isinstance(last, keras.Model):
+        return check_no_top(last)
+    softmax = getattr(getattr(last, "activation", None), "__name__", None) == "softmax"
+    if softmax or isinstance(last, keras.layers.Softmax) or re.search("predictions|head_dense|classifier", last.name):
+        raise ValueError(
+            f"The network '{backbone.name}' ends with a classifier, '{last.name}': its outputs are classes, not "
+            "features. Build it without, in keras.applications with include_top=False."
+        )
+
+
+# What is known of a `tf.data.Dataset` of users' own
+
+
+def shuffles(dataset):
+    """Whether a `tf.data.Dataset`, or one that it is made of, has a buffer that shuffles."""
+    return any("Shuffle" in type(one).__name__ for one in made_of(dataset))
+
+
+def made_of(dataset):
+    """A `tf.data.Dataset`, and all that it is made of."""
+    yield dataset
+    for part in dataset._inputs() if hasattr(dataset, "_inputs") else ():
+        yield from made_of(part)
+
+
+def dropped(dataset):
+    """How many samples a `tf.data.Dataset` of users' own leaves out with its last batch, as far as that is known."""
+    for one in made_of(dataset):
+        if hasattr(one, "_drop_remainder") and bool(one._drop_remainder):
+            count, size = (int(part.cardinality()) for part in (*one._inputs(), one))
+            if size > 0 and count % int(one._batch_size):
+                return count % int(one._batch_size)
+    return 0
+
+
+def warn_of_dropped(dataset, what):
+    """Warns where samples are left out of what should be all of them."""
+    count = 0 if hasattr(dataset, "ordered") else dropped(dataset)
+    if count:
+        warnings.warn(
+            f"The last {count} samples are not among {what}, as the data set drops a batch that is not full. Take "
+            "drop_remainder=False of `batch`.",
+            stacklevel=4,
         )

@@ -215,7 +215,7 @@ class Method(keras.Model):
 
     # What Keras calls
 
-    def compile(self, optimizer="rmsprop", *, loss=None, metrics=None, weighted_metrics=None, **options):
+    def compile(self, optimizer="rmsprop", loss=None, *, metrics=None, weighted_metrics=None, **options):
         """Configures the training.
 
         Args:
@@ -254,12 +254,12 @@ class Method(keras.Model):
             kwargs.setdefault("shuffle", False)
         self.given_steps, self.given_data = batches.given_steps(x, kwargs), inputs.fingerprint(x)
         self.given_order = batches.unsaved_order(x, kwargs)
+        self.given_batches, self.given_epoch = batches.position(x)
         own = distribute.own_rows(batches.inspected(x, self), getattr(self, "distribute_strategy", None))
         return super().fit(own, y, **kwargs)
 
     def predict(self, x, *args, **kwargs):
-        batches.check_predicted(x, self)
-        return super().predict(x, *args, **kwargs)
+        return super().predict(batches.check_predicted(x, self), *args, **kwargs)
 
     def export(self, filepath, *args, **kwargs):
         """Exports the encoder that the paper evaluates, see `keras.Model.export`. `keras_ssl.export` does more."""
@@ -336,6 +336,7 @@ def check_encoder(encoder):
             f"encoder '{encoder.name}' must return features of shape (batch, dim). Received: output shape {shape}. "
             "Pool the map or the tokens first: keras_ssl.encoders.pool(backbone)."
         )
+    inputs.check_no_top(encoder)
     check_rebuildable(encoder)
     return encoder
 
@@ -443,7 +444,12 @@ def check_counts(method, views):
             f"{type(method).__name__} takes {wanted} view{'' if least == most == 1 else 's'} of each sample. Received: "
             f"{len(views)}, by augment={method.augment}. keras_ssl.augment.Views makes several of one layer."
         )
-    shape = inputs.static_shape(keras.tree.flatten(views[0])[0])
-    rows = shape[0] if shape else None
+    shapes = [inputs.static_shape(keras.tree.flatten(view)[0]) for view in views]
+    counts = [shape[0] for shape in shapes if shape and isinstance(shape[0], int)]
+    if len(set(counts)) > 1:
+        raise ValueError(
+            f"All views must be of the same samples, in one order. Received: views of {counts} samples each."
+        )
+    rows = counts[0] if len(counts) == len(shapes) else None
     if isinstance(rows, int) and rows * distribute.replicas() < method.least_batch:
         raise ValueError(batches.too_few(method, rows * distribute.replicas()))

@@ -111,21 +111,30 @@ def check_size(name, value):
 
 
 def warn_of_small(images, what, stacklevel=2):
-    """Warns where pixels look like 0..1 instead of 0..255.
+    """Warns where pixels look like 0..1, like those of 16 bits, or as after a normalization, in place of 0..255.
+
+    What an interpolation puts a little below 0 or above 255 passes.
 
     Args:
-        images: NumPy array.
+        images: NumPy array of numbers.
         what: str, the images in the words of the warning: "The first images".
         stacklevel: int, see `warnings.warn`.
 
     Returns:
         bool, whether they do.
     """
-    small = bool(images.size) and 0 < images.max() <= 1 and images.min() >= -1
-    if small:
-        warnings.warn(
-            f"{what} go from {images.min():.3g} to {images.max():.3g}. Pixels are expected in 0..255, by augmentations "
-            "and encoders alike: multiply them.",
-            stacklevel=stacklevel,
-        )
-    return small
+    low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 255.0)
+    if 0 < high <= 1 and low >= -1:
+        advice = "multiply them."
+    elif low < -64 or low < 0 and high < 16:
+        advice = "leave out the normalization, which is the encoder's."
+    elif high > 512:
+        advice = "divide them."
+    else:
+        return False
+    warnings.warn(
+        f"{what} go from {low:.3g} to {high:.3g}. Pixels are expected in 0..255, by augmentations and encoders alike: "
+        f"{advice}",
+        stacklevel=stacklevel,
+    )
+    return True

@@ -33,6 +33,12 @@ def read(folder):
             "FOLDER` makes one."
         )
     record = parsed(path)
+    kinds = {"arguments": dict, "history": list}
+    found = record if isinstance(record, dict) else {}
+    lacks = [name for name, kind in kinds.items() if not isinstance(found.get(name), kind)]
+    if lacks:
+        lacking = " and no ".join(lacks)
+        raise ValueError(f"The file {str(path)!r} is damaged, or of another program: it has no {lacking}")
     scores = Path(folder) / SCORES
     return record | {"scores": parsed(scores) if scores.is_file() else {}}
 
@@ -90,6 +96,19 @@ def load_encoder(path):
     if path.suffix != ".keras":
         raise ValueError(f"An encoder is the folder of a run or a .keras file. Received: {str(path)!r}")
     return load_encoder(saving.load(path, compile=False))
+
+
+def check_file(path, endings, name="--out"):
+    """Raises where a result could not be written to a path, before it is computed; makes the path's folder."""
+    path = Path(path)
+    if endings and path.suffix not in endings:
+        raise ValueError(f"{name} must end in {' or '.join(endings)}. Received: {str(path)!r}")
+    if path.is_dir():
+        raise ValueError(f"{name} must be a file, but {str(path)!r} is a folder")
+    above = next((one for one in path.parents if one.exists()), path.parent)
+    if not above.is_dir():
+        raise ValueError(f"{name} must be a file in a folder, but {str(above)!r} is a file. Received: {str(path)!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def parsed(path):

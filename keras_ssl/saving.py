@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import warnings
+import zipfile
 from pathlib import Path
 
 import keras
@@ -41,8 +42,13 @@ def load(path, compile=True):
         ValueError: the path does not end in `.keras`, or there is no such file. Older formats of Keras are not read:
             they can hold code.
     """
-    if not str(path).endswith(".keras"):
+    if not isinstance(path, (str, os.PathLike)) or not str(path).endswith(".keras"):
         raise ValueError(f"path must end in '.keras'. Received: path={str(path)!r}")
+    if not os.path.exists(path):
+        raise ValueError(f"There is no file {str(path)!r}.")
+    if not zipfile.is_zipfile(path):
+        what = "a folder" if os.path.isdir(path) else f"a file of {os.path.getsize(path)} bytes"
+        raise ValueError(f"{str(path)!r} is no whole .keras file: it is {what}, cut off or of something else.")
     keras_ssl.register()
     return keras.saving.load_model(path, compile=compile)
 
@@ -79,8 +85,10 @@ def export(model, path):
     keras_ssl.export(model, "encoder.onnx")
     ```
     """
+    check_exported(model, path)
     form = format_of(path)
-    path = Path(os.fspath(path))
+    path = Path(os.path.abspath(path))
+    check_target(path, form)
     encoder = model.evaluated_encoder if isinstance(model, Method) else model
     encoder = encoders.without_remat(encoder)
     encoder = in_float32(plain(encoder) if form == "keras" else encoders.with_plain_batch_norm(encoder))
@@ -88,16 +96,40 @@ def export(model, path):
     expected = keras.ops.convert_to_numpy(encoder(sample, training=False))
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         part = Path(folder) / path.name
-        if form == "keras":
-            encoder.save(part)
-        else:
-            convert(encoder, part, form)
+        try:
+            encoder.save(part) if form == "keras" else convert(encoder, part, form)
+        except OSError as error:
+            raise OSError(f"{str(path)!r} could not be written, and nothing is left of it: {error}") from error
         compare(part, form, sample, expected, path)
         if part.is_dir() and path.is_dir():  # an older one: files of the user's own beside it stay
             shutil.copytree(part, path, dirs_exist_ok=True)
         else:
             os.replace(part, path)
     return encoder
+
+
+def check_exported(model, path):
+    if not isinstance(model, keras.Model) or not isinstance(path, (str, os.PathLike)):
+        raise TypeError(
+            "export takes a keras_ssl.Method or an encoder, which keras_ssl.load reads, and the path of a file. "
+            f"Received: model={model!r:.80}, path={path!r:.80}"
+        )
+    output = getattr(model, "output", None) if not isinstance(model, Method) else None
+    if isinstance(output, (dict, list, tuple)):
+        raise ValueError(
+            f"The encoder '{model.name}' must return one tensor of features. Received: {len(output)} outputs. Export "
+            "keras.Model(encoder.inputs, encoder.output[...]) of one of them."
+        )
+
+
+def check_target(path, form):
+    """Raises where the path is taken by something that a file of the format cannot replace; makes its folder."""
+    if path.exists() and path.is_dir() != (form == "tf_saved_model"):
+        raise ValueError(
+            f"The format {form} is a {'folder' if form == 'tf_saved_model' else 'file'}, but {str(path)!r} is a "
+            f"{'folder' if path.is_dir() else 'file'}: take another name."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def format_of(path, name="path"):

@@ -17,7 +17,9 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import checkpoint as module
+from keras_ssl import locks
 from keras_ssl.batches import unsaved_order
+from tests import IN_A_CLONE
 
 ROOT = Path(__file__).parents[1]
 COUNT, BATCH, EPOCHS = 40, 8, 4
@@ -31,9 +33,9 @@ def encoder(width=6):
     return keras.Model(images, x)
 
 
-def make(name="MoCoV2", width=6, optimizer=None, run_eagerly=False, **options):
+def make(name="MoCoV2", width=6, optimizer=None, run_eagerly=False, flip=0.5, **options):
     keras.utils.set_random_seed(0)
-    views = keras_ssl.augment.Views(keras_ssl.augment.RandomResizedCrop(8, flip=0.5), 2)
+    views = keras_ssl.augment.Views(keras_ssl.augment.RandomResizedCrop(8, flip=flip), 2)
     options = {"hidden": 8, "dim": 4} | ({"queue_size": 20, "momentum": 0.9} if name == "MoCoV2" else {}) | options
     model = getattr(keras_ssl, name)(encoder(width), views, **options)
     rate = keras.optimizers.schedules.CosineDecay(0.1, 20)
@@ -105,6 +107,7 @@ def straight():
 # Go on
 
 
+@pytest.mark.skipif(not IN_A_CLONE, reason="benchmarks/ are in a clone only")
 def test_a_process_that_is_killed_ends_with_the_same_weights(tmp_path):
     """Real processes, real SIGKILLs, between and in the writes: benchmarks/kills.py."""
     command = [sys.executable, "-W", "error::UserWarning", str(ROOT / "benchmarks" / "kills.py"), "MoCoV2"]
@@ -312,6 +315,96 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, model, message):
         keras_ssl.Checkpoint(tmp_path).restore(other)
     assert len(str(raised.value).splitlines()) == 1
     assert_same(before, state(other)[: len(before)])
+
+
+@pytest.mark.parametrize(
+    "changed, expected",
+    [
+        ({"temperature": 0.9}, "method: temperature=0.1 then, 0.9 now"),
+        ({"optimizer": lambda: keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)}, "nesterov=False then"),
+        ({"optimizer": lambda: keras.optimizers.SGD(0.5, momentum=0.9)}, "learning_rate=0.1"),
+        ({"flip": 0.2}, "method: the augment is another"),
+        ({"policy": "mixed_bfloat16"}, "method: the encoder is another"),
+        ({"seed": 1}, "data: seed=0 then, 1 now"),
+        ({"batch": 10}, "data: batch_size=8 then, 10 now"),
+        ({"epoch": 0}, "goes on with its pass 0, but the run stands at epoch 1"),
+    ],
+)
+def test_a_run_that_goes_on_otherwise_is_told(tmp_path, changed, expected):
+    count = 23  # 2 batches of 8 or 10
+
+    def made(optimizer=lambda: keras.optimizers.SGD(0.1, momentum=0.9), policy="float32", **options):
+        keras.config.set_dtype_policy(policy)
+        try:
+            return make("SimCLR", optimizer=optimizer(), run_eagerly=True, **options)
+        finally:
+            keras.config.set_dtype_policy("float32")
+
+    def run(model, seed=0, batch=8, epoch=None):
+        checkpoint = keras_ssl.Checkpoint(tmp_path)
+        now, start = checkpoint.restore(model)
+        images = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), "uint8")
+        images = keras_ssl.data.arrays(images, batch, seed=seed, epoch=now if epoch is None else epoch, start=start)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(images, epochs=now + 1, initial_epoch=now, callbacks=[checkpoint], verbose=0)
+        return [str(one.message) for one in caught]
+
+    of_data = {name: value for name, value in changed.items() if name in ("seed", "batch", "epoch")}
+    of_model = {name: value for name, value in changed.items() if name not in of_data}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = run(made())
+        assert not [text for text in found if "The run in" in text or "goes on with" in text]
+        found = run(made(**of_model), **of_data)
+    found = [text for text in [*found, *(str(one.message) for one in caught)] if expected in text]
+    assert len(found) == 1, found
+
+
+def test_a_run_that_goes_on_as_it_was_is_not_told_of_settings(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        for optimizer in (keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1)):
+            go_on(make("SimCLR", optimizer=optimizer, run_eagerly=True), keras_ssl.Checkpoint(tmp_path), epochs=1)
+        model = make("SimCLR", optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
+        keras_ssl.Checkpoint(tmp_path).restore(model)
+        model.optimizer.learning_rate = 0.05  # as ReduceLROnPlateau does
+        keras_ssl.Checkpoint(tmp_path).restore(model)
+
+
+def test_another_optimizer_of_the_same_shapes_is_refused(tmp_path):
+    go_on(make("SimCLR", optimizer=keras.optimizers.SGD(0.1, momentum=0.9)), keras_ssl.Checkpoint(tmp_path), epochs=1)
+    with pytest.raises(ValueError, match="is of the optimizer SGD, the model has RMSprop"):
+        keras_ssl.Checkpoint(tmp_path).restore(make("SimCLR", optimizer=keras.optimizers.RMSprop(0.1)))
+
+
+def test_two_processes_do_not_write_into_one_folder(tmp_path):
+    hold = "import sys; from keras_ssl import locks; print(locks.lock(sys.argv[1]), flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as other:
+        assert other.stdout.readline() == "True\n"
+        model, checkpoint = make("SimCLR", run_eagerly=True), keras_ssl.Checkpoint(tmp_path)
+        (tmp_path / "part").mkdir()
+        with pytest.raises(ValueError, match="Another process trains with the checkpoints in"):
+            go_on(model, checkpoint)
+        assert (tmp_path / "part").exists()  # what the other one is writing
+        other.stdin.close()
+    go_on(model, checkpoint, epochs=1)
+    assert not locks.LOCKED and len(checkpoint.files()) == 1
+
+
+def test_a_folder_is_where_it_was_when_the_checkpoint_was_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = keras_ssl.Checkpoint("run")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert checkpoint.folder == tmp_path / "run"
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="must be the path of a folder. Received a file"):
+        keras_ssl.Checkpoint(tmp_path / "file")
+    with pytest.raises(TypeError, match="folder must be the path of a folder. Received: folder=None"):
+        keras_ssl.Checkpoint(None)
 
 
 def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import IN_A_CLONE
 from tests import multi_worker_run as run
 
 ROOT = Path(__file__).parents[1]
@@ -126,6 +127,8 @@ def test_host_views_on_jax_are_those_of_tensorflow(on_jax):
 
 @pytest.fixture
 def example(monkeypatch):
+    if not IN_A_CLONE:
+        pytest.skip("the examples are in a clone only")
     monkeypatch.syspath_prepend(ROOT / "examples")
     return importlib.import_module("multi_worker")
 

@@ -52,7 +52,7 @@ def test_they_are_small_and_packed():
     patterns = configparser.ConfigParser()
     patterns.read(ROOT / "setup.cfg")
     patterns = patterns["options.package_data"]["keras_ssl.pretrained"].split(",")
-    packed = {path for pattern in patterns for path in (ROOT / "keras_ssl/pretrained").glob(pattern.strip())}
+    packed = {path for pattern in patterns for path in own.FOLDER.parent.glob(pattern.strip())}
     assert packed == set(own.FOLDER.iterdir()) and len(packed) == 2 * len(NAMES)
 
 
@@ -105,8 +105,8 @@ def test_bad_arguments_are_told():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_that_is_not_the_one_of_the_card_is_refused(name, tmp_path, monkeypatch):
+    path = shutil.copy(own.FOLDER / f"{name}.npz", tmp_path)
     monkeypatch.setattr(own, "FOLDER", tmp_path)
-    path = shutil.copy(ROOT / "keras_ssl/pretrained/weights" / f"{name}.npz", tmp_path)
     pretrained.load(name)
     content = bytearray(Path(path).read_bytes())
     content[len(content) // 2] ^= 1

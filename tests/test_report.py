@@ -107,7 +107,7 @@ def test_similarities_know_the_classes():
     labels = np.arange(40) % 2
     drawn = visualize.similarities(np.eye(2)[labels], labels)
     two, one = (container.patches for container in drawn.axes[0].containers)
-    height = lambda bars: [bar.get_x() + bar.get_width() / 2 for bar in bars if bar.get_height() > 0]
+    height = lambda bars: [bar.get_x() + bar.get_width() / 2 for bar in bars if bar.get_height() > 0]  # noqa: E731
     assert np.allclose(height(two), 0, atol=0.02) and np.allclose(height(one), 1, atol=0.02)
     assert len(visualize.similarities(np.eye(4)).axes[0].containers) == 1
     # An image is never its own pair: the cosines of these are all 0.
@@ -243,6 +243,11 @@ def test_a_run_is_read_again(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps(record)[:10])
     with pytest.raises(ValueError, match="is damaged"):
         runs.read(tmp_path)
+    for text in ("[]", "{}", '{"arguments": {}, "history": 3}'):
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(ValueError, match="it has no (arguments and no )?history"):
+            runs.read(tmp_path)
+    (tmp_path / "run.json").write_text(json.dumps(record)[:10])
     (tmp_path / "weights.h5").write_bytes(b"")
     with pytest.raises(ValueError, match="folder of a run or a .keras file"):
         runs.load_encoder(tmp_path / "weights.h5")

@@ -239,3 +239,30 @@ def test_the_scale_of_the_loss_is_kept(auto_scale_loss, tmp_path):
     again = keras_ssl.load(tmp_path / "model.keras")
     for one in (model, again):
         assert isinstance(one.optimizer, keras.optimizers.LossScaleOptimizer) is auto_scale_loss
+
+
+def test_what_export_and_load_cannot_take(tmp_path):
+    images = keras.Input((4, 4, 3))
+    x = keras.layers.GlobalAveragePooling2D()(images)
+    encoder = keras.Model(images, x)
+    for model, path in ((str(tmp_path / "a.keras"), encoder), (str(tmp_path / "a.keras"), tmp_path / "b.keras")):
+        with pytest.raises(TypeError, match="export takes a keras_ssl.Method or an encoder, .* and the path of a file"):
+            keras_ssl.export(model, path)
+    with pytest.raises(ValueError, match="must return one tensor of features. Received: 2 outputs"):
+        keras_ssl.export(keras.Model(images, {"a": x, "b": x}), tmp_path / "a.keras")
+    (tmp_path / "folder.keras").mkdir()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="The format keras is a file, but .* is a folder"):
+        keras_ssl.export(encoder, tmp_path / "folder.keras")
+    with pytest.raises(ValueError, match="The format tf_saved_model is a folder, but .* is a file"):
+        keras_ssl.export(encoder, tmp_path / "file")
+    keras_ssl.export(encoder, tmp_path / "new" / "folder" / "encoder.keras")
+    with pytest.raises(ValueError, match="There is no file"):
+        keras_ssl.load(tmp_path / "none.keras")
+    whole = (tmp_path / "new" / "folder" / "encoder.keras").read_bytes()
+    for content in (b"", b"x", whole[: len(whole) // 2]):
+        (tmp_path / "part.keras").write_bytes(content)
+        with pytest.raises(ValueError, match=f"is no whole .keras file: it is a file of {len(content)} bytes"):
+            keras_ssl.load(tmp_path / "part.keras")
+    with pytest.raises(ValueError, match="is no whole .keras file: it is a folder"):
+        keras_ssl.load(tmp_path / "folder.keras")

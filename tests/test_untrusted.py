@@ -201,7 +201,8 @@ ALLOWED = {"pretrained/reader.py": {"pickle"}}
 
 
 def sources():
-    return [path for part in ("keras_ssl", "benchmarks", "examples") for path in sorted((ROOT / part).rglob("*.py"))]
+    folders = Path(keras_ssl.__file__).parent, ROOT / "benchmarks", ROOT / "examples"
+    return [path for folder in folders for path in sorted(folder.rglob("*.py"))]
 
 
 def test_no_source_executes_what_it_reads():

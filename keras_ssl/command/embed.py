@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from keras_ssl import runs
+from keras_ssl.checks import check_ints
 from keras_ssl.command.ending import given, running
 
 HELP = "an encoder and a folder -> features"
@@ -71,8 +72,9 @@ def embed(encoder, data, out, projector=None, *, size=None, batch=256, bad_image
     from keras_ssl.command import columns, images
 
     out = Path(out)
-    if out.suffix not in (".npz", ".csv"):
-        raise ValueError(f"--out must end in .npz or .csv. Received: {str(out)!r}")
+    check_ints(batch=batch)
+    check_ints(optional=True, size=size)
+    runs.check_file(out, (".npz", ".csv"))
     encoder = runs.load_encoder(encoder)
     if columns.are_columns(data):
         if projector is not None:
@@ -89,7 +91,6 @@ def embed(encoder, data, out, projector=None, *, size=None, batch=256, bad_image
         paths = [os.fsdecode(os.path.relpath(os.fsencode(path), os.fsencode(data))) for path in pipeline.file_paths]
         paths = [Path(path).as_posix() for path in paths]
         names = pipeline.class_names if labeled else None
-    out.parent.mkdir(parents=True, exist_ok=True)
     with running():
         features, labels = eval.features(encoder, pipeline, batch)
         if out.suffix == ".npz":

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from keras_ssl import runs
+from keras_ssl.checks import check_ints
 from keras_ssl.command.ending import given, running
 
 HELP = "an encoder and labeled folders -> scores"
@@ -98,8 +99,10 @@ def evaluate(
     needy = [name for name in protocol if name not in WITHOUT_TRAIN]
     if needy and train is None:
         raise ValueError(f"{', '.join(needy)} learns from labels: pass --train FOLDER")
-    if out is not None and Path(out).suffix not in (".json", ".csv"):
-        raise ValueError(f"--out must end in .json or .csv. Received: {str(out)!r}")
+    check_ints(batch=batch, k=k, epochs=epochs)
+    check_ints(optional=True, size=size)
+    if out is not None:
+        runs.check_file(out, (".json", ".csv"))
     network = None if encoder == PIXELS else runs.load_encoder(encoder)
     sets = read(network, train, test, size, batch, upscale, labels=protocol != ["rank_me"])
     options = {"batch": batch, "k": k, "epochs": epochs, "seed": seed, "known": {}}

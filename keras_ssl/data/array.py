@@ -175,6 +175,11 @@ def checked(samples):
 
 def numbers(name, array, bools=False):
     """An array of numbers; a TypeError where it is not one."""
+    if hasattr(array, "element_spec") or isinstance(array, tuple):
+        raise TypeError(
+            f"{name} must be an array of numbers; labels are an argument of their own. Received: a "
+            f"{type(array).__name__}{', which has batches already' if hasattr(array, 'element_spec') else ''}"
+        )
     try:
         array = array if isinstance(array, np.ndarray) else np.asarray(array)
     except ValueError as error:

@@ -135,10 +135,22 @@ def pillow(data, channels):
         image.load()
         if image.mode.startswith("I;16"):  # Pillow cuts off what is above 255
             image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
+        if image.mode in ("I", "F"):
+            check_levels(np.asarray(image))
         if image.mode == "P" and "transparency" in image.info or channels == 4:
             image = image.convert("RGBA")
         pixels = np.asarray(image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def check_levels(values):
+    """Raises where numbers of 32 bits are no levels from 0 to 255: what is black and what is white is not known."""
+    low, high = float(values.min()), float(values.max())
+    if not (0 <= low and high <= 255 and (high > 1 or high == 0)):
+        raise ValueError(
+            f"The pixels are numbers of 32 bits from {low:.4g} to {high:.4g}, and which of them is white is not known: "
+            "convert the image to 8 or 16 bits"
+        )
 
 
 def library():

@@ -13,6 +13,9 @@ from keras_ssl.data.pipeline import Content, Pipeline, shortened
 from keras_ssl.data.progress import Progress
 
 
+SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing", "unlabeled", "unlabelled"}
+
+
 def image_folder(
     path,
     size,
@@ -335,6 +338,12 @@ def classes(path, paths):
         )
     # A class folder without images keeps its number, so that train/ and test/ agree.
     names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+    if len(names) > 1 and {name.lower() for name in names} <= SPLITS:
+        warnings.warn(
+            f"The classes of {path!r} are {' and '.join(map(repr, names))}, which look like parts of a data set: give "
+            "the folder of one part.",
+            stacklevel=3,
+        )
     numbers = {name: number for number, name in enumerate(names)}
     return [numbers[parts[0]] for parts in first], names
 

@@ -39,6 +39,11 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
         pairs = keras_ssl.data.views(images, keras_ssl.augment.simclr_cifar())
         ```
     """
+    if not hasattr(dataset, "element_spec") or not callable(augment):
+        raise TypeError(
+            "views takes a dataset of batches, which keras_ssl.data.arrays and image_folder make, and then a layer. "
+            f"Received: dataset={type(dataset).__name__}, augment={type(augment).__name__}"
+        )
     kind = inputs.kind_of(dataset.element_spec) if isinstance(dataset.element_spec, dict) else None
     foreign = keras.backend.backend() != "tensorflow" and isinstance(augment, keras.layers.Layer)
     compiles = getattr(augment, "separable", False) and kind is not None and is_static(dataset.element_spec, kind)

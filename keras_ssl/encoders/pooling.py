@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from keras_ssl.checks import check_flags
 from keras_ssl.encoders.resnet import LAST, _normalize
+from keras_ssl.inputs import check_no_top
 
 # The networks of keras.applications that come without preprocessing, by the form that their weights are for.
 MINUS_ONE_TO_ONE = r"resnet\d+v2|mobilenet_\d.*|mobilenetv2_.*|inception_(resnet_v2|v3)|xception|NASNet|nasnet_.*"
@@ -53,7 +54,7 @@ def pool(backbone, pooling="avg", preprocessing=True):
             f"keras.Model(inputs, backbone(inputs)). Received: backbone={backbone}"
         )
     check_flags(preprocessing=preprocessing)
-    _check_no_top(backbone)
+    check_no_top(backbone)
     # A sequential model has no `input` before its first call.
     given = backbone.inputs[0] if isinstance(backbone, keras.Sequential) else backbone.input
     inputs = keras.tree.map_structure(lambda t: keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name), given)
@@ -99,13 +100,3 @@ def _preprocessed(inputs, backbone):
         offset = [[[-mean for mean in BLUE_GREEN_RED_MEAN]]]
         return layers.Rescaling(1.0, offset=offset, dtype="float32", name="preprocessing")(ops.flip(inputs, axis=-1))
     return inputs
-
-
-def _check_no_top(backbone):
-    last = backbone.operations[-1] if getattr(backbone, "operations", None) else backbone.layers[-1]
-    softmax = getattr(getattr(last, "activation", None), "__name__", None) == "softmax"
-    if softmax or isinstance(last, layers.Softmax) or re.search("predictions|head_dense|classifier", last.name):
-        raise ValueError(
-            f"The network '{backbone.name}' ends with a classifier, '{last.name}': its outputs are classes, not "
-            "features. Build it without, in keras.applications with include_top=False."
-        )

@@ -7,9 +7,12 @@ import keras
 import numpy as np
 
 from keras_ssl.checks import check_ints, check_numbers
-from keras_ssl.eval.extraction import check_pixels, chunks, concatenated, count, cut, each, elements, encoding, labeled
+from keras_ssl.eval.extraction import (
+    check_ends, check_labels, check_pixels, chunks, concatenated, count, cut, each, elements, encoding, integers,
+    labeled,
+)  # fmt: skip
 from keras_ssl.eval.geometry import Diverged, alignment, collapse
-from keras_ssl.eval.nearest import knn_features
+from keras_ssl.eval.nearest import check_classes, knn_features
 from keras_ssl.eval.probe import linear_features
 from keras_ssl.eval.result import Result
 
@@ -48,11 +51,37 @@ class Evaluation(keras.callbacks.Callback):
             logs.update(self.numbers)
 
 
+def check_given(data, name):
+    """What `labeled` would raise at the end of the first epoch, as far as it can be told before. Returns the labels of
+    arrays."""
+    if hasattr(data, "element_spec"):
+        check_ends(data)
+        spec = data.element_spec
+        has = "label" in spec if isinstance(spec, dict) else isinstance(spec, tuple) and len(spec) > 1
+        has = has or isinstance(spec, tuple) and isinstance(spec[0], dict) and "label" in spec[0]
+        check_labels(True if has else None, name)
+        return None
+    columns, labels = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
+    if isinstance(columns, dict) and labels is None:
+        labels = columns.get("label")
+    check_labels(labels, name)
+    labels = integers(labels)
+    samples = count(columns) if isinstance(columns, dict) or hasattr(columns, "shape") else len(labels)
+    if samples != len(labels):
+        raise ValueError(f"Expected one label a sample. Received: {samples} {name} samples, {len(labels)} labels")
+    return labels
+
+
 class Labeled(Evaluation):
     """Base of the evaluations with labels: logs the accuracy under `name`, keeps the `Score` as `score`."""
 
     def __init__(self, train, test, every, batch_size, name):
         super().__init__(every)
+        check_ints(batch_size=batch_size)
+        found = check_given(train, "train")
+        check_given(test, "test")
+        if found is not None:
+            check_classes(len(np.unique(found)))
         self.train, self.test, self.batch_size, self.name = train, test, batch_size, name
         self.names = (name,)
         self.score = None
@@ -91,6 +120,8 @@ class KNN(Labeled):
 
     def __init__(self, train, test, every=1, k=200, temperature=0.1, batch_size=256, name="knn"):
         super().__init__(train, test, every, batch_size, name)
+        check_ints(k=k)
+        check_numbers(above=0, temperature=temperature)
         self.k, self.temperature = k, temperature
 
     def judge(self, *sets):
@@ -120,6 +151,9 @@ class LinearProbe(Labeled):
         name="linear",
     ):
         super().__init__(train, test, every, batch_size, name)
+        check_ints(epochs=epochs)
+        check_numbers(above=0, optional=True, learning_rate=learning_rate)
+        check_numbers(least=0, optional=True, weight_decay=weight_decay)
         self.epochs, self.learning_rate, self.weight_decay, self.seed = epochs, learning_rate, weight_decay, seed
 
     def judge(self, *sets):

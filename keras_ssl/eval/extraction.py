@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_ssl.checks import check_ints
-from keras_ssl.inputs import IMAGE, KINDS, for_encoder, input_names, kind_of, kind_of_encoder
+from keras_ssl.inputs import IMAGE, KINDS, for_encoder, input_names, kind_of, kind_of_encoder, warn_of_dropped
 from keras_ssl.pixels import warn_of_small
 
 # Numbers given to the encoder in one `predict`, or returned by it: 128 MiB of float32. It bounds the memory for any
@@ -270,16 +270,16 @@ def chunks(data, batch_size, encoder=None):
 
     Each but the last is a multiple of the batch size. Images are arrays also where the data has dicts.
     """
-    first = True
+    begin = 0
     for sample, labels in pieces(data, batch_size, encoder):
-        if first:
-            check_pixels(sample, encoder)
-        first = False
+        check_pixels(sample, encoder, begin)
+        begin += count(sample)
         yield sample, labels
 
 
 def pieces(data, batch_size, encoder):
     if hasattr(data, "element_spec"):
+        warn_of_dropped(data, "what is evaluated")
         yield from gathered(elements(in_order(data), encoder), batch_size, encoder)
         return
     columns, labels = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
@@ -311,8 +311,8 @@ def in_order(dataset):
 
 def elements(dataset, encoder=None, endless=False):
     """Yield `(samples, labels or None)` for each batch of a `tf.data.Dataset`."""
-    if not endless and int(dataset.cardinality()) == -1:
-        raise ValueError("The tf.data.Dataset is endless: give one that ends, for example dataset.take(100).")
+    if not endless:
+        check_ends(dataset)
     specs, batched = keras.tree.flatten(dataset.element_spec), None
     free = getattr(specs[0], "shape", None) is not None and specs[0].shape.rank and specs[0].shape[0] is None
     for element in untouched(dataset):
@@ -328,6 +328,11 @@ def elements(dataset, encoder=None, endless=False):
         yield as_sample(chosen, encoder), None if labels is None else np.asarray(labels)
 
 
+def check_ends(dataset):
+    if int(dataset.cardinality()) == -1:
+        raise ValueError("The tf.data.Dataset is endless: give one that ends, for example dataset.take(100).")
+
+
 def is_batch(sample, labels, encoder, free):
     """Whether an element of a data set is a batch, in place of one sample.
 
@@ -339,7 +344,7 @@ def is_batch(sample, labels, encoder, free):
     x = np.asarray(next(iter(sample.values())) if isinstance(sample, dict) and kind is None else
                    sample if kind is None else sample[name])  # fmt: skip
     if labels is not None and labels.ndim <= 1:
-        return labels.ndim == 1
+        return labels.ndim == 1 and len(labels) == len(x)  # else the one-hot label of one sample
     known = taken(encoder.encoder if isinstance(encoder, Pooled) else encoder) if encoder is not None else {}
     symbolic = known.get(name, known.get(None))
     if symbolic is not None and symbolic.shape is not None:
@@ -479,20 +484,25 @@ def as_images(images):
     return images
 
 
-def check_pixels(sample, encoder=None):
-    """Warns where pixels look like 0..1 in place of 0..255; raises where they are not finite."""
+def check_pixels(sample, encoder=None, begin=0):
+    """Raises where pixels are not finite; warns where those of the first samples look like others than 0..255."""
     if isinstance(sample, dict):
         kind = kind_of(sample)
         images = None if kind is None else sample[kind.column]
     else:
         images = sample
         kind = IMAGE if encoder is None and np.ndim(images) > 2 else kind_of_encoder(encoder)
-    if kind is None or not kind.pixels or images.dtype.kind != "f" or not images.size:
+    if kind is None or not kind.pixels or images.dtype.kind not in "fiub" or not images.size:
         return
-    part = images[:64]
-    if not np.all(np.isfinite(part)):
-        raise ValueError(f"The first {kind.name}s hold NaN or infinite pixels. They must be 0..255.")
-    warn_of_small(part, f"The first {kind.name}s", stacklevel=4)
+    for start in range(0, len(images), 256) if images.dtype.kind == "f" else ():
+        broken = np.flatnonzero(~np.isfinite(images[start : start + 256]).reshape(len(images[start:][:256]), -1).all(1))
+        if broken.size:
+            raise ValueError(
+                f"{kind.name.capitalize()} {begin + start + broken[0]} holds NaN or infinite pixels. They must be "
+                "0..255."
+            )
+    if begin == 0:
+        warn_of_small(images[:64], f"The first {kind.name}s", stacklevel=4)
 
 
 def integers(labels):
@@ -501,10 +511,24 @@ def integers(labels):
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise ValueError(f"Labels must be class numbers of shape (n,), not one-hot. Received: shape={labels.shape}")
+        raise ValueError(
+            "Labels must be class numbers of shape (n,), not one-hot: np.argmax(labels, axis=-1) makes them. "
+            f"Received: shape={labels.shape}"
+        )
     if labels.dtype.kind not in "iub" or (len(labels) and labels.min() < 0):
-        raise ValueError(f"Labels must be integers from 0. Received: dtype={labels.dtype}, first={labels[:5]}")
+        raise ValueError(
+            f"Labels must be integers from 0. Received: dtype={labels.dtype}, first={labels[:5]}{numbering(labels)}"
+        )
     return labels.astype("int64")
+
+
+def numbering(labels):
+    """How labels of another kind become integers, as the end of an error."""
+    if labels.dtype.kind == "f":
+        return '. Whole numbers become integers by labels.astype("int64").'
+    if labels.dtype.kind in "USO":
+        return ". Names become integers by np.unique(labels, return_inverse=True)[1], of train and test together."
+    return ". Leave out what has no label."
 
 
 def matrix(values, name):

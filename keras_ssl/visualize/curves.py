@@ -69,9 +69,9 @@ def columns_of(history):
     if isinstance(history, (str, os.PathLike)):
         history = rows_of(Path(history))
     if isinstance(history, dict):
-        length = max((len(values) for values in history.values()), default=0)
+        columns = {str(name): numbers(name, values) for name, values in history.items()}
+        length = max((len(values) for values in columns.values()), default=0)
         epochs = np.arange(1, length + 1)
-        columns = {str(name): np.asarray(values, "float64") for name, values in history.items()}
         if any(len(values) != length for values in columns.values()):
             raise ValueError("The columns of the history must have one length.")
     elif isinstance(history, (list, tuple)) and all(isinstance(row, dict) for row in history):
@@ -89,12 +89,22 @@ def columns_of(history):
     return epochs, {name: values for name, values in columns.items() if name not in SKIPPED and len(values)}
 
 
+def numbers(name, values):
+    try:
+        found = np.asarray(values, "float64")
+    except (TypeError, ValueError):
+        found = np.zeros(())
+    if found.ndim != 1:
+        raise ValueError(f"history must be a dict of lists, one number an epoch. Received: {name!r}: {values!r:.80}")
+    return found
+
+
 def rows_of(path):
     if path.suffix != ".csv":
         return runs.read(path)["history"]
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    number = lambda text: None if text in ("", "NA", None) else float(text)
+    number = lambda text: None if text in ("", "NA", None) else float(text)  # noqa: E731
     # CSVLogger counts from 0, and has a column `val_...` of "NA" for each name where nothing was validated.
     empty = {name for name in (rows[0] if rows else ()) if all(number(row[name]) is None for row in rows)}
     return [

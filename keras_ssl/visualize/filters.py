@@ -46,6 +46,8 @@ def filters(encoder, count=64, path=None):
 
 def kernels_of(encoder):
     """`(filters, height, width, channels)`, float32."""
+    if not isinstance(encoder, keras.Model):
+        raise TypeError(f"encoder must be a keras.Model from images to features. Received: {type(encoder).__name__}")
     channels = encoder.input_shape[-1]
     for layer in encoder._flatten_layers():
         if isinstance(layer, keras.layers.Conv2D) and layer.built:

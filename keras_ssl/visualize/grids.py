@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_ssl.checks import check_ints
 from keras_ssl.eval import features
+from keras_ssl.pixels import warn_of_small
 from keras_ssl.visualize.figure import figure, finish
 
 SAME, OTHER = "#2a9d4a", "#c8372d"
@@ -129,4 +130,5 @@ def as_images(images, name):
         raise ValueError(
             f"{name} must have the shape (n, height, width, 1 or 3), n > 0. Received: shape={images.shape}"
         )
+    warn_of_small(images, f"{name[0].upper()}{name[1:]}", stacklevel=3)
     return images if images.dtype == np.uint8 else np.clip(np.rint(images.astype("float32")), 0, 255).astype("uint8")

@@ -38,9 +38,13 @@ def projection(features, labels=None, method="tsne", class_names=None, path=None
     if not np.all(np.isfinite(points)):
         raise ValueError("features hold NaN or infinite numbers: the encoder has diverged.")
     if labels is not None:
-        labels = np.asarray(labels).ravel()
-        if len(labels) != len(points):
-            raise ValueError(f"Expected one label a row. Received: {len(points)} features, {len(labels)} labels")
+        labels = np.asarray(labels)
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.shape != (len(points),):
+            raise ValueError(f"Expected one label a row. Received: {len(points)} features, labels of {labels.shape}")
+        if labels.dtype.kind in "USO":
+            labels, class_names = named(labels, class_names)
         if class_names is not None and labels.max() >= len(class_names):
             raise ValueError(f"class_names has {len(class_names)} names, but there is a label {labels.max()}.")
     places, alike = project(points, method, seed)
@@ -56,6 +60,14 @@ def projection(features, labels=None, method="tsne", class_names=None, path=None
     axis.margins(0.03)
     axis.set_title(NAMES[method] + (": all features are alike" if alike else ""))
     return finish(drawn, path)
+
+
+def named(labels, class_names):
+    """Labels that are names, as numbers, and the names."""
+    if class_names is not None:
+        raise ValueError(f"class_names are for labels that are numbers. Received: labels such as {labels[0]!r}")
+    names, numbers = np.unique(labels.astype(str), return_inverse=True)
+    return numbers, list(names)
 
 
 def size_of(places, legend):

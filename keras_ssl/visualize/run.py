@@ -73,6 +73,8 @@ def report(
         raise ValueError(f'method must be "pca", "tsne" or "umap". Received: method={method!r}')
     if not isinstance(count, (int, np.integer)) or count < 8:
         raise ValueError(f"count must be an int of 8 or more. Received: count={count!r}")
+    if path is not None:
+        runs.check_file(path, (), "path")
     record, history = {}, run
     if isinstance(run, (str, os.PathLike)):
         record = runs.read(run)
@@ -215,7 +217,7 @@ def of_networks(model, images):
         few = images[examples(None, len(images), 4)]
         parts += drawn("Attention", WORDS["attention"], lambda: attention(model.evaluated_encoder, few), optional=True)
         if callable(getattr(model, "reconstruct", None)):
-            make = lambda: reconstruction(model, few)
+            make = lambda: reconstruction(model, few)  # noqa: E731
             parts += drawn("Reconstructions", WORDS["reconstruction"], make, optional=True)
     return parts
 
