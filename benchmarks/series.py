@@ -26,7 +26,7 @@ import keras_ssl  # noqa: E402
 from keras_ssl import augment, data, encoders, eval, optimizers  # noqa: E402
 
 WINDOW, CHANNELS = 128, 6
-BATCH, EPOCHS = {"TPN": 64, "SimCLR": 128}, {"TPN": 6, "SimCLR": 30}  # two or three minutes each
+BATCH, EPOCHS = {"TPN": 64, "SimCLR": 128}, {"TPN": 5, "SimCLR": 16}  # a minute or two each
 TEST, VALIDATION = (3, 6, 8), (5, 7)
 SHOTS, DRAWS = 10, 5
 ACTIVITY = (0.3, 0.3, 0.3, 0.0, 0.3, 0.3, 0.3, 0.0)  # how often SimCLR's views are changed by each transformation
@@ -66,7 +66,7 @@ def main():
 
 SAID = {
     "title": "Sensors of phones",
-    "what": "The network of TPN (86,720 weights), trained for two or three minutes without labels on windows of the "
+    "what": "The network of TPN (86,720 weights), trained for a minute or two without labels on windows of the "
     "recordings of five people, then frozen; scores are of three other people. Supervised is the same network trained "
     "with all labels of the five people, or with ten of each activity.",
     "data": "accelerometer and gyroscope of phones, eight people, five activities, 3,278 labeled windows of 128 steps "
@@ -145,7 +145,7 @@ def supervised(seed, phones):
     def trained(part, epochs):
         keras.utils.set_random_seed(seed)
         encoder = encoders.sensor_cnn((WINDOW, CHANNELS))
-        model = keras.Sequential([encoder, keras.layers.Dense(labels.max() + 1)])
+        model = keras.Sequential([encoder, keras.layers.Dense(int(labels.max()) + 1)])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(optimizer=keras.optimizers.Adam(1e-3), loss=loss)
         model.fit(train[part], labels[part], batch_size=32, epochs=epochs, verbose=0)
@@ -159,7 +159,7 @@ def supervised(seed, phones):
 
 
 def draws(labels):
-    return [data.class_balanced(labels, SHOTS * (labels.max() + 1), seed=seed) for seed in range(DRAWS)]
+    return [data.class_balanced(labels, SHOTS * (int(labels.max()) + 1), seed=seed) for seed in range(DRAWS)]
 
 
 def classified(train, labels, test):

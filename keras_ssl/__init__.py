@@ -68,6 +68,10 @@ METHODS = {
     "LearningToCount": "methods.pretext.learning_to_count",
     "ExemplarCNN": "methods.pretext.exemplar_cnn",
     "TPN": "methods.series.tpn",
+    "TemporalGap": "methods.audio.temporal_gap",
+    "Audio2VecCBoW": "methods.audio.audio2vec_cbow",
+    "Audio2VecSkipGram": "methods.audio.audio2vec_skip_gram",
+    "CPCAudio": "methods.audio.cpc_audio",
 }
 NAMES = METHODS | {
     "Method": "method",

@@ -292,8 +292,8 @@ def check_edges(edges, mask, nodes):
 
 
 def check_column(name, values):
-    """`"label"` and `"index"` are one int for each sample, `"text"` is the ints of its tokens."""
-    rank = {"label": 1, "index": 1, "text": 2}.get(name)
+    """`"label"`, `"index"` and `"group"` are one int for each sample, `"text"` is the ints of its tokens."""
+    rank = {"label": 1, "index": 1, "group": 1, "text": 2}.get(name)
     shape, dtype = static_shape(values), str(getattr(values, "dtype", type(values).__name__))
     if rank is not None and (shape is not None and len(shape) != rank or "int" not in dtype):
         raise ValueError(

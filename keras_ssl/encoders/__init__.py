@@ -1,6 +1,7 @@
 """Encoders: `keras.Model`s from images, clips, sounds, series, texts or graphs to features."""
 
 from keras_ssl.encoders.alexnet import LocalResponseNormalization, alexnet_bn, caffenet
+from keras_ssl.encoders.audio2vec import audio2vec, spectrogram_decoder
 from keras_ssl.encoders.batch_norm import (
     FusedBatchNormalization,
     GroupedBatchNormalization,
@@ -11,6 +12,7 @@ from keras_ssl.encoders.batch_norm import (
 )
 from keras_ssl.encoders.conv1d import conv1d, sensor_cnn
 from keras_ssl.encoders.conv_vit import conv_vit, conv_vit_stages
+from keras_ssl.encoders.cpc_audio import cpc_audio
 from keras_ssl.encoders.decoder import MaskToken, patch_grid, token_decoder
 from keras_ssl.encoders.drop_path import with_drop_path
 from keras_ssl.encoders.gin import NeighborSum, gin
@@ -51,12 +53,14 @@ __all__ = [
     "TokenPredictor",
     "alexnet_bn",
     "attention_maps",
+    "audio2vec",
     "byte_tokens",
     "caffenet",
     "class_token_stages",
     "conv1d",
     "conv_vit",
     "conv_vit_stages",
+    "cpc_audio",
     "freeze_patches",
     "gin",
     "lacks_preprocessing",
@@ -73,6 +77,7 @@ __all__ = [
     "resnet34",
     "resnet50",
     "sensor_cnn",
+    "spectrogram_decoder",
     "swin",
     "text_transformer",
     "token_decoder",

@@ -64,8 +64,13 @@ def conv1d(input_shape=(128, 6), *, filters=(128, 256, 128), kernels=(8, 5, 3), 
     input_shape, filters, kernels = (tuple(x) if isinstance(x, list) else x for x in (input_shape, filters, kernels))
     strides = (strides,) * len(filters) if isinstance(strides, int) and isinstance(filters, tuple) else strides
     _check(input_shape, filters, kernels, strides, norm, padding, dropout, pooling, column)
+    if padding == "valid" and front is None and input_shape[0] is not None:
+        check_steps(input_shape, kernels, strides)
     check_flags(masked=masked, synchronized=synchronized)
     check_numbers(least=0, l2=l2)
+    if front is not None and not (isinstance(front, layers.Layer) and (not masked or hasattr(front, "places"))):
+        needed = ", with a method `places` as masked=True" if masked else ""
+        raise ValueError(f"front must be a keras.layers.Layer{needed}, or None. Received: front={front!r}")
     column = column or ("audio" if len(input_shape) == 1 else "series")
     inputs = x = keras.Input(input_shape, name=column)
     mask = keras.Input(input_shape[:1], dtype="bool", name=f"{column}_mask") if masked else None
@@ -100,7 +105,7 @@ def sensor_cnn(input_shape=(128, 6), *, dropout=0.1, l2=1e-4, masked=False, name
     """The network of TPN (https://arxiv.org/abs/1907.11879) for sensors: three convolutions and the maximum over time.
 
     They have 32, 64 and 96 channels, kernels of 24, 16 and 8 steps without padding, ReLU and no normalization, so that
-    a series has 45 steps at least.
+    a series has 46 steps at least.
 
     Args:
         input_shape: ints `(time, channels)`, the first may be None.
@@ -141,6 +146,18 @@ def mask_of_places(mask, kernel, stride, padding):
     """
     # A place is real where the first sample of its stride is; without padding, where the last that it sees is.
     return mask[:, :: stride] if padding == "same" else mask[:, kernel - 1 :: stride]
+
+
+def check_steps(input_shape, kernels, strides):
+    """Raises where an input is too short for convolutions without padding."""
+    least = 1
+    for kernel, stride in zip(reversed(kernels), reversed(strides)):
+        least = (least - 1) * stride + kernel
+    if input_shape[0] < least:
+        raise ValueError(
+            f"input_shape must have {least} steps at least, for these kernels and strides without padding. Received: "
+            f"input_shape={input_shape!r}"
+        )
 
 
 def _only_real(x, mask):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl.checks import check_ints, check_numbers, is_number
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -29,6 +29,7 @@ class LogMel(layers.Layer):
         low: float from 0, lowest frequency in Hertz (60).
         high: float, highest frequency in Hertz, at most half the rate, which None is.
         epsilon: float > 0, what is added to the power (1e-6); silence is `log(epsilon)`.
+        mean, deviation: floats, or one for each band, by which what comes out is standardized; see `fitted`.
         name: str.
 
     Returns:
@@ -45,8 +46,8 @@ class LogMel(layers.Layer):
     ```
     """
 
-    def __init__(self, sampling_rate, mels=64, window=0.025, hop=0.010, low=60.0, high=None, epsilon=1e-6, name=None,
-                 **kwargs):
+    def __init__(self, sampling_rate, mels=64, window=0.025, hop=0.010, low=60.0, high=None, epsilon=1e-6, mean=0.0,
+                 deviation=1.0, name=None, **kwargs):
         super().__init__(name=name, **{**kwargs, "dtype": "float32"})
         check_ints(sampling_rate=sampling_rate, mels=mels)
         check_numbers(above=0, window=window, hop=hop, epsilon=epsilon)
@@ -54,6 +55,9 @@ class LogMel(layers.Layer):
         check_numbers(above=low, most=sampling_rate / 2, optional=True, high=high)
         self.sampling_rate, self.mels, self.window, self.hop = sampling_rate, mels, window, hop
         self.low, self.high, self.epsilon = low, high, epsilon
+        self.mean, self.deviation = per_band("mean", mean, mels), per_band("deviation", deviation, mels)
+        if np.min(self.deviation) <= 0:
+            raise ValueError(f"deviation must be above 0. Received: deviation={deviation}")
         self.frame, self.step = (max(1, round(seconds * sampling_rate)) for seconds in (window, hop))
         self.size = 2 ** math.ceil(math.log2(self.frame))  # of the Fourier transform
         self.hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.frame) / self.frame)).astype("float32")
@@ -64,7 +68,41 @@ class LogMel(layers.Layer):
         # Not ops.stft, whose frames are as long as the transform: the last ones of a sound would be missing.
         frames = ops.extract_sequences(ops.cast(waves, "float32"), self.frame, self.step)  # (batch, frames, samples)
         real, imaginary = ops.rfft(frames * self.hann, fft_length=self.size)
-        return ops.log(ops.matmul(real**2 + imaginary**2, self.bands) + self.epsilon)
+        found = ops.log(ops.matmul(real**2 + imaginary**2, self.bands) + self.epsilon)
+        return (found - np.float32(self.mean)) / np.float32(self.deviation)
+
+    def fitted(self, sounds):
+        """The same layer, with the mean and the deviation of each band over some sounds: those to train on.
+
+        Args:
+            sounds: waves `(n, samples)`, or an iterable of batches: arrays, or dicts with `"audio"` and, where there is
+                padding, `"audio_mask"`. Frames of which some samples are padding do not count.
+
+        Returns:
+            `LogMel`.
+
+        Raises:
+            ValueError: there are no frames.
+
+        Example:
+        ```python
+        layer = keras_ssl.encoders.LogMel(8000).fitted(np.random.normal(size=(4, 8000)))
+        ```
+        """
+        plain = LogMel(**{**self.get_config(), "mean": 0.0, "deviation": 1.0, "name": None})
+        count, total, squares = 0, 0.0, 0.0
+        for batch in [sounds] if hasattr(sounds, "shape") else sounds:
+            waves = ops.convert_to_tensor(batch["audio"] if isinstance(batch, dict) else batch)
+            frames = np.asarray(ops.convert_to_numpy(plain(waves)), "float64")
+            if isinstance(batch, dict) and "audio_mask" in batch:
+                frames = frames[ops.convert_to_numpy(self.places(ops.convert_to_tensor(batch["audio_mask"])))]
+            frames = frames.reshape(-1, self.mels)
+            count, total, squares = count + len(frames), total + frames.sum(axis=0), squares + (frames**2).sum(axis=0)
+        if not count:
+            raise ValueError(f"fitted needs sounds of at least {self.frame} samples. Received: no frame of any sound")
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
+        return LogMel(**{**self.get_config(), "mean": mean.tolist(), "deviation": deviation.tolist()})
 
     def places(self, mask):
         """The mask of the frames, bool `(batch, frames)`: real where all samples are, with padding at the end.
@@ -79,8 +117,18 @@ class LogMel(layers.Layer):
         return (shape[0], frames, self.mels)
 
     def get_config(self):
-        names = ("sampling_rate", "mels", "window", "hop", "low", "high", "epsilon")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        names = ("sampling_rate", "mels", "window", "hop", "low", "high", "epsilon", "mean", "deviation")
+        config = super().get_config()
+        config.pop("dtype")  # always float32
+        return {**config, **{name: getattr(self, name) for name in names}}
+
+
+def per_band(name, value, mels):
+    """A number, or a list of one for each band."""
+    numbers = [value] if is_number(value) else list(value) if isinstance(value, (tuple, list)) else []
+    if not numbers or len(numbers) not in (1, mels) or not all(map(is_number, numbers)):
+        raise ValueError(f"{name} must be a finite number, or one for each of {mels} bands. Received: {name}={value!r}")
+    return value if is_number(value) else [float(number) for number in numbers]
 
 
 def mel_bands(sampling_rate, size, mels, low, high):

@@ -16,6 +16,7 @@ from keras_ssl.losses.instances import info_nce_synthetic, mixed_cosine_regressi
 from keras_ssl.losses.nce import log_normalizer, nce, sigmoid_pairs, similarities, symmetric_info_nce
 from keras_ssl.losses.negatives import debiased, decoupled, flat_nce, hard_negative, invariant_spread, sup_con
 from keras_ssl.losses.patches import gram_anchoring, masked_cross_entropy
+from keras_ssl.losses.predictive import info_nce_drawn
 from keras_ssl.losses.reconstruction import (
     masked_cosine,
     masked_error,
@@ -50,6 +51,7 @@ __all__ = [
     "gram_anchoring",
     "hard_negative",
     "info_nce",
+    "info_nce_drawn",
     "info_nce_in_batch",
     "info_nce_synthetic",
     "invariance",

@@ -122,6 +122,8 @@ def test_the_encoder_is_the_papers():
     assert [layer.rate for layer in encoder.layers if isinstance(layer, keras.layers.Dropout)] == [0.1] * 3
     squares = sum(float(np.sum(np.square(x.kernel))) for x in convolutions)
     assert float(sum(encoder.losses)) == pytest.approx(1e-4 * squares, rel=1e-5)
+    with pytest.raises(ValueError, match="input_shape must have 46 steps at least"):
+        keras_ssl.encoders.sensor_cnn((45, 6))
     x = np.random.default_rng(0).normal(size=(2, 60, 6)).astype("float32")
     longer = np.concatenate([x, x, x], axis=1)
     assert (np.asarray(encoder(longer)) >= np.asarray(encoder(x)) - 1e-6).all()  # the maximum over time
