@@ -106,11 +106,11 @@ class Checkpoint(StopOnNaN):
 
     def __init__(self, folder, every="epoch", keep=3, best=None, mode="min"):
         super().__init__()
-        if every != "epoch" and not is_int(every, 1):
+        if not is_int(every, 1) and not (isinstance(every, str) and every == "epoch"):
             raise ValueError(f'every must be "epoch" or a positive int, a number of steps. Received: every={every!r}')
         if not is_int(keep, 1):
             raise ValueError(f"keep must be a positive int. Received: keep={keep!r}")
-        if mode not in ("min", "max"):
+        if not isinstance(mode, str) or mode not in ("min", "max"):
             raise ValueError(f'mode must be "min" or "max". Received: mode={mode!r}')
         if not isinstance(folder, (str, os.PathLike)):
             raise TypeError(f"folder must be the path of a folder. Received: folder={folder!r}")
