@@ -21,6 +21,7 @@ FORMATS = {".keras": "keras", "": "tf_saved_model", ".tflite": "litert", ".onnx"
 NEEDS = {"onnx": ("onnx", "tf2onnx")}
 HALF = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 SIDES = (64, 96, 128, 224)
+LENGTHS = (16, 64, 256, 1024, 4096, 16384, 65536)  # of a series or a sound of any length, tried in turn
 # How far the numbers of an exported encoder may be from those of the encoder, as a share of the largest.
 TOLERANCE = 1e-3
 
@@ -305,10 +306,33 @@ def paired(places, sample):
 
 def example(encoder, rows=2):
     """Some samples that an encoder takes, float32 pixels from 0 to 255 and small ints: an array or a dict of them."""
+    return samples(encoder, rows, smallest_side(encoder), smallest_length(encoder))
+
+
+def samples(encoder, rows, side, length):
     generator, names = np.random.default_rng(0), input_names(encoder)
-    side = smallest_side(encoder)
-    made = [drawn(tensor, rows, generator, side) for tensor in encoder.inputs]
+    made = [drawn(tensor, rows, generator, side if len(tensor.shape) == 4 else length) for tensor in encoder.inputs]
     return dict(zip(names, made, strict=True)) if names else made[0]
+
+
+def smallest_length(encoder):
+    """Steps or samples that an encoder of series or sounds of any length takes."""
+    if not any(len(x.shape) in (2, 3) and x.shape[1] is None for x in encoder.inputs):
+        return LENGTHS[0]
+    for length in LENGTHS:
+        sample = samples(encoder, 1, None, length)
+        try:  # convolutions of a backend that get too little raise errors of several classes, or make nothing of it
+            encoder.compute_output_spec(keras.tree.map_structure(spec, sample))
+            found = keras.ops.convert_to_numpy(encoder(sample, training=False))
+        except Exception:
+            continue
+        if np.isfinite(found).all() and found.any():  # the maximum of no frames is not
+            return length
+    return LENGTHS[-1]
+
+
+def spec(x):
+    return keras.KerasTensor(x.shape, str(x.dtype))
 
 
 def smallest_side(encoder):
@@ -330,9 +354,8 @@ def smallest_side(encoder):
     return SIDES[-1]
 
 
-def drawn(tensor, rows, generator, side):
+def drawn(tensor, rows, generator, unknown):
     rank, dtype = len(tensor.shape), keras.backend.standardize_dtype(tensor.dtype)
-    unknown = side if rank == 4 else 16
     shape = (rows, *(unknown if size is None else size for size in tensor.shape[1:]))
     if dtype == "bool":
         return np.ones(shape, "bool")

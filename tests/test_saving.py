@@ -266,3 +266,18 @@ def test_what_export_and_load_cannot_take(tmp_path):
             keras_ssl.load(tmp_path / "part.keras")
     with pytest.raises(ValueError, match="is no whole .keras file: it is a folder"):
         keras_ssl.load(tmp_path / "folder.keras")
+
+
+def test_an_encoder_of_any_length_is_tried_on_short_samples(tmp_path):
+    series = keras_ssl.encoders.sensor_cnn((None, 3))
+    keras_ssl.export(series, tmp_path / "encoder.keras")
+    assert saving.example(series).shape == (2, 64, 3)
+    sounds = keras_ssl.encoders.audio2vec(widths=(2,), masked=True)
+    assert {name: x.shape for name, x in saving.example(sounds).items()} == {
+        "audio": (2, 1024), "audio_mask": (2, 1024),
+    }  # fmt: skip
+    waves = keras_ssl.encoders.cpc_audio(filters=(4,) * 5, context=4, norm="layer")
+    keras_ssl.export(waves, tmp_path / "waves.keras")
+    assert saving.example(waves).shape == (2, 1024)
+    texts = keras.Sequential([keras.Input((None,), dtype="int32"), keras.layers.Embedding(4, 2)])
+    assert saving.example(texts).shape == (2, 16)
