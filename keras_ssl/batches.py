@@ -104,7 +104,8 @@ def check_kind_of_data(method, x, steps=None):
     single = method.augment is not None and rank in [full - 1 for full in inputs.kind_or_images(method.encoder).ranks]
     if isinstance(x, list) and (single or first is not None and isinstance(first, (list, int, float))):
         raise TypeError(f"{takes}. Received: a list. np.asarray(x) makes an array of samples that have one size.")
-    if hasattr(x, "cardinality") and int(x.cardinality()) == -1 and not steps:
+    count = getattr(x, "cardinality", 0)  # of a data set that is distributed already, it is a number
+    if int(count() if callable(count) else count) == -1 and not steps:
         raise ValueError(
             "The data is endless, so its first epoch would never end. Leave out `repeat`, or pass steps_per_epoch."
         )
@@ -131,7 +132,8 @@ def warn_of_frozen(method):
     if method.encoder.weights and not method.encoder.trainable_weights:
         warnings.warn(
             f"No weight of the encoder '{method.encoder.name}' is trained, so {type(method).__name__} teaches it "
-            "nothing: set encoder.trainable = True before the method is made.",
+            "nothing. Unless its other networks alone are to learn, set encoder.trainable = True before the method is "
+            "made.",
             stacklevel=4,
         )
 

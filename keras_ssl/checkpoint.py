@@ -237,7 +237,8 @@ class Checkpoint(StopOnNaN):
         if epoch not in (None, self.epoch):
             warnings.warn(
                 f"The data goes on with its pass {epoch}, but the run stands at epoch {self.epoch}: its order is not "
-                f"that of a run without a stop. Make the pipeline anew, with epoch={self.epoch}, start={self.start}.",
+                f"that of a run without a stop. Make the pipeline anew, with epoch={self.epoch}, start={self.start}, "
+                "and read it here alone.",
                 stacklevel=3,
             )
 
@@ -287,6 +288,10 @@ class Checkpoint(StopOnNaN):
     def on_train_end(self, logs=None):
         if self.writes:
             shutil.rmtree(self.folder / "part", ignore_errors=True)
+
+    def on_fit_end(self):
+        """Called by `Method.fit` at its end, also at that by an error: Keras then ends no training."""
+        if self.writes:
             locks.unlock(self.folder)
 
     # The files

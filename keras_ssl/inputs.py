@@ -302,6 +302,9 @@ def check_column(name, values):
         )
 
 
+TOPS = r"predictions|(\w+_)?head_dense|classifier"  # last layers of keras.applications and others
+
+
 def check_no_top(backbone):
     """Raises where a network ends with a classifier."""
     found = getattr(backbone, "operations", None) or backbone.layers
@@ -311,7 +314,7 @@ def check_no_top(backbone):
     if isinstance(last, keras.Model):
         return check_no_top(last)
     softmax = getattr(getattr(last, "activation", None), "__name__", None) == "softmax"
-    if softmax or isinstance(last, keras.layers.Softmax) or re.search("predictions|head_dense|classifier", last.name):
+    if softmax or isinstance(last, keras.layers.Softmax) or re.fullmatch(TOPS, last.name):
         raise ValueError(
             f"The network '{backbone.name}' ends with a classifier, '{last.name}': its outputs are classes, not "
             "features. Build it without, in keras.applications with include_top=False."
@@ -335,12 +338,12 @@ def made_of(dataset):
 
 def dropped(dataset):
     """How many samples a `tf.data.Dataset` of users' own leaves out with its last batch, as far as that is known."""
-    for one in made_of(dataset):
-        if hasattr(one, "_drop_remainder") and bool(one._drop_remainder):
-            count, size = (int(part.cardinality()) for part in (*one._inputs(), one))
-            if size > 0 and count % int(one._batch_size):
-                return count % int(one._batch_size)
-    return 0
+    last = next((one for one in made_of(dataset) if hasattr(one, "_drop_remainder")), None)
+    # Below the last step that makes batches, batches are cuts of something longer; windows have no batch size.
+    if not hasattr(last, "_batch_size") or not bool(last._drop_remainder):
+        return 0
+    (samples,) = last._inputs()
+    return max(int(samples.cardinality()), 0) % int(last._batch_size)
 
 
 def warn_of_dropped(dataset, what):

@@ -256,7 +256,11 @@ class Method(keras.Model):
         self.given_order = batches.unsaved_order(x, kwargs)
         self.given_batches, self.given_epoch = batches.position(x)
         own = distribute.own_rows(batches.inspected(x, self), getattr(self, "distribute_strategy", None))
-        return super().fit(own, y, **kwargs)
+        try:
+            return super().fit(own, y, **kwargs)
+        finally:
+            for callback in callbacks_of(kwargs.get("callbacks")):
+                getattr(callback, "on_fit_end", lambda: None)()
 
     def predict(self, x, *args, **kwargs):
         return super().predict(batches.check_predicted(x, self), *args, **kwargs)
@@ -313,6 +317,12 @@ def arguments(cls):
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return names
+
+
+def callbacks_of(given):
+    """The callbacks of `fit`: it takes one, several or a `keras.callbacks.CallbackList`."""
+    given = getattr(given, "callbacks", given)
+    return given if isinstance(given, (list, tuple)) else [given]
 
 
 def check_encoder(encoder):

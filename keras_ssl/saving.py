@@ -45,13 +45,19 @@ def load(path, compile=True):
     """
     if not isinstance(path, (str, os.PathLike)) or not str(path).endswith(".keras"):
         raise ValueError(f"path must end in '.keras'. Received: path={str(path)!r}")
+    if "://" not in str(path):  # what is elsewhere is Keras's to find
+        check_whole(path)
+    keras_ssl.register()
+    return keras.saving.load_model(path, compile=compile)
+
+
+def check_whole(path):
+    """Raises where Keras would not say that a file is missing, or cut off."""
     if not os.path.exists(path):
         raise ValueError(f"There is no file {str(path)!r}.")
     if not zipfile.is_zipfile(path):
         what = "a folder" if os.path.isdir(path) else f"a file of {os.path.getsize(path)} bytes"
         raise ValueError(f"{str(path)!r} is no whole .keras file: it is {what}, cut off or of something else.")
-    keras_ssl.register()
-    return keras.saving.load_model(path, compile=compile)
 
 
 def export(model, path):

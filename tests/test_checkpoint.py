@@ -393,6 +393,15 @@ def test_two_processes_do_not_write_into_one_folder(tmp_path):
     go_on(model, checkpoint, epochs=1)
     assert not locks.LOCKED and len(checkpoint.files()) == 1
 
+    class Failing(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            assert locks.LOCKED
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on(model, checkpoint, Failing(), epochs=2)
+    assert not locks.LOCKED
+
 
 def test_a_folder_is_where_it_was_when_the_checkpoint_was_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

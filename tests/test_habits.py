@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_ssl
-from keras_ssl import batches, data, visualize
+from keras_ssl import batches, data, recipes, visualize
 from keras_ssl import eval as evaluation
 from keras_ssl.pixels import warn_of_small
 from tests.cases import BATCH, SIZE, make, small_encoder
@@ -178,6 +178,13 @@ def test_a_classifier_is_no_encoder():
     for network in (inner, keras.Sequential([images, inner]), keras.Model(images, inner(images))):
         with pytest.raises(ValueError, match="ends with a classifier"):
             keras_ssl.SimCLR(network, None)
+    for name, top in [("predictions", True), ("convnext_tiny_head_dense", True), ("classifier_neck", False)]:
+        network = keras.Sequential([images, keras.layers.Flatten(), keras.layers.Dense(10, name=name)])
+        if top:
+            with pytest.raises(ValueError, match=f"ends with a classifier, '{name}'"):
+                keras_ssl.SimCLR(network, None)
+        else:
+            keras_ssl.SimCLR(network, None, hidden=8, dim=4)
 
 
 # What predict and evaluations take
@@ -191,8 +198,18 @@ def test_rows_that_are_of_unknown_images(model):
     assert len(found) == 1 and "The last 2 samples are not among the rows of predict()" in found[0]
     labeled = tf.data.Dataset.from_tensor_slices((noise(BATCH + 2), np.arange(BATCH + 2) % 2))
     assert "The last 2 samples" in told(lambda: evaluation.features(None, labeled.batch(BATCH, drop_remainder=True)))[0]
-    for whole in (images.batch(BATCH), images.take(BATCH).batch(2, drop_remainder=True), data.arrays(noise(4), 2)):
+    windows = images.window(2, drop_remainder=True).flat_map(lambda window: window)
+    cut = images.batch(4, drop_remainder=True).map(lambda part: part[0])
+    for whole in (
+        images.batch(BATCH), images.take(BATCH).batch(2, drop_remainder=True), data.arrays(noise(4), 2),
+        windows.batch(4), cut.batch(2), images.batch(2).rebatch(4, drop_remainder=True),
+    ):  # fmt: skip
         assert not told(lambda: evaluation.features(None, whole))
+
+
+def test_a_data_set_that_is_distributed_already_is_taken(model, two_replicas):
+    images = tf.data.Dataset.from_tensor_slices(noise()).batch(BATCH)
+    batches.check_kind_of_data(model, two_replicas.experimental_distribute_dataset(images))
 
 
 @pytest.mark.parametrize(
@@ -274,6 +291,8 @@ def test_arguments_of_pipelines_that_changed_places():
         data.views(make("SimCLR").augment, data.arrays(noise(), 2))
     with pytest.raises(TypeError, match="labels are an argument of their own. Received: a tuple"):
         data.arrays((noise(), np.zeros(COUNT)), 2)
+    rows = tuple(np.zeros((4, 3, 2), "float32"))
+    assert next(iter(data.arrays({"series": rows}, 2)))["series"].shape == (2, 3, 2)
     with pytest.raises(TypeError, match="has batches already"):
         data.arrays(tf.data.Dataset.from_tensor_slices(noise()), 2)
 
@@ -323,7 +342,7 @@ def test_what_a_recipe_trains_before_sees_batches_of_its_run_in_a_mixed_order(ki
     images = np.arange(24, dtype="uint8").reshape(24, 1, 1, 1) * np.ones((4, 4, 3), "uint8")
     pipeline = data.arrays(images, 24, shuffle=False, index=True)
     samples = {"array": images, "pipeline": pipeline}[kind]
-    run = keras_ssl.recipes.Run((4, 4, 3), 24, 8, 3, 2, "resnet18", in_order=lambda: samples)
+    run = recipes.Run((4, 4, 3), 24, 8, 3, 2, "resnet18", in_order=lambda: samples)
     seen = []
 
     class Recorder:

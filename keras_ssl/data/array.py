@@ -175,7 +175,8 @@ def checked(samples):
 
 def numbers(name, array, bools=False):
     """An array of numbers; a TypeError where it is not one."""
-    if hasattr(array, "element_spec") or isinstance(array, tuple):
+    pair = isinstance(array, tuple) and len({np.shape(part) for part in array}) > 1
+    if hasattr(array, "element_spec") or pair:
         raise TypeError(
             f"{name} must be an array of numbers; labels are an argument of their own. Received: a "
             f"{type(array).__name__}{', which has batches already' if hasattr(array, 'element_spec') else ''}"
