@@ -78,6 +78,12 @@ def test_headers_of_other_programs(tmp_path):
     for head in (riff(form(24), three), riff(extensible, three, odd), riff(form(24), three, length=0xFFFFFFFF)):
         path.write_bytes(head)
         np.testing.assert_allclose(sound_file.SoundFile(path).read(0, 6)[:, 0], x / 2**23)
+    large = b"JUNK" + struct.pack("<I", 2**21 + 1) + bytes(2**21 + 2)  # as pictures and notes of a recorder are
+    path.write_bytes(riff(form(24), three, large))
+    np.testing.assert_allclose(sound_file.SoundFile(path).read(0, 6)[:, 0], x / 2**23)
+    path.write_bytes(riff(form(24), three, large)[: 2**21])
+    with pytest.raises(sound_file.BadSound, match="is cut off"):
+        sound_file.SoundFile(path)
     path.write_bytes(riff(form(64, tag=3), np.array([0.25, -2.0]).tobytes()))
     np.testing.assert_array_equal(sound_file.SoundFile(path).read(0, 2)[:, 0], [0.25, -2.0])
 
@@ -97,6 +103,17 @@ def test_other_formats(tmp_path, name):
     assert np.corrcoef(found[:, 0], x[1000:3000, 0])[0, 1] > (0.99 if lossy else 0.9999)
     (one,) = data.audio_files([path], 16_000, 0.25, 1, shuffle=False)
     assert one["audio"].shape == (1, 4000) and 0.2 < float(np.std(one["audio"])) < 0.6
+
+
+@needs_soundfile
+def test_a_compressed_sound_that_is_cut_off(tmp_path):
+    import soundfile
+
+    for name, words in (("a.mp3", "is cut off: it should hold 16000 samples"), ("a.flac", "cannot be read")):
+        path = tmp_path / name
+        soundfile.write(path, tone(2.0), 8000)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        assert words in sound_file.problem(str(path))
 
 
 # Parts

@@ -1,10 +1,16 @@
 """Windows over long series: what they hold, where they may lie, what is missing, and what is refused."""
 
+import importlib
+import tracemalloc
+
 import numpy as np
 import pytest
 
 import keras_ssl
 from keras_ssl import data
+
+data_series = importlib.import_module("keras_ssl.data.series")
+blocks = data_series.blocks
 
 
 def ramp(length, channels=2, start=0):
@@ -172,6 +178,35 @@ def test_ints_with_a_scale_and_files_on_the_disk(tmp_path):
     scale = np.array([0.1, 0.2, 0.5])
     found = in_order([on_disk], 8, normalize=(0.0, 1 / scale))["series"]
     np.testing.assert_allclose(found[0], raw[:8] * scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_what_lies_on_the_disk_is_not_loaded(tmp_path, dtype):
+    """10 million values, of which pieces are read."""
+    on_disk = np.lib.format.open_memmap(tmp_path / "raw.npy", "w+", dtype, (10**6, 10))
+    on_disk[:: 10**5] = 7
+    tracemalloc.start()
+    try:
+        mean, deviation = data.series_statistics([on_disk])
+        windows = data.series([on_disk], 1000, 16, stride=1000, normalize=(mean, deviation)).windows
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(windows) == 1000 and most < on_disk.nbytes / 2
+    np.testing.assert_allclose(mean, 7e-5, rtol=1e-6)
+    np.testing.assert_allclose(deviation, 7 * np.sqrt(1e-5 * (1 - 1e-5)), rtol=1e-5)
+
+
+def test_pieces_have_no_seams(monkeypatch):
+    one = np.random.default_rng(0).normal(size=(90, 2))
+    one[[10, 11, 40]] = np.nan
+    whole = [data.series_statistics([one]), in_order([one], 8)["series_mask"]]
+    monkeypatch.setattr(data_series, "blocks", lambda one: blocks(one, 14))
+    for found, expected in zip([data.series_statistics([one]), in_order([one], 8)["series_mask"]], whole):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    one[50, 1] = np.inf
+    with pytest.raises(ValueError, match="at step 50"):
+        in_order([one], 8)
 
 
 @pytest.mark.parametrize(

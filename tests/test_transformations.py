@@ -86,6 +86,21 @@ def test_time_is_warped_along_a_cubic_spline():
     assert np.abs(found - numpy(augment.TimeWarp(4, 0.2)(x, seeds=given))).max() > 0.05
 
 
+def test_an_uneven_warp_stays_within_its_series():
+    """Each series of the batch has a value of its own; steps of others would be seen."""
+    number, given = np.arange(2000), seeds(2000)
+    x = np.broadcast_to(number[:, None, None], (2000, 50, 1)).astype("float32")
+    layer = augment.TimeWarp(4, 1.0, "cubic")
+    np.testing.assert_allclose(numpy(layer(x, seeds=given)), x, rtol=1e-6)
+    steps = np.broadcast_to(np.arange(50.0)[None, :, None], (2000, 50, 1)).astype("float32")
+    padded = {"series": steps, "series_mask": np.arange(50)[None] < np.where(number % 2, 30, 50)[:, None]}
+    found = numpy(layer(padded, seeds=given))
+    assert found["series"][1::2][:, :30].max() <= 29 and found["series"].min() >= 0
+    np.testing.assert_array_equal(found["series_mask"], padded["series_mask"])
+    ways = np.diff(found["series"][::2, :, 0], axis=1)
+    assert 0.02 < (ways < 0).any(axis=1).mean()  # these are the draws that would leave it
+
+
 def test_sometimes_changes_a_part_of_the_samples():
     x = series(2000, 4, 2)
     layer = augment.Sometimes(augment.Negate(), 0.3)

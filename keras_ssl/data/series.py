@@ -156,10 +156,10 @@ def series_statistics(recordings, layout=None):
         ```
     """
     recordings = checked_recordings(recordings, layout)
-    parts = [np.asarray(one, "float64") for one in recordings]
-    count = np.maximum(sum((~np.isnan(one)).sum(axis=0) for one in parts), 1)
-    mean = sum(np.nansum(one, axis=0) for one in parts) / count
-    variance = sum(np.nansum((one - mean) ** 2, axis=0) for one in parts) / count
+    pieces = lambda: (np.asarray(piece, "float64") for one in recordings for _, piece in blocks(one))  # noqa: E731
+    count = np.maximum(sum((~np.isnan(piece)).sum(axis=0) for piece in pieces()), 1)
+    mean = sum(np.nansum(piece, axis=0) for piece in pieces()) / count
+    variance = sum(np.nansum((piece - mean) ** 2, axis=0) for piece in pieces()) / count
     fixed = variance <= (1e-6 * np.abs(mean)) ** 2  # what is left of a constant is rounding
     return mean.astype("float32"), np.where(fixed, 1.0, np.sqrt(variance)).astype("float32")
 
@@ -181,13 +181,13 @@ def cut(recordings, steps, window, stride, short):
             left_out["too short"] += 1
             continue
         starts = np.arange(0, max(len(one) - window, 0) + 1, stride)
-        real = np.concatenate([[0], np.cumsum(~np.isnan(np.asarray(one, "float64")).all(axis=1))])
-        counts = real[np.minimum(starts + window, len(one))] - real[starts]
+        stops, missing = np.minimum(starts + window, len(one)), nothing(one)
+        counts = stops - starts - (np.searchsorted(missing, stops) - np.searchsorted(missing, starts))
         kept = counts > 0
         left_out["nothing real"] += int((~kept).sum())
         if steps is not None:
             changes = np.concatenate([[0], np.cumsum(np.diff(steps[number]) != 0)])  # up to each step
-            same = changes[np.minimum(starts + window, len(one)) - 1] == changes[starts]
+            same = changes[stops - 1] == changes[starts]
             left_out["label changes"] += int((kept & ~same).sum())
             kept &= same
         gaps |= bool((counts[kept] < window).any())
@@ -196,6 +196,19 @@ def cut(recordings, steps, window, stride, short):
     if not len(windows):
         raise ValueError(f"No window of {window} steps is left. Left out: {left_out}")
     return windows, gaps, left_out
+
+
+def nothing(one):
+    """The steps of a recording in which no channel has a value, in order."""
+    if np.issubdtype(one.dtype, np.integer):
+        return np.zeros(0, "int64")
+    return np.concatenate([start + np.flatnonzero(np.isnan(piece).all(axis=1)) for start, piece in blocks(one)])
+
+
+def blocks(one, values=2**18):
+    """A recording in pieces, which may lie on the disk: the first step of each, and the piece."""
+    size = max(1, values // one.shape[1])
+    return ((start, one[start : start + size]) for start in range(0, len(one), size))
 
 
 # Checks
@@ -233,11 +246,12 @@ def checked_recording(number, one, layout):
             "layout='nct' where channels come first, layout='ntc' where they come last."
         )
     one = one.T if layout == "nct" else one
-    if np.isinf(one).any():
-        step = int(np.flatnonzero(np.isinf(one).any(axis=1))[0])
-        raise ValueError(
-            f"{name} must hold finite numbers, or NaN where one is missing. Received: {one[step]} at step {step}"
-        )
+    for start, piece in blocks(one) if np.issubdtype(one.dtype, np.floating) else ():
+        if np.isinf(piece).any():
+            step = start + int(np.flatnonzero(np.isinf(piece).any(axis=1))[0])
+            raise ValueError(
+                f"{name} must hold finite numbers, or NaN where one is missing. Received: {one[step]} at step {step}"
+            )
     return one
 
 

@@ -67,13 +67,13 @@ class SoundFile:
             head = file.read(8)
             if len(head) < 8:
                 raise BadSound("is a WAV file without samples" if form else "is a WAV file without a format")
-            name, length = head[:4], struct.unpack("<I", head[4:])[0]
+            name, length, start = head[:4], struct.unpack("<I", head[4:])[0], file.tell()
             if name == b"data":
                 break
-            body = file.read(length + length % 2) if length < 2**20 else b""
-            if len(body) < length:
+            if start + length > size:
                 raise BadSound("is cut off")
-            form = body if name == b"fmt " else form
+            form = file.read(min(length, 40)) if name == b"fmt " else form
+            file.seek(start + length + length % 2)
         if form is None or len(form) < 16:
             raise BadSound("is a WAV file without a format")
         tag, self.channels, self.rate, _, self.align, bits = struct.unpack("<HHIIHH", form[:16])

@@ -68,6 +68,12 @@ class Run:
         else:
             model.fit(data, batch_size=self.batch, epochs=self.epochs, verbose=2)
 
+    def has(self, column):
+        """Whether the samples carry a column beside their own, such as a mask."""
+        data = None if self.in_order is None else self.in_order()
+        columns = getattr(data, "element_spec", data)
+        return isinstance(columns, dict) and column in columns
+
     @property
     def small(self):
         """Images for which papers take the recipe of CIFAR-10."""

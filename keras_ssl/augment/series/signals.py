@@ -164,8 +164,9 @@ class PermuteSegments(SeriesLayer):
 class TimeWarp(SeriesLayer):
     """Time runs faster here and slower there; the first and the last real step stay.
 
-    The speed is normal around 1 at the knots, never below a tenth, and linear between them, or a cubic spline through
-    them. Values are linear between the steps; a step between two of which one is not real is not real.
+    The speed is normal around 1 at the knots, never below a tenth there, and linear between them, or a cubic spline
+    through them. Where it is very uneven, such a spline runs backwards for a moment; it never leaves the series. Values
+    are linear between the steps; a step between two of which one is not real is not real.
 
     Args:
         knots: int, the number of knots between the start and the end, which are knots too.
@@ -205,7 +206,7 @@ class TimeWarp(SeriesLayer):
         before = ops.take_along_axis(ops.pad(whole, [(0, 0), (1, 0)]), ops.cast(knot, "int32"), axis=1)
         own = select(powers, ops.cast(knot, "int32"))  # (batch, steps, powers)
         way = before + sum(own[:, :, i] * (part - knot) ** (i + 1) for i in range(len(self.powers)))
-        place = ops.where(step < last, way / whole[:, -1:] * last, step)
+        place = ops.where(step < last, ops.clip(way / whole[:, -1:] * last, 0, last), step)
         below = ops.floor(place)
         share = (place - below)[:, :, None]
         below = ops.cast(below, "int32")

@@ -16,11 +16,14 @@ def views(run):
     return augment.tpn()
 
 
+def method(run):
+    encoder = encoders.sensor_cnn((None, run.shape[-1]), masked=run.has("series_mask"))
+    return keras_ssl.TPN(encoder, views(run))
+
+
 def paper(run):
-    model = keras_ssl.TPN(encoders.sensor_cnn((None, run.shape[-1])), views(run))
-    return model, optimizers.Adam(3e-4)
+    return method(run), optimizers.Adam(3e-4)
 
 
 def minutes(run):
-    model = keras_ssl.TPN(encoders.sensor_cnn((None, run.shape[-1])), views(run))
-    return model, optimizers.Adam(run.schedule(1e-3, warmup=1 / 15))
+    return method(run), optimizers.Adam(run.schedule(1e-3, warmup=1 / 15))

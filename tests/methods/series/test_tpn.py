@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_ssl
-from keras_ssl import inputs
+from keras_ssl import inputs, recipes
 from tests import cases, kinds
 from tests.reference.losses import gradient
 
@@ -127,3 +127,17 @@ def test_the_encoder_is_the_papers():
     x = np.random.default_rng(0).normal(size=(2, 60, 6)).astype("float32")
     longer = np.concatenate([x, x, x], axis=1)
     assert (np.asarray(encoder(longer)) >= np.asarray(encoder(x)) - 1e-6).all()  # the maximum over time
+
+
+def test_the_recipe_takes_the_mask_that_the_series_have():
+    """What is padded has no part in the features: a recipe that let it in would not say so."""
+    columns = {"series": np.random.default_rng(0).normal(size=(4, 64, 6)).astype("float32")}
+    columns["series_mask"] = np.arange(64) < np.array([64, 40, 64, 50])[:, None]
+    for data, masked in ((columns, True), (keras_ssl.data.arrays(columns, 2), True), (columns["series"], False)):
+        details = {"in_order": lambda data=data: data, "kind": inputs.SERIES}
+        model, _ = recipes.make("TPN", recipes.Run((64, 6), 4, 2, 2, 1, "sensor_cnn", **details))
+        assert ("series_mask" in (inputs.input_names(model.encoder) or ())) == masked
+        if masked:
+            other = {**columns, "series": np.where(columns["series_mask"][..., None], columns["series"], 9.0)}
+            found = [keras_ssl.eval.features(model.encoder, one)[0] for one in (columns, other)]
+            np.testing.assert_allclose(*found, atol=1e-6)
