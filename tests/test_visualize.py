@@ -37,6 +37,16 @@ def test_views_show_the_image_and_each_view(tmp_path):
     assert shown(gray.axes[0]).shape == (8, 8) and len(gray.axes) == 4
 
 
+def test_pictures_stand_in_columns(tmp_path):
+    images, lightness = pictures(3), pictures(3, channels=1)
+    drawn = visualize.pictures({"image": images, "light": lightness.astype("float32")}, path=tmp_path / "columns.png")
+    axes = np.reshape(drawn.axes, (3, 2))
+    assert [axis.get_title() for axis in axes[0]] == ["image", "light"] and (tmp_path / "columns.png").exists()
+    for row in range(3):
+        np.testing.assert_array_equal(shown(axes[row][0]), images[row])
+        np.testing.assert_array_equal(shown(axes[row][1]), lightness[row, ..., 0])
+
+
 def test_neighbors_are_the_nearest_without_the_query():
     gallery = pictures(12)
     labels = np.arange(12) % 3
@@ -166,6 +176,8 @@ def test_a_missing_package_names_the_extra(monkeypatch, missing, make):
     (lambda: visualize.views(pictures(2), lambda batch: [batch[..., :2]]), ValueError, "views must have the shape"),
     (lambda: visualize.views(pictures(2), lambda batch: [batch[:1]]), ValueError, "has 1 images for 2"),
     (lambda: visualize.views(pictures(2), lambda batch: [batch], rows=0), ValueError, "rows"),
+    (lambda: visualize.pictures({"a": pictures(2), "b": pictures(3)}), ValueError, "as many images each"),
+    (lambda: visualize.pictures({}), ValueError, "at least one column"),
     (lambda: visualize.neighbors(None, pictures(2), pictures(3, size=4)), ValueError, "one size"),
     (lambda: visualize.neighbors(None, pictures(2), pictures(3), k=0), ValueError, "k must"),
     (lambda: visualize.neighbors(None, pictures(2), pictures(3), labels=([0], [0])), ValueError, "labels"),

@@ -9,6 +9,7 @@ from keras_ssl.augment.image.crop import RandomFlip, RandomResizedCrop
 from keras_ssl.augment.image.drop import ChannelDrop, RandomErasing
 from keras_ssl.augment.image.exemplar import ChangeHSV, Copies, RandomAffine, ScaleComponents
 from keras_ssl.augment.image.filters import Sobel
+from keras_ssl.augment.image.gamut import ab_bins, color_prior
 from keras_ssl.augment.image.geometry import CenterCrop, RandomCrop, RandomRotate, Resize, Rotations
 from keras_ssl.augment.image.masks import BlockMask, HoleMask, MultiBlockMask, RandomMask, RegionMask, enlarge
 from keras_ssl.augment.image.mixing import CutMix, InputMix, MixUp, beta, mix_views, mixup, partners
@@ -133,9 +134,11 @@ __all__ = [
     "Unchanged",
     "View",
     "Views",
+    "ab_bins",
     "beta",
     "context_prediction",
     "counting",
+    "color_prior",
     "enlarge",
     "exemplar",
     "fold",

@@ -10,7 +10,9 @@ from keras_ssl.encoders.batch_norm import (
     with_plain_batch_norm,
     with_synchronized_batch_norm,
 )
+from keras_ssl.encoders.channelwise import ChannelwiseDense
 from keras_ssl.encoders.conv1d import conv1d, sensor_cnn
+from keras_ssl.encoders.conv_decoder import conv_decoder, conv_tower, feature_map, image_shape
 from keras_ssl.encoders.conv_vit import conv_vit, conv_vit_stages
 from keras_ssl.encoders.cpc_audio import cpc_audio
 from keras_ssl.encoders.decoder import MaskToken, patch_grid, token_decoder
@@ -41,6 +43,7 @@ from keras_ssl.encoders.vit import (
 )
 
 __all__ = [
+    "ChannelwiseDense",
     "FusedBatchNormalization",
     "GroupedBatchNormalization",
     "LocalResponseNormalization",
@@ -58,11 +61,15 @@ __all__ = [
     "caffenet",
     "class_token_stages",
     "conv1d",
+    "conv_decoder",
+    "conv_tower",
     "conv_vit",
     "conv_vit_stages",
     "cpc_audio",
+    "feature_map",
     "freeze_patches",
     "gin",
+    "image_shape",
     "lacks_preprocessing",
     "layout",
     "masked_pool",

@@ -2,6 +2,7 @@
 
 from keras_ssl.losses.classes import classification
 from keras_ssl.losses.clustering import mean_entropy_gap, sinkhorn, soft_cross_entropy, swapped_prediction
+from keras_ssl.losses.colors import color_cross_entropy, soft_bins
 from keras_ssl.losses.contrastive import info_nce, info_nce_in_batch, nt_xent
 from keras_ssl.losses.distillation import (
     batch_std,
@@ -11,7 +12,7 @@ from keras_ssl.losses.distillation import (
     smooth_l1,
     softmax_cross_entropy,
 )
-from keras_ssl.losses.gaussian import center_scale_shape, invariance_to_mean, sig_reg
+from keras_ssl.losses.gaussian import center_scale_shape, invariance_to_mean, kl_from_normal, sig_reg
 from keras_ssl.losses.instances import info_nce_synthetic, mixed_cosine_regression, n_pair, proto_nce
 from keras_ssl.losses.nce import log_normalizer, nce, sigmoid_pairs, similarities, symmetric_info_nce
 from keras_ssl.losses.negatives import debiased, decoupled, flat_nce, hard_negative, invariant_spread, sup_con
@@ -43,6 +44,7 @@ __all__ = [
     "batch_std",
     "center_scale_shape",
     "classification",
+    "color_cross_entropy",
     "cosine_regression",
     "cross_correlation",
     "debiased",
@@ -58,6 +60,7 @@ __all__ = [
     "invariance_to_mean",
     "invariant_spread",
     "kl_divergence",
+    "kl_from_normal",
     "kl_from_uniform",
     "koleo",
     "log_normalizer",
@@ -81,6 +84,7 @@ __all__ = [
     "similarities",
     "sinkhorn",
     "smooth_l1",
+    "soft_bins",
     "soft_cross_entropy",
     "softmax_cross_entropy",
     "standard_pixels",

@@ -1,7 +1,7 @@
-"""Gaussian losses: how far the embeddings of a batch are from an isotropic Gaussian, seen along random directions.
+"""Gaussian losses: how far embeddings, or the distributions that an encoder names, are from an isotropic Gaussian.
 
-A distribution is the standard Gaussian where each of its projections on a line is. The statistics are those of the
-global batch, apart for each view: the views of one image depend on each other.
+Embeddings are seen along random directions: a distribution is the standard Gaussian where each of its projections on a
+line is. The statistics are those of the global batch, apart for each view: the views of one image depend on each other.
 """
 
 import math
@@ -109,3 +109,24 @@ def gaussian_quantiles(count, dtype="float32"):
 def with_all_rows(embeddings):
     """`(..., batch, dim)` with the rows of all replicas."""
     return ops.moveaxis(distribute.gather(ops.moveaxis(embeddings, -2, 0)), 0, -2)
+
+
+def kl_from_normal(mean, log_variance):
+    """The divergence of normal distributions from the standard one: `sum_d (mean^2 + exp(lv) - lv - 1) / 2`.
+
+    Args:
+        mean: `(batch, dim)`, float32 inside.
+        log_variance: the same shape, the logarithm of the variance of each dimension.
+
+    Returns:
+        float32 `(batch,)`, in nats, from 0.
+
+    Reference: Auto-Encoding Variational Bayes (Kingma, Welling, 2013), https://arxiv.org/abs/1312.6114
+
+    Example:
+
+    >>> float(kl_from_normal(np.array([[2.0, 0.0]]), np.zeros((1, 2)))[0])
+    2.0
+    """
+    mean, log_variance = precise(mean), precise(log_variance)
+    return 0.5 * ops.sum(ops.square(mean) + ops.exp(log_variance) - log_variance - 1.0, axis=-1)

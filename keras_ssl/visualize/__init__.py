@@ -2,7 +2,7 @@
 
 from keras_ssl.visualize.curves import curves
 from keras_ssl.visualize.filters import filters
-from keras_ssl.visualize.grids import neighbors, views
+from keras_ssl.visualize.grids import neighbors, pictures, views
 from keras_ssl.visualize.map import projection
 from keras_ssl.visualize.page import html_page
 from keras_ssl.visualize.patches import attention, reconstruction
@@ -16,6 +16,7 @@ __all__ = [
     "filters",
     "html_page",
     "neighbors",
+    "pictures",
     "projection",
     "projector",
     "reconstruction",

@@ -42,11 +42,38 @@ def views(images, augment, rows=6, path=None):
         if len(view) != len(images):
             raise ValueError(f"View {number} has {len(view)} images for {len(images)} given.")
     titles = ["image", *(f"view {number}" for number in range(1, len(columns)))]
-    drawn, axes = grid(len(images), len(columns))
-    for column, (title, batch) in enumerate(zip(titles, columns)):
-        axes[0][column].set_title(title, fontsize=9)
-        for row, image in enumerate(batch):
-            show(axes[row][column], image)
+    return pictures(zip(titles, columns), path)
+
+
+def pictures(columns, path=None):
+    """Images side by side, with a title above each column: what a model makes of images beside the images.
+
+    Args:
+        columns: dict from titles to arrays `(n, height, width, channels)`, 0..255, as many images in each; or lists of
+            such pairs. The sizes may differ, and so may the channels, 1 or 3.
+        path: where to save the picture as well; the ending says the format.
+
+    Returns:
+        `matplotlib.figure.Figure`, a row an image.
+
+    Raises:
+        ImportError: Matplotlib is missing.
+        ValueError: shapes that are not images, or columns of other lengths.
+
+    Example:
+    ```python
+    drawn = keras_ssl.visualize.pictures(model.pictures(test_images[:6]), path="reconstructions.png")
+    ```
+    """
+    columns = {title: as_images(batch, f"'{title}'") for title, batch in dict(columns).items()}
+    lengths = {title: len(batch) for title, batch in columns.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"columns must hold as many images each, and at least one column. Received: {lengths}")
+    drawn, axes = grid(max(lengths.values()), len(columns))
+    for column, (title, batch) in zip(axes.T, columns.items()):
+        column[0].set_title(title, fontsize=9)
+        for place, image in zip(column, batch):
+            show(place, image)
     return finish(drawn, path)
 
 

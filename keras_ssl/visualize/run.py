@@ -12,7 +12,7 @@ from keras_ssl import runs
 from keras_ssl.visualize import page
 from keras_ssl.visualize.curves import columns_of, curves, panels
 from keras_ssl.visualize.filters import filters
-from keras_ssl.visualize.grids import as_images, neighbors, views
+from keras_ssl.visualize.grids import as_images, neighbors, pictures, views
 from keras_ssl.visualize.map import projection
 from keras_ssl.visualize.patches import attention, reconstruction
 from keras_ssl.visualize.spectrum import similarities, spectrum
@@ -28,6 +28,7 @@ WORDS = {
     "filters": "What the first layer looks for: edges and colors. Noise means that it has hardly moved.",
     "attention": "Where the class token of the last block looks, head by head: dark is 0.",
     "reconstruction": "What the model makes of images of which it sees a part.",
+    "pictures": "What the model makes of images.",
 }
 
 
@@ -219,6 +220,8 @@ def of_networks(model, images):
         if callable(getattr(model, "reconstruct", None)):
             make = lambda: reconstruction(model, few)  # noqa: E731
             parts += drawn("Reconstructions", WORDS["reconstruction"], make, optional=True)
+        if callable(getattr(model, "pictures", None)):
+            parts += drawn("Pictures", WORDS["pictures"], lambda: pictures(model.pictures(few)), optional=True)
     return parts
 
 

@@ -41,10 +41,7 @@ class ToLab(Filter):
         self.pixels = pixels
 
     def transform(self, images):
-        colors = ops.unstack(rgb(self, images) / 255, axis=-1)
-        linear = [ops.where(c > 0.04045, ((ops.maximum(c, 0) + 0.055) / 1.055) ** 2.4, c / 12.92) for c in colors]
-        x, y, z = (cube_root(value / white) for value, white in zip(weighted(linear, XYZ), WHITE, strict=True))
-        lightness, a, b = 116 * y - 16, 500 * (x - y), 200 * (y - z)
+        lightness, a, b = lab_of_rgb(rgb(self, images))
         return ops.stack([2.55 * lightness, a + 128, b + 128] if self.pixels else [lightness, a, b], axis=-1)
 
     def get_config(self):
@@ -117,6 +114,14 @@ def rgb(layer, images):
             f"images.shape={tuple(images.shape)}. Leave it out for other images, or split their channels."
         )
     return images
+
+
+def lab_of_rgb(images):
+    """L, a and b of images of 0..255 with three channels, float32: three tensors `(batch, height, width)`."""
+    colors = ops.unstack(images / 255, axis=-1)
+    linear = [ops.where(c > 0.04045, ((ops.maximum(c, 0) + 0.055) / 1.055) ** 2.4, c / 12.92) for c in colors]
+    x, y, z = (cube_root(value / white) for value, white in zip(weighted(linear, XYZ), WHITE, strict=True))
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
 def weighted(planes, matrix):
