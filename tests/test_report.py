@@ -153,6 +153,12 @@ def test_the_report_of_a_vision_transformer_that_reconstructs(tmp_path):
     assert headings(path) == found and "frame" not in path.read_text(encoding="utf-8")
 
 
+def test_the_report_of_a_method_that_makes_pictures(tmp_path):
+    model = keras_ssl.Autoencoder(encoders.resnet18((16, 16, 3), width=4), keras_ssl.augment.mae(16), width=4)
+    path = visualize.report(HISTORY, tmp_path / "page.html", model=model, images=pictures(10))
+    assert headings(path) == ["Training", "Views", "Neighbors", "Map", "Features", "Filters", "Pictures"]
+
+
 def test_what_cannot_be_shown_is_said(tmp_path):
     model = Plain(tiny(), keras.layers.Lambda(lambda images: [images[..., :2]]))
     path = visualize.report(HISTORY, tmp_path / "page.html", model=model, images=pictures(10))

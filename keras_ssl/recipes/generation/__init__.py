@@ -1,0 +1,1 @@
+"""Recipes of methods that reconstruct or generate images."""
