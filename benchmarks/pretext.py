@@ -203,15 +203,27 @@ def of_one_size(encoder):
 def scores(encoder, train, test, held_out):
     found = quality.scores(encoder, train, test)
     found["held_out"] = round(100 * float(eval.linear(encoder, train, held_out)), 2)
-    last = {}
-    for layer in encoder.layers:
-        stage = STAGE.fullmatch(layer.name)
-        if stage:
-            last[f"stage{stage[1]}"] = layer.name
-    for stage, layer in last.items():
-        inner = eval.layer_encoder(encoder, layer, dimensions=1024)
+    for stage, inner in stages(encoder).items():
         found[stage] = round(100 * float(eval.linear(inner, train, test)), 2)
     return found
+
+
+def stages(encoder, dimensions=1024):
+    """Encoders of the maps after each stage; of networks that see a part of the channels each, side by side."""
+    names = {}
+    for inside, network in [("", encoder), *((f"{x.name}/", x) for x in encoder.layers if isinstance(x, keras.Model))]:
+        last = {f"stage{stage[1]}": stage[0] for layer in network.layers if (stage := STAGE.fullmatch(layer.name))}
+        for stage, layer in last.items():
+            names.setdefault(stage, []).append(inside + layer)
+    return {stage: side_by_side(encoder, layers, dimensions) for stage, layers in names.items()}
+
+
+def side_by_side(encoder, layers, dimensions):
+    inner = [eval.layer_encoder(encoder, layer, dimensions // len(layers)) for layer in layers]
+    if len(inner) == 1:
+        return inner[0]
+    images = keras.Input(encoder.input_shape[1:], name="images")
+    return keras.Model([images], keras.layers.Concatenate()([one([images]) for one in inner]))
 
 
 def table(found):

@@ -88,12 +88,13 @@ def family_page(family, names):
     for name in names:
         advice = " | ".join(method_page.advice(name, word).replace("|", "\\|") for word in ("Take", "Leave"))
         lines.append(f"| [{name}](../{name}.md) | {method_page.idea(name)} | {advice} |")
-    lines += ["", "## Measured", ""]
-    for title in ("quality", "step", *[family] * (family in tables.names())):
-        found = tables.read(title)
+    measured = []
+    for title in dict.fromkeys(("quality", "step", family, "pretext")):
+        found = tables.read(title) if title in tables.names() else {"rows": []}
         rows = [row for row in found["rows"] if method_page.among(row["name"], family)]
-        if title == family or any(row["name"] in names for row in rows):
-            lines += [tables.table(found["columns"], rows, link=linked), "", tables.note(found), ""]
+        if rows and (title == family or any(row["name"] in names for row in rows)):
+            measured += [tables.table(found["columns"], rows, link=linked), "", tables.note(found), ""]
+    lines += ["", "## Measured", "", *measured] if measured else [""]
     return "\n".join(lines)
 
 

@@ -48,6 +48,18 @@ def test_pretext_tasks_are_measured_with_the_settings_that_were_asked_for(module
         np.testing.assert_array_equal(one, other)
 
 
+def test_stages_are_probed_inside_of_networks_that_see_a_part_of_the_channels(module):
+    pretext = module("pretext")
+    halves = [keras_ssl.encoders.resnet18((16, 16, channels), width=4, stem="cifar") for channels in (1, 2)]
+    x = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), "uint8")
+    found = pretext.stages(keras_ssl.SplitBrain(halves, width=4).encoder, dimensions=64)
+    assert list(found) == ["stage1", "stage2", "stage3", "stage4"]
+    both = np.asarray(found["stage3"]([x]))
+    assert both.shape == (2, 2 * 16)
+    alone = [pretext.stages(keras_ssl.CrossChannelEncoder(half, width=4).encoder, 32)["stage3"] for half in halves]
+    np.testing.assert_allclose(both, np.concatenate([one([x]) for one in alone], axis=1), atol=1e-5)
+
+
 def test_the_bare_encoder_makes_the_calls_of_the_method(module, monkeypatch):
     """Two views of the network that is trained, and two of its teacher."""
     step = module("step")
