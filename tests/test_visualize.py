@@ -24,7 +24,10 @@ def shown(axis):
 
 def test_views_show_the_image_and_each_view(tmp_path):
     images = pictures(9)
-    augment = lambda batch: (batch[:, ::-1], keras.ops.convert_to_tensor(batch[:, :4, :4].astype("float32")))
+
+    def augment(batch):
+        return batch[:, ::-1], keras.ops.convert_to_tensor(batch[:, :4, :4].astype("float32"))
+
     drawn = visualize.views(images, augment, rows=5, path=tmp_path / "views.png")
     axes = np.reshape(drawn.axes, (5, 3))
     assert [axis.get_title() for axis in axes[0]] == ["image", "view 1", "view 2"]
