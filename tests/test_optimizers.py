@@ -80,6 +80,12 @@ CASES = {
             w, gradients, excluded(*VECTORS), rates(schedule()), 0.9, 0.02, 0.05, False, excluded_rate=0.1
         ),
     ),
+    "lars clipped": (
+        lambda **k: optimizers.LARS(schedule(), weight_decay=0.02, trust=0.3, clipped=True, **k),
+        lambda w: reference.lars(
+            w, gradients, excluded(*VECTORS), rates(schedule()), 0.9, 0.02, 0.3, False, clipped=True
+        ),
+    ),
     "sgd": (
         lambda **k: optimizers.SGD(schedule(), weight_decay=0.02, **k),
         lambda w: reference.sgd(w, gradients, excluded(), rates(schedule()), 0.9, 0.02, False),

@@ -22,6 +22,10 @@ class LARS(Exclusion, keras.optimizers.Optimizer):
     momentum, as in the paper and in SimCLR's code; BYOL's code multiplies by it last, which differs only while the
     learning rate changes. Norms are taken in float32 at least.
 
+    solo-learn and the code of EMP-SSL cut the ratio off: with `clipped=True` the step of a layer is u times the smaller
+    of `trust * ||w|| / ||u||` and the learning rate. The rate is then a bound and no factor; such code has a `trust` of
+    0.02, or 0.005.
+
     Args:
         learning_rate: float or `keras.optimizers.schedules.LearningRateSchedule`. SimCLR: 0.3 * batch / 256, ten
             epochs of warm-up, then a cosine to 0; BYOL: 0.2 * batch / 256.
@@ -34,6 +38,7 @@ class LARS(Exclusion, keras.optimizers.Optimizer):
         exclude_vectors: whether variables of rank 0 and 1 are excluded too.
         excluded_rate: float >= 0, factor on the learning rate of all excluded variables. Barlow Twins
             (https://arxiv.org/abs/2103.03230) trains weights at 0.2 and biases at 0.0048: 0.024.
+        clipped: whether the ratio alone is the rate of a layer, and the learning rate its bound.
         **kwargs: arguments of every `keras.optimizers.Optimizer`: `clipnorm`, `use_ema`,
             `gradient_accumulation_steps`, `name` and so on.
 
@@ -48,18 +53,19 @@ class LARS(Exclusion, keras.optimizers.Optimizer):
     """
 
     def __init__(self, learning_rate=0.1, momentum=0.9, weight_decay=0.0, trust=1e-3, nesterov=False, exclude=None,
-                 exclude_vectors=True, name="lars", excluded_rate=1.0, **kwargs):
+                 exclude_vectors=True, name="lars", excluded_rate=1.0, clipped=False, **kwargs):
         check_share(momentum=momentum)
         check_not_negative(
             weight_decay=weight_decay, trust=trust, excluded_rate=excluded_rate, **fixed(learning_rate)
         )
-        check_flags(nesterov=nesterov)
+        check_flags(nesterov=nesterov, clipped=clipped)
         super().__init__(learning_rate, weight_decay=weight_decay, name=name, **kwargs)
         self._set_exclusion(exclude, exclude_vectors)
         self.momentum = momentum
         self.trust = trust
         self.nesterov = nesterov
         self.excluded_rate = excluded_rate
+        self.clipped = clipped
 
     def build(self, variables):
         if self.built:
@@ -77,7 +83,7 @@ class LARS(Exclusion, keras.optimizers.Optimizer):
             rate = rate * self.excluded_rate
         else:
             u = u + self.weight_decay * w
-            rate = rate * self._ratio(w, u)
+            rate = self._of_layer(rate, w, u)
         step = rate * u
         v = self.momentum * ops.cast(velocity, dtype) + step
         self.assign(velocity, v)
@@ -90,9 +96,11 @@ class LARS(Exclusion, keras.optimizers.Optimizer):
             "trust": self.trust,
             "nesterov": self.nesterov,
             "excluded_rate": self.excluded_rate,
+            "clipped": self.clipped,
         }
 
-    def _ratio(self, w, u):
+    def _of_layer(self, rate, w, u):
         w_norm, u_norm = ops.sqrt(ops.sum(ops.square(w))), ops.sqrt(ops.sum(ops.square(u)))
         defined = ops.logical_and(w_norm > 0, u_norm > 0)
-        return ops.where(defined, self.trust * w_norm / ops.where(defined, u_norm, 1.0), 1.0)
+        ratio = self.trust * w_norm / ops.where(defined, u_norm, 1.0)
+        return ops.where(defined, ops.minimum(ratio, rate) if self.clipped else ratio * rate, rate)

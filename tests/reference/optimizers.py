@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def lars(weights, gradients, excluded, rate, momentum, decay, trust, nesterov, excluded_rate=1.0):
+def lars(weights, gradients, excluded, rate, momentum, decay, trust, nesterov, excluded_rate=1.0, clipped=False):
     """`gradients(t, weights)` gives the gradients of step t; returns the weights after each step."""
     weights, history = [w.copy() for w in weights], []
     velocities = [np.zeros_like(w) for w in weights]
@@ -17,6 +17,7 @@ def lars(weights, gradients, excluded, rate, momentum, decay, trust, nesterov, e
                 w_norm, g_norm = np.linalg.norm(w), np.linalg.norm(g)
                 if w_norm > 0 and g_norm > 0:
                     ratio = trust * w_norm / g_norm
+                    ratio = min(ratio / learning_rate, 1) if clipped and learning_rate else ratio
                     rate_here = learning_rate * ratio
             step = rate_here * g
             velocities[i] = momentum * velocities[i] + step
