@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_ssl import distribute, inputs
-from keras_ssl.checks import check_flags, check_ints
+from keras_ssl.checks import check_flags, check_ints, check_numbers
 
 
 def mlp(
@@ -178,6 +178,74 @@ class Prototypes(keras.layers.Layer):
 
     def get_config(self):
         own = {"dim": self.dim, "count": self.count, "constrained": self.constrained, "gain": self.gain}
+        return {"name": self.name, **own}
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class IterNorm(keras.layers.Layer):
+    """Whitening by Newton's iterations (https://arxiv.org/abs/1904.03441), the end of VIbCReg's projector.
+
+    In each group of dimensions the rows of the global batch get mean 0 and a covariance close to I. With the
+    covariance S of the group (biased), divided by its trace, it repeats `P <- (3 P - P^3 S) / 2` from `P = I`; the rows
+    are multiplied by `P / sqrt(trace)`. Directions with little of the trace stay smaller. A scale and an offset of each
+    dimension are trained.
+
+    It computes in float32 under every dtype policy, always with the statistics of the batch: it belongs into heads,
+    which are thrown away, and keeps no moving ones.
+
+    Call arguments:
+        embeddings: `(batch, dim)`.
+
+    Args:
+        dim: int, size of an embedding.
+        groups: int that divides `dim`, the groups that are whitened apart (64).
+        iterations: int (T, 5).
+        epsilon: float > 0, added to the variances (1e-5).
+        name: str.
+
+    Example:
+
+    >>> IterNorm(256, groups=16)(np.random.normal(size=(128, 256))).shape
+    TensorShape([128, 256])
+    """
+
+    def __init__(self, dim, groups=64, iterations=5, epsilon=1e-5, name=None):
+        super().__init__(name=name, dtype="float32")
+        check_ints(dim=dim, groups=groups, iterations=iterations)
+        check_numbers(above=0, epsilon=epsilon)
+        if dim % groups:
+            raise ValueError(f"groups must divide dim. Received: groups={groups}, dim={dim}")
+        self.dim, self.groups, self.iterations, self.epsilon = dim, groups, iterations, epsilon
+        self.build((None, dim))
+
+    def build(self, shape):
+        if self.built:
+            return
+        self.gamma = self.add_weight((self.dim,), "ones", name="gamma")
+        self.beta = self.add_weight((self.dim,), "zeros", name="beta")
+        self.built = True
+
+    def call(self, embeddings):
+        rows = self.grouped(distribute.gather(embeddings))  # (groups, rows, dim / groups)
+        mean = ops.mean(rows, axis=1, keepdims=True)
+        rows = rows - mean
+        count = ops.cast(ops.shape(rows)[1], rows.dtype)
+        identity = ops.eye(self.dim // self.groups, dtype=rows.dtype)
+        covariance = ops.matmul(ops.swapaxes(rows, 1, 2), rows) / count + self.epsilon * identity
+        trace = ops.sum(covariance * identity, axis=(1, 2), keepdims=True)
+        power = identity
+        for _ in range(self.iterations):
+            cubed = ops.matmul(ops.matmul(power, power), power)
+            power = 1.5 * power - 0.5 * ops.matmul(cubed, covariance / trace)
+        white = ops.matmul(self.grouped(embeddings) - mean, power / ops.sqrt(trace))
+        return ops.reshape(ops.swapaxes(white, 0, 1), (-1, self.dim)) * self.gamma + self.beta
+
+    def grouped(self, embeddings):
+        rows = ops.reshape(embeddings, (-1, self.groups, self.dim // self.groups))
+        return ops.swapaxes(rows, 0, 1)
+
+    def get_config(self):
+        own = {"dim": self.dim, "groups": self.groups, "iterations": self.iterations, "epsilon": self.epsilon}
         return {"name": self.name, **own}
 
 

@@ -41,6 +41,22 @@ class Queue(keras.layers.Layer):
         entries = self.entries if keys is None else self.after(keys)[0]
         return ops.stop_gradient(entries + 0.0)
 
+    def nearest(self, embeddings, count=None):
+        """The keys of the largest dot product with each embedding; of equal ones the first. No gradient.
+
+        Args:
+            embeddings: `(batch, dim)`, of any length, which does not matter; float32 inside.
+            count: int, how many of the nearest, the nearest first; None for the nearest alone.
+
+        Returns:
+            float32 `(batch, dim)`, or `(batch, count, dim)`.
+        """
+        entries = self.read()
+        embeddings = ops.stop_gradient(ops.cast(embeddings, entries.dtype))
+        similarity = ops.matmul(embeddings, ops.transpose(entries))  # (batch, size)
+        found = ops.argmax(similarity, axis=1) if count is None else ops.top_k(similarity, count)[1]
+        return ops.take(entries, found, axis=0)
+
     def push(self, keys):
         """Writes the keys `(batch, dim)` of all replicas over the oldest ones. For `after_step`."""
         entries, pointer = self.after(keys)

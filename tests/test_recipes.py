@@ -56,8 +56,11 @@ RECIPES = {
     "dino_v2": (MULTI, [SIMPLE, FULL, SIMPLE, SIMPLE], [16, 16, 8, 8]),
     "ibot": (MULTI, [SIMPLE, FULL, SIMPLE, SIMPLE], [16, 16, 8, 8]),
     "lejepa": ({"size": 16}, [FULL] * 4, [16] * 4),
+    "emp_ssl": ({"size": 16, "count": 3}, [FULL] * 3, [16] * 3),
+    "ressl": ({"size": 16}, [[CROP], SIMPLE], [16, 16]),
     "mae": ({"size": 16}, [[CROP]], [16]),
     "simmim": ({"size": 16}, [[CROP]], [16]),
+    "mask_feat": ({"size": 16}, [[CROP]], [16]),
     "ijepa": ({"size": 16}, [[CROP]], [16]),
     "beit": ({"size": 16, "token_size": 8}, [[JITTER, "SharedViews"]], [16, 8]),
     "data2vec": ({"size": 16}, [[JITTER, CROP]], [16]),
@@ -156,7 +159,7 @@ def test_recipes_of_other_channels(name, channels):
         depth = {"deepcluster": 2, "cmc": None}.get(name, channels)
         for view in make(name, **arguments)(x):
             assert depth is None or view.shape[-1] == depth
-    needs = {"mae", "simmim", "ijepa", "deepcluster"}
+    needs = {"mae", "mask_feat", "simmim", "ijepa", "deepcluster"}
     if name not in needs and (name != "cmc" or channels == 1):
         with pytest.raises(ValueError, match="needs images with 3 channels"):
             usual(name)(x)
@@ -193,7 +196,10 @@ def test_recipes_have_the_numbers_of_the_papers():
         (("simclr", "simclr_cifar", "moco_cifar", "supcon", "byol", "moco_v3", "barlow_twins", "vicreg"), [simclr] * 2),
         (("moco_v1", "moco_v2", "cifar", "simsiam", "vicreg_cifar", "invaspread"), [moco] * 2),
         (("pirl", "instdisc", "mae", "cmc"), [moco]),
+        (("emp_ssl",), [(0.25, 0.25)] * 3),
+        (("ressl",), [moco] * 2),
         (("simmim",), [(0.67, 1.0)]),
+        (("mask_feat",), [(0.5, 1.0)]),
         (("data2vec",), [simclr]),
         (("ijepa",), [(0.3, 1.0)]),
         (("distill",), [(0.14, 1.0)]),

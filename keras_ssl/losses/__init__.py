@@ -19,6 +19,7 @@ from keras_ssl.losses.negatives import debiased, decoupled, flat_nce, hard_negat
 from keras_ssl.losses.patches import gram_anchoring, masked_cross_entropy
 from keras_ssl.losses.predictive import info_nce_drawn
 from keras_ssl.losses.reconstruction import (
+    histograms_of_gradients,
     masked_cosine,
     masked_error,
     masked_mean,
@@ -30,6 +31,7 @@ from keras_ssl.losses.redundancy import (
     barlow_twins,
     cross_correlation,
     invariance,
+    variance_correlation,
     variance_covariance,
     w_mse,
     whiten,
@@ -37,6 +39,7 @@ from keras_ssl.losses.redundancy import (
 from keras_ssl.losses.tokens import kl_from_uniform, perplexity, token_cross_entropy, token_share
 from keras_ssl.losses.triplets import semi_hard_triplets
 from keras_ssl.losses.uniformity import alignment, koleo, uniformity
+from keras_ssl.losses.volume import coding_rate, frossl, manifold_capacity, nuclear_norm
 
 __all__ = [
     "alignment",
@@ -44,14 +47,17 @@ __all__ = [
     "batch_std",
     "center_scale_shape",
     "classification",
+    "coding_rate",
     "color_cross_entropy",
     "cosine_regression",
     "cross_correlation",
     "debiased",
     "decoupled",
     "flat_nce",
+    "frossl",
     "gram_anchoring",
     "hard_negative",
+    "histograms_of_gradients",
     "info_nce",
     "info_nce_drawn",
     "info_nce_in_batch",
@@ -64,6 +70,7 @@ __all__ = [
     "kl_from_uniform",
     "koleo",
     "log_normalizer",
+    "manifold_capacity",
     "masked_cosine",
     "masked_cross_entropy",
     "masked_error",
@@ -74,6 +81,7 @@ __all__ = [
     "nce",
     "negative_cosine",
     "nt_xent",
+    "nuclear_norm",
     "patch_pixels",
     "perplexity",
     "plain_pixels",
@@ -94,6 +102,7 @@ __all__ = [
     "token_cross_entropy",
     "token_share",
     "uniformity",
+    "variance_correlation",
     "variance_covariance",
     "w_mse",
     "whiten",

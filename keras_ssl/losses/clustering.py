@@ -90,26 +90,31 @@ def soft_cross_entropy(assignments, scores, temperature=0.1):
     return -ops.mean(ops.sum(ops.stop_gradient(precise(assignments)) * log_p, axis=-1))
 
 
-def mean_entropy_gap(scores, temperature=0.1):
+def mean_entropy_gap(scores, temperature=0.1, prior=None):
     """How far the mean prediction of the batch is from using all prototypes alike: `log K - H(mean_i p_i)`.
 
     `p_i = softmax(s_i / t)`, H is the entropy. It is 0 where the mean is uniform and log K where all samples go to one
-    prototype; to minimize it is "mean entropy maximization" (me-max).
+    prototype; to minimize it is "mean entropy maximization" (me-max). With a prior it is the divergence from that,
+    `KL(mean_i p_i || prior)`, which for the uniform prior is the same.
 
     Args:
         scores: `(rows, prototypes)` (s), of all views.
         temperature: float > 0 (t, 0.1).
+        prior: float `(prototypes,)` that sums to 1, the shares of the prototypes, all above 0; None for equal ones.
 
     Returns:
         float32 scalar, over the rows of all replicas: the same on each.
 
-    Reference: Masked Siamese Networks for Label-Efficient Learning (Assran et al., 2022),
-    https://arxiv.org/abs/2204.07141
+    References: Masked Siamese Networks for Label-Efficient Learning (Assran et al., 2022),
+    https://arxiv.org/abs/2204.07141; with a prior The Hidden Uniform Cluster Prior in Self-Supervised Learning (Assran
+    et al., 2022), https://arxiv.org/abs/2210.07277
     """
     p = ops.softmax(precise(scores) / temperature, axis=-1)
     rows = distribute.total(ops.cast(ops.shape(p)[0], p.dtype))
     mean = ops.sum(distribute.gather(ops.sum(p, axis=0, keepdims=True)), axis=0) / rows  # (prototypes,)
     entropy = -ops.sum(mean * ops.log(ops.maximum(mean, 1e-30)))
+    if prior is not None:
+        return -ops.sum(mean * ops.log(ops.maximum(ops.cast(prior, p.dtype), 1e-30))) - entropy
     return ops.log(ops.cast(p.shape[-1], p.dtype)) - entropy
 
 

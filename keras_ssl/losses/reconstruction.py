@@ -1,9 +1,14 @@
 """Reconstruction losses: the pixels of hidden patches, and how far a prediction is from them."""
 
+import math
+
+import numpy as np
 from keras import ops
 
 from keras_ssl import distribute, pixels
 from keras_ssl.losses.vectors import precise, unit
+
+NOISE = 1e-2  # slopes below it, in gray levels, are rounding: they would turn into directions
 
 
 def standard_pixels(images):
@@ -170,6 +175,64 @@ def masked_mean(values, mask):
     mask = ops.cast(mask, values.dtype)
     weight = distribute.total(ops.sum(mask)) / distribute.replicas()
     return ops.sum(mask * values) / ops.where(weight > 0, weight, 1.0)
+
+
+def histograms_of_gradients(images, cells, bins=9, window=None):
+    """Histograms of the directions of an image's slopes (HOG), in square cells of several sizes.
+
+    Each channel by itself: Sobel's slopes with reflected borders, their directions without sign in `bins` equal parts
+    of half a turn, the lengths averaged in the cell, and the histogram divided by its l2 norm. Slopes below 0.01 gray
+    levels count as none.
+
+    Args:
+        images: `(batch, height, width, channels)` of 0..255, any dtype.
+        cells: ints, sides of the cells in pixels; they divide height and width.
+        bins: int, number of directions.
+        window: int that divides height and width; None for none. The lengths are weighted by a Gaussian of this side
+            and a deviation of half of it, repeated over the image, as in MaskFeat.
+
+    Returns:
+        list of float32 tensors `(batch, cells, channels * bins)`, cells row by row. All 0 where a channel is flat.
+
+    Example:
+
+    >>> [x.shape for x in histograms_of_gradients(np.zeros((2, 32, 32, 3), "uint8"), (8, 16))]
+    [TensorShape([2, 16, 27]), TensorShape([2, 4, 27])]
+    """
+    height, width, channels = images.shape[1:]
+    padded = ops.pad(ops.cast(images, "float32"), [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
+    top, middle, bottom = padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
+    columns, rows = top + 2.0 * middle + bottom, top - bottom
+    across = columns[:, :, :-2] - columns[:, :, 2:]
+    down = rows[:, :, :-2] + 2.0 * rows[:, :, 1:-1] + rows[:, :, 2:]
+    across, down = (ops.where(ops.abs(slope) < NOISE, 0.0, slope) for slope in (across, down))
+    length = ops.sqrt(ops.square(across) + ops.square(down))
+    if window is not None:
+        length = length * np.tile(gaussian_window(window), (height // window, width // window))[:, :, None]
+    part = ops.floor(ops.arctan2(across, down) * (bins / math.pi))
+    part = ops.mod(ops.cast(part, "int32"), bins)
+
+    least = math.gcd(*cells)
+    shape = (-1, height // least, least, width // least, least, channels)
+    smallest = ops.stack(  # bin by bin: the whole would take the memory of `bins` batches
+        [ops.mean(ops.reshape(ops.where(part == i, length, 0.0), shape), axis=(2, 4)) for i in range(bins)], axis=-1
+    )
+    found = []
+    for cell in cells:
+        factor = cell // least
+        shape = (-1, height // cell, factor, width // cell, factor, channels, bins)
+        histogram = ops.mean(ops.reshape(smallest, shape), axis=(2, 4))
+        norm = ops.sqrt(ops.sum(ops.square(histogram), axis=-1, keepdims=True))
+        histogram = histogram / ops.where(norm > 0, norm, 1.0)
+        found.append(ops.reshape(histogram, (-1, (height // cell) * (width // cell), channels * bins)))
+    return found
+
+
+def gaussian_window(side):
+    """float32 `(side, side)` that sums to 1, with a deviation of half the side."""
+    places = np.arange(side) - (side - 1) / 2
+    weights = np.exp(-(places[:, None] ** 2 + places**2) / (2 * (side / 2) ** 2))
+    return (weights / weights.sum()).astype("float32")
 
 
 def pixel_statistics(images):

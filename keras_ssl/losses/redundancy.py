@@ -76,6 +76,29 @@ def variance_covariance(embeddings, target=1.0, epsilon=1e-4):
     return hinge, ops.sum(ops.square(off_diagonal(matrix))) / matrix.shape[-1]
 
 
+def variance_correlation(embeddings, target=1.0, epsilon=1e-4):
+    """The two terms of VIbCReg: the variance is VICReg's, the covariance is of dimensions of one length: a correlation.
+
+    `v` is that of `variance_covariance`, and `c = mean_{i, j} R_ij^2` with the correlations R of the global batch, 0 on
+    the diagonal. It does not depend on the scale of a dimension, and hardly on their number.
+
+    Args:
+        embeddings, target, epsilon: see `variance_covariance`.
+
+    Returns:
+        two float32 scalars, `v` and `c`, the latter from 0 to 1. A dimension that is constant has no correlation.
+
+    Reference: VIbCReg: Variance-Invariance-better-Covariance Regularization for Self-Supervised Learning on Time Series
+    (Lee, Aune, 2021), https://arxiv.org/abs/2109.00783
+    """
+    embeddings = centered(everywhere(embeddings))
+    others = ops.cast(ops.maximum(ops.shape(embeddings)[0] - 1, 1), embeddings.dtype)
+    deviation = ops.sqrt(ops.sum(ops.square(embeddings), axis=0) / others + epsilon)
+    turned = unit(ops.transpose(embeddings))  # (dim, batch)
+    correlation = ops.matmul(turned, ops.transpose(turned))
+    return ops.mean(ops.relu(target - deviation)), ops.mean(ops.square(off_diagonal(correlation)))
+
+
 def invariance(first, second):
     """The mean of the squared differences, over the local batch and the dimensions: VICReg's invariance term.
 

@@ -38,6 +38,7 @@ __all__ = [
     "dino_cifar",
     "dino_v2",
     "distill",
+    "emp_ssl",
     "ibot",
     "ijepa",
     "imix",
@@ -45,6 +46,7 @@ __all__ = [
     "invaspread",
     "lejepa",
     "mae",
+    "mask_feat",
     "moco_cifar",
     "moco_v1",
     "moco_v2",
@@ -54,6 +56,7 @@ __all__ = [
     "nnclr",
     "pcl",
     "pirl",
+    "ressl",
     "simclr",
     "simclr_cifar",
     "simclr_v2",
@@ -149,6 +152,22 @@ def moco_cifar(size=32, scale=(0.08, 1.0), blur_p=0.0, **kwargs):
 def simsiam(size, **kwargs):
     """SimSiam (Chen and He, 2020), arXiv:2011.10566, section 3: `moco_v2`."""
     return moco_v2(size, **kwargs)
+
+
+def ressl(size, scale=(0.2, 1.0), flip=0.5, count=1, seed=None, **kwargs):
+    """ReSSL: Relational Self-Supervised Learning with Weak Augmentation (Zheng et al., 2021), arXiv:2107.09282: a weak
+    view, crop and flip, and strong ones, those of `moco_v2`.
+
+    Args:
+        size, scale, flip, seed: see `simclr`.
+        count: int, the number of strong views.
+        **kwargs: the other arguments of `moco_v2`.
+
+    Returns:
+        `Views` of the weak view and then `count` draws of the strong one.
+    """
+    strong = moco_v2(size, scale=scale, flip=flip, count=count, **kwargs).views
+    return Views([View(strong.layers[:1]), *[strong] * count], seed=seed)
 
 
 def pcl(size, **kwargs):
@@ -522,6 +541,38 @@ def lejepa(
     return Views(views.each() + [local] * local_count, seed=seed) if local_count else views
 
 
+# Many patches.
+
+
+def emp_ssl(
+    size=32,
+    count=20,
+    scale=(0.25, 0.25),
+    ratio=(1.0, 1.0),
+    jitter=(0.4, 0.4, 0.4, 0.2),
+    kernel=9,
+    blur_p=0.1,
+    solarize_p=0.1,
+    threshold=128,
+    seed=None,
+    **kwargs,
+):
+    """EMP-SSL: Towards Self-Supervised Learning in One Training Epoch (Tong et al., 2023), arXiv:2304.03977, after its
+    authors' code: many patches of a quarter of the image, enlarged.
+
+    Args:
+        size, scale, ratio, jitter, kernel, blur_p, seed: see `simclr`.
+        count: int, the number of patches; 20 to 200.
+        solarize_p, threshold: floats, the probability and the threshold of `Solarize`.
+        **kwargs: the other arguments of `simclr`.
+
+    Returns:
+        `Views`, `count` draws of one patch.
+    """
+    view = simclr(size, scale=scale, ratio=ratio, jitter=jitter, kernel=kernel, blur_p=blur_p, **kwargs).views
+    return Views(present(*view.layers, Solarize(threshold, solarize_p)), count, seed=seed)
+
+
 # Masked images: one view, hardly changed. The masks are the methods'.
 
 
@@ -540,6 +591,11 @@ def mae(size, scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, seed=None):
 
 def simmim(size, scale=(0.67, 1.0), **kwargs):
     """SimMIM (Xie et al., 2021), arXiv:2111.09886: `mae` with larger crops."""
+    return mae(size, scale, **kwargs)
+
+
+def mask_feat(size, scale=(0.5, 1.0), **kwargs):
+    """MaskFeat (Wei et al., 2021), arXiv:2112.09133: `mae` with larger crops."""
     return mae(size, scale, **kwargs)
 
 

@@ -95,9 +95,7 @@ class NNCLR(Method):
 
     def nearest(self, z):
         """The entry of the queue with the largest cosine, `(batch, dim)`; of equal ones the first."""
-        queue = self.queue.read()  # (queue_size, dim)
-        similarity = ops.matmul(ops.stop_gradient(unit(z)), ops.transpose(queue))  # (batch, queue_size)
-        return ops.take(queue, ops.argmax(similarity, axis=1), axis=0)
+        return self.queue.nearest(unit(z))
 
     def after_step(self, outputs):
         self.queue.push(outputs["embeddings"])

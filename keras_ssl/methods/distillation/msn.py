@@ -137,8 +137,11 @@ class MSN(Method):
         scores = self.prototypes(unit(ops.concatenate(embeddings)))  # (anchors * batch, prototypes)
         anchors = ops.split(scores, len(views) - 1)  # (batch, prototypes) each
         loss = sum(soft_cross_entropy(targets, anchor, self.temperature) for anchor in anchors) / len(anchors)
-        gap = mean_entropy_gap(scores, self.temperature)
+        gap = self.gap(scores)
         return {"loss": loss + self.entropy_weight * gap, "cross_entropy": loss, "entropy_gap": gap}
+
+    def gap(self, scores):
+        return mean_entropy_gap(scores, self.temperature)
 
     def assign(self, view):
         scores = self.prototypes(unit(self.target(view, training=True)))

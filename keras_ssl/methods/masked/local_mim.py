@@ -27,7 +27,7 @@ from keras_ssl.augment.places import flat, partition
 from keras_ssl.checks import check_numbers
 from keras_ssl.encoders import patch_grid, vit_stages
 from keras_ssl.encoders.vit import has_class_token
-from keras_ssl.losses import masked_error, patch_pixels, standard_pixels
+from keras_ssl.losses import histograms_of_gradients, masked_error, patch_pixels, standard_pixels
 from keras_ssl.method import Method
 from keras_ssl.methods.masked.mae import (
     MaskedDecoder,
@@ -38,8 +38,6 @@ from keras_ssl.methods.masked.mae import (
     visible_tokens,
 )
 from keras_ssl.methods.masked.taps import check_taps, depth_of, tapped
-
-NOISE = 1e-2  # slopes below it, in gray levels, are rounding: they would turn into directions
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -172,52 +170,6 @@ class LocalMIM(Method):
         images = ops.convert_to_tensor(images)
         masks = still_masks(self, images, seed)
         return paste(images, masks, self.predictions(images, masks, training=False)[-1], self.cells[-1], True)
-
-
-def histograms_of_gradients(images, cells, bins=9):
-    """Histograms of the directions of an image's slopes (HOG), in square cells of several sizes.
-
-    Each channel by itself: Sobel's slopes with reflected borders, their directions without sign in `bins` equal parts
-    of half a turn, the lengths averaged in the cell, and the histogram divided by its l2 norm.
-
-    Args:
-        images: `(batch, height, width, channels)` of 0..255, any dtype.
-        cells: ints, sides of the cells in pixels; they divide height and width.
-        bins: int, number of directions.
-
-    Returns:
-        list of float32 tensors `(batch, cells, channels * bins)`, cells row by row. All 0 where a channel is flat.
-
-    Example:
-
-    >>> [x.shape for x in histograms_of_gradients(np.zeros((2, 32, 32, 3), "uint8"), (8, 16))]
-    [TensorShape([2, 16, 27]), TensorShape([2, 4, 27])]
-    """
-    height, width, channels = images.shape[1:]
-    padded = ops.pad(ops.cast(images, "float32"), [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
-    top, middle, bottom = padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
-    columns, rows = top + 2.0 * middle + bottom, top - bottom
-    across = columns[:, :, :-2] - columns[:, :, 2:]
-    down = rows[:, :, :-2] + 2.0 * rows[:, :, 1:-1] + rows[:, :, 2:]
-    across, down = (ops.where(ops.abs(slope) < NOISE, 0.0, slope) for slope in (across, down))
-    length = ops.sqrt(ops.square(across) + ops.square(down))
-    part = ops.floor(ops.arctan2(across, down) * (bins / math.pi))
-    part = ops.mod(ops.cast(part, "int32"), bins)
-
-    least = math.gcd(*cells)
-    shape = (-1, height // least, least, width // least, least, channels)
-    smallest = ops.stack(  # bin by bin: the whole would take the memory of `bins` batches
-        [ops.mean(ops.reshape(ops.where(part == i, length, 0.0), shape), axis=(2, 4)) for i in range(bins)], axis=-1
-    )
-    found = []
-    for cell in cells:
-        factor = cell // least
-        shape = (-1, height // cell, factor, width // cell, factor, channels, bins)
-        histogram = ops.mean(ops.reshape(smallest, shape), axis=(2, 4))
-        norm = ops.sqrt(ops.sum(ops.square(histogram), axis=-1, keepdims=True))
-        histogram = histogram / ops.where(norm > 0, norm, 1.0)
-        found.append(ops.reshape(histogram, (-1, (height // cell) * (width // cell), channels * bins)))
-    return found
 
 
 def rescaled_mask(masks, scale):

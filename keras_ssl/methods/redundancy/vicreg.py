@@ -94,7 +94,11 @@ class VICReg(Method):
     def objective(self, views):
         first, second = (f(x, training=True) for f, x in zip((self.first, self.second), views))  # (batch, dim)
         apart = invariance(first, second)
-        (variance, covariance), (other_variance, other_covariance) = map(variance_covariance, (first, second))
+        (variance, covariance), (other_variance, other_covariance) = map(self.spread, (first, second))
         variance, covariance = (variance + other_variance) / 2, covariance + other_covariance
         loss = self.invariance_weight * apart + self.variance_weight * variance + self.covariance_weight * covariance
         return {"loss": loss, "invariance": apart, "variance": variance, "covariance": covariance}
+
+    def spread(self, embeddings):
+        """The variance and the covariance of a branch."""
+        return variance_covariance(embeddings)
