@@ -145,7 +145,11 @@ class Method(keras.Model):
             )
         views = list(views) if isinstance(views, (list, tuple)) else [views]
         names = inputs.input_names(self.encoder)
-        return [inputs.for_encoder(view, self.encoder) if names or isinstance(view, dict) else view for view in views]
+        return [self.taken(view) if names or isinstance(view, dict) else view for view in views]
+
+    def taken(self, view):
+        """What the objective gets of a view: what the encoder takes of it."""
+        return inputs.for_encoder(view, self.encoder)
 
     def check_views(self, views):
         """Raises where the number or the static shapes of the views do not fit. It costs the compiled step nothing."""

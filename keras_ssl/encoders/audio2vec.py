@@ -124,7 +124,7 @@ def spectrogram_decoder(inputs, frames, mels, slices=1, widths=WIDTHS[::-1], nam
         x = layers.UpSampling2D(2, data_format=LAST)(x)[:, :height, :width]
         for kernel, part in (((1, 3), "a"), ((3, 1), "b")):
             x = convolution(x, channels, kernel, None, distribute.replicas() > 1, f"block{i + 1}{part}")
-    x = layers.Conv2D(slices, 1, data_format=LAST, name="output")(x)
+    x = layers.Conv2D(slices, 1, data_format=LAST, dtype="float32", name="output")(x)
     return keras.Model(features, x, name=name)
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from keras_ssl.checks import check_ints
+from keras_ssl.checks import check_ints, choice
 from keras_ssl.encoders.conv1d import conv1d, mask_of_places
 from keras_ssl.encoders.masked import masked_pool
 
@@ -15,8 +15,9 @@ def cpc_audio(
     """Convolutions on the wave and a GRU over time; its mean over time is the features.
 
     Neither sees the future: the convolutions have no padding and normalize nothing over time, and the GRU runs forward.
-    With the defaults a place is 160 samples, 10 ms at 16 kHz, and sees 465. The layers `"latent"` and `"context"` hold
-    the two maps that `keras_ssl.CPCAudio` takes.
+    With the defaults a place is 160 samples, 10 ms at 16 kHz, and sees 465. The code of Rivière et al. pads a little:
+    20,480 samples make 126 places here and 128 there. The layers `"latent"` and `"context"` hold the two maps that
+    `keras_ssl.CPCAudio` takes.
 
     Args:
         input_shape: tuple `(samples,)`, or `(None,)` for any number.
@@ -42,6 +43,7 @@ def cpc_audio(
     ```
     """
     check_ints(context=context)
+    choice("layer", None)("norm", norm)
     convolutions = conv1d(
         input_shape, filters=filters, kernels=kernels, strides=strides, norm=norm, padding="valid", pooling=None,
         masked=masked, column="audio", front=front,

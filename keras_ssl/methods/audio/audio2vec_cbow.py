@@ -22,9 +22,10 @@ from keras import ops
 from keras_ssl import checks
 from keras_ssl.augment.random import choose, uniform
 from keras_ssl.augment.rows import local_seeds
+from keras_ssl.augment.steps import parts
 from keras_ssl.encoders import LogMel, spectrogram_decoder
-from keras_ssl.method import Method
-from keras_ssl.methods.audio.slices import check_length, cut, lengths
+from keras_ssl.inputs import AUDIO
+from keras_ssl.methods.audio.slices import Sliced, cut, lengths
 
 WIDTHS = (8, 16, 32, 64, 64, 128)
 
@@ -42,10 +43,8 @@ def some_widths(name, value):
         raise ValueError(f"{name} must be positive ints, at least one. Received: {name}={value!r}")
 
 
-class Audio2Vec(Method):
+class Audio2Vec(Sliced):
     """Base of both forms: slices one after the other from a random place, and a decoder to their spectrograms."""
-
-    view_counts = (1, 1)
 
     bounds = {
         "spectrogram": log_mel,
@@ -71,9 +70,9 @@ class Audio2Vec(Method):
             features, self.frames, self.spectrogram.mels, slices=slices, widths=self.widths[::-1], name="decoder"
         )
 
-    def check_views(self, views):
-        super().check_views(views)
-        check_length(self, views[0], self.span)
+    @property
+    def least_samples(self):
+        return self.span
 
     def starts(self, view):
         """Where the slices of each sound start, int32 `(batch, 2 * neighbors + 1)`."""
@@ -83,9 +82,21 @@ class Audio2Vec(Method):
         first = ops.cast(choose(draws, ops.cast(steps, "float32")[:, None]), "int32") * self.spectrogram.step
         return first + self.stride * ops.arange(2 * self.neighbors + 1, dtype="int32")
 
-    def target(self, slices):
-        """Spectrograms `(slices, frames, mels)`, float32."""
-        return self.spectrogram(slices["audio"] if isinstance(slices, dict) else slices)
+    def error(self, found, slices, count):
+        """The mean squared error of spectrograms, over the real frames of each sound, then over the sounds.
+
+        Args:
+            found: float32 `(batch * count, frames, mels)`, what the decoder painted.
+            slices: the slices, `batch * count` rows, with a mask or without one.
+            count: int, how many of them are of one sound.
+        """
+        waves, mask = parts(AUDIO, slices)
+        error = ops.mean(ops.square(found - self.spectrogram(waves)), axis=-1)  # (batch * count, frames)
+        if mask is None:
+            return ops.mean(error)
+        error = ops.reshape(error, (-1, count * self.frames))
+        real = ops.reshape(ops.cast(self.spectrogram.places(mask), error.dtype), (-1, count * self.frames))
+        return ops.mean(ops.sum(error * real, axis=1) / ops.maximum(ops.sum(real, axis=1), 1.0))
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -94,6 +105,8 @@ class Audio2VecCBoW(Audio2Vec):
 
     The features of the neighbors stand side by side in the order of time: their sum would not know it. Between two
     slices is a gap, so that they share no sample. Where the slices begin is drawn anew for each sound at each step.
+    Where the data has a mask, frames of padding have no part in the error, and each sound counts alike; one in whose
+    slices nothing is real counts as 0.
 
     Args:
         encoder: `keras.Model` from waves to features `(batch, dim)`; `keras_ssl.encoders.audio2vec` is the paper's.
@@ -130,8 +143,7 @@ class Audio2VecCBoW(Audio2Vec):
     def objective(self, views):
         starts, middle = self.starts(views[0]), self.neighbors
         around = ops.concatenate([starts[:, :middle], starts[:, middle + 1 :]], axis=1)
-        features = self.encoder(cut(views[0], around, self.length), training=True)
+        features = self.features(cut(views[0], around, self.length))
         features = ops.reshape(features, (-1, 2 * middle * features.shape[-1]))
         found = ops.cast(self.decoder(features, training=True), "float32")[..., 0]
-        target = self.target(cut(views[0], starts[:, middle : middle + 1], self.length))
-        return ops.mean(ops.square(found - target))
+        return self.error(found, cut(views[0], starts[:, middle : middle + 1], self.length), 1)

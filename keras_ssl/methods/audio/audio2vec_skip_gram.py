@@ -28,7 +28,8 @@ class Audio2VecSkipGram(Audio2Vec):
     """A decoder paints the spectrograms of the slices before and after from the features of the slice between them.
 
     Between two slices is a gap, so that they share no sample. Where the slices begin is drawn anew for each sound at
-    each step.
+    each step. Where the data has a mask, frames of padding have no part in the error, and each sound counts alike; one
+    in whose slices nothing is real counts as 0.
 
     Args:
         encoder: `keras.Model` from waves to features `(batch, dim)`; `keras_ssl.encoders.audio2vec` is the paper's.
@@ -64,9 +65,8 @@ class Audio2VecSkipGram(Audio2Vec):
 
     def objective(self, views):
         starts, middle = self.starts(views[0]), self.neighbors
-        features = self.encoder(cut(views[0], starts[:, middle : middle + 1], self.length), training=True)
+        features = self.features(cut(views[0], starts[:, middle : middle + 1], self.length))
         found = ops.cast(self.decoder(features, training=True), "float32")  # (batch, frames, mels, slices)
+        found = ops.reshape(ops.moveaxis(found, 3, 1), (-1, *found.shape[1:3]))  # a slice after the other
         around = ops.concatenate([starts[:, :middle], starts[:, middle + 1 :]], axis=1)
-        target = self.target(cut(views[0], around, self.length))
-        target = ops.reshape(target, (-1, 2 * middle, *target.shape[1:]))
-        return ops.mean(ops.square(found - ops.moveaxis(target, 1, 3)))
+        return self.error(found, cut(views[0], around, self.length), 2 * middle)

@@ -28,6 +28,7 @@ from keras_ssl import checks, distribute, heads
 from keras_ssl.augment.places import select
 from keras_ssl.augment.random import choose, fold, uniform
 from keras_ssl.augment.rows import local_seeds
+from keras_ssl.inputs import input_names
 from keras_ssl.losses import info_nce_drawn
 from keras_ssl.method import Method
 
@@ -53,7 +54,8 @@ class CPCAudio(Method):
             sound; `"group"`: places of sounds of the same group, of one speaker say, by the column `"group"`.
 
     Raises:
-        ValueError: the encoder has no such layers, or a sound has too few places.
+        ValueError: the encoder has no such layers, or takes no mask where the data has one, or a sound has too few
+            places.
 
     Example:
 
@@ -84,6 +86,14 @@ class CPCAudio(Method):
         draw = Matrices(steps)
         self.predictor = heads.linear(context, steps * latent, bias=False, initializer=draw, name="predictor")
         self.draws = keras.random.SeedGenerator()
+
+    def taken(self, view):
+        if isinstance(view, dict) and "audio_mask" in view and "audio_mask" not in (input_names(self.encoder) or ()):
+            raise ValueError(
+                f"CPCAudio needs an encoder that takes 'audio_mask', as the data has it: padding must not be told. "
+                f"Received: encoder '{self.encoder.name}'. Build it with masked=True, or leave the mask out."
+            )
+        return super().taken(view)
 
     def objective(self, views, groups=None):
         latent, context, *real = self.maps(views[0], training=True)

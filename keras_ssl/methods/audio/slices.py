@@ -5,6 +5,26 @@ from keras import ops
 from keras_ssl import inputs
 from keras_ssl.augment.places import select
 from keras_ssl.augment.steps import ends, parts
+from keras_ssl.method import Method, check_counts
+
+
+class Sliced(Method):
+    """Base of methods that cut slices: they keep the mask of the sounds also where the encoder takes none."""
+
+    view_counts = (1, 1)
+
+    def taken(self, view):
+        whole = inputs.for_encoder(view, self.encoder)  # raises where the encoder lacks something
+        return inputs.AUDIO.sample(view) if isinstance(view, dict) and inputs.AUDIO.column in view else whole
+
+    def check_views(self, views):
+        check_counts(self, views)
+        inputs.check_fit(inputs.for_encoder(views[0], self.encoder), self.encoder, "The first view")
+        check_length(self, views[0], self.least_samples)
+
+    def features(self, slices):
+        """What the encoder makes of slices, `(slices, dim)`."""
+        return self.encoder(inputs.for_encoder(slices, self.encoder), training=True)
 
 
 def lengths(view):

@@ -25,15 +25,15 @@ from keras import ops
 from keras_ssl import checks, heads
 from keras_ssl.augment.random import choose, uniform
 from keras_ssl.augment.rows import local_seeds
-from keras_ssl.method import Method
-from keras_ssl.methods.audio.slices import check_length, cut, lengths
+from keras_ssl.methods.audio.slices import Sliced, cut, lengths
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class TemporalGap(Method):
+class TemporalGap(Sliced):
     """A small head tells how far apart in time two slices of a sound are, from the features of both.
 
-    The slices start anywhere in what is real of the sound, independently of each other, and may overlap. Their distance
+    The slices start anywhere in what is real of the sound, by its mask where the data has one, whether or not the
+    encoder takes it. They are drawn independently of each other, and may overlap. Their distance
     is a share of the largest that the padded sounds allow. `error`, the mean difference between the share and what is
     said, is logged beside the loss, which does not go to 0: one answer for all, 1/3, has an error of about 0.2.
 
@@ -56,7 +56,6 @@ class TemporalGap(Method):
     """
 
     terms = ("error",)
-    view_counts = (1, 1)
 
     bounds = {"length": checks.ints(), "hidden": checks.ints()}
 
@@ -68,13 +67,13 @@ class TemporalGap(Method):
         )
         self.draws = keras.random.SeedGenerator()
 
-    def check_views(self, views):
-        super().check_views(views)
-        check_length(self, views[0], self.length + 1)
+    @property
+    def least_samples(self):
+        return self.length + 1
 
     def objective(self, views):
         starts, share = self.slices(views[0])
-        features = self.encoder(cut(views[0], starts, self.length), training=True)
+        features = self.features(cut(views[0], starts, self.length))
         features = ops.reshape(features, (-1, 2 * features.shape[-1]))  # those of both slices, side by side
         logits = ops.cast(self.head(features, training=True), "float32")[:, 0]
         loss = ops.mean(ops.softplus(logits) - share * logits)

@@ -108,11 +108,43 @@ def test_slices_follow_each_other_with_a_gap(name):
         assert starts[0] in (0, STEP) and starts[1] == 0
 
 
+@both
+def test_frames_of_padding_have_no_part_in_the_error(name):
+    """Each sound counts alike, by its real frames, and one without any as 0; also where the encoder takes no mask."""
+    skip = name == "Audio2VecSkipGram"
+    model = small(name, decoder_inputs=2 if skip else 8, slices=4 if skip else 1)
+    model.decoder = zeros(model.decoder)
+    x = np.random.default_rng(0).normal(size=(4, model.span + 8)).astype("float32")
+    ends = np.array([model.span + 8, 2 * model.stride + 25, 30, 3])
+    real = np.arange(x.shape[1]) < ends[:, None]
+    view = {"audio": np.where(real, x, 7).astype("float32"), "audio_mask": real}
+    starts, losses = drawn(model, view), []
+    for wave, places, end in zip(x, starts, ends):
+        targets = [places[i] for i in ((0, 1, 3, 4) if skip else (2,))]
+        frames = [place + i * STEP for place in targets for i in range(3) if place + i * STEP + FRAME <= end]
+        powers = [np.mean(np.square(model.spectrogram(wave[None, frame : frame + FRAME]))) for frame in frames]
+        losses.append(np.mean(powers) if frames else 0.0)
+    assert [bool(loss) for loss in losses] == ([True, True, True, False] if skip else [True, True, False, False])
+    assert float(model({"views": (view,)}, training=True)["loss"]) == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def zeros(decoder):
+    """A decoder that paints zeros."""
+    decoder.set_weights([0 * w for w in decoder.get_weights()])
+    return decoder
+
+
 def test_the_order_of_the_context_counts():
+    """The slices around the middle change their places: another loss."""
     model = small("Audio2VecCBoW", decoder_inputs=8, slices=1)
-    features = np.random.default_rng(0).normal(size=(1, 4, 2)).astype("float32")
-    one, other = (np.asarray(model.decoder(x.reshape(1, 8))) for x in (features, features[:, ::-1]))
-    assert np.abs(one - other).max() > 0.1
+    x = np.random.default_rng(0).normal(size=(1, model.span)).astype("float32") * np.linspace(0.1, 2, model.span)
+    swapped, places = x.copy(), drawn(model, x)[0]
+    for one, other in ((0, 4), (1, 3)):
+        cut = slice(places[one], places[one] + model.length)
+        swapped[:, cut] = x[:, places[other] : places[other] + model.length]
+        swapped[:, places[other] : places[other] + model.length] = x[:, cut]
+    losses = [float(model({"views": (np.float32(y),)}, training=True)["loss"]) for y in (x, swapped)]
+    assert abs(losses[0] - losses[1]) > 1e-3
 
 
 def test_the_slice_in_the_middle_is_not_in_its_context():

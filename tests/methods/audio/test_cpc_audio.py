@@ -166,7 +166,19 @@ def test_the_encoder_is_the_papers():
     assert of_frames.get_layer("latent").output.shape == (None, 96, 8)
 
 
+def test_features_of_a_sound_alone_and_padded_are_the_same():
+    model, x = encoder(masked=True), samples(1)["audio"]
+    alone = model({"audio": x, "audio_mask": np.ones(x.shape, bool)})
+    padded = {"audio": np.pad(x, [(0, 0), (0, 37)], constant_values=3), "audio_mask": np.arange(85)[None] < 48}
+    np.testing.assert_allclose(model(padded), alone, atol=1e-5)
+
+
 def test_errors():
+    with pytest.raises(ValueError, match="norm must be"):
+        encoder(norm="batch")
+    real = np.ones((2, 48), bool)
+    with pytest.raises(ValueError, match="CPCAudio needs an encoder that takes 'audio_mask', as the data has it"):
+        small()({"views": ({"audio": samples(2)["audio"], "audio_mask": real},)}, training=True)
     for options in ({"front": 0}, {"front": keras.layers.ReLU(), "masked": True}):
         with pytest.raises(ValueError, match="front must be a keras.layers.Layer.*Received: front="):
             encoder(**options)

@@ -74,11 +74,16 @@ def test_slices_are_anywhere_and_independent():
 
 
 def test_slices_lie_in_what_is_real():
-    model = keras_ssl.TemporalGap(moments(), length=10)
-    real = np.arange(30) < np.array([30, 18, 10, 4])[:, None]
-    for _ in range(20):
-        starts = np.asarray(model.slices({"audio": waves(), "audio_mask": real})[0])
-        assert (starts <= np.array([20, 8, 0, 0])[:, None]).all()
+    """Also where the encoder takes no mask: the padding here would be seen in the loss."""
+    real = np.arange(30) < np.array([30, 18, 10, 12])[:, None]
+    padded = {"audio": np.where(real, waves(4), np.nan).astype("float32"), "audio_mask": real}
+    crop = keras_ssl.augment.AudioCrop(30)
+    for model in (keras_ssl.TemporalGap(moments(), length=10), keras_ssl.TemporalGap(moments(), crop, length=10)):
+        data = padded if model.augment else {"views": (padded,)}
+        for _ in range(20):
+            assert np.isfinite(float(model(data, training=True)["loss"]))
+            starts = np.asarray(model.slices(model.views(data)[0])[0])
+            assert (starts <= np.array([20, 8, 0, 2])[:, None]).all()
 
 
 def test_the_distance_of_one_slice_to_itself_is_zero_and_a_constant_has_its_error():
