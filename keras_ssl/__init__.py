@@ -94,6 +94,8 @@ METHODS = {
     "Audio2VecCBoW": "methods.audio.audio2vec_cbow",
     "Audio2VecSkipGram": "methods.audio.audio2vec_skip_gram",
     "CPCAudio": "methods.audio.cpc_audio",
+    "GraphCL": "methods.graph.graph_cl",
+    "InfoGraph": "methods.graph.info_graph",
 }
 NAMES = METHODS | {
     "Method": "method",

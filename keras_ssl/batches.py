@@ -146,9 +146,14 @@ def batch_of(x, rows, given):
 
 
 def limits(method):
-    """For columns of the data that number something, how many there are: tokens that the encoder knows, and others."""
-    size = inputs.vocabulary(method.encoder) if inputs.kind_of_encoder(method.encoder) is inputs.TOKENS else None
-    return {**({inputs.TOKENS.column: size} if size else {}), **method.limits()}
+    """For columns of the data that number something, how many there are: tokens and labels of nodes that the encoder
+    knows, and others."""
+    kind, known = inputs.kind_of_encoder(method.encoder), {}
+    if kind is inputs.TOKENS:
+        known = {kind.column: inputs.vocabulary(method.encoder)}
+    elif kind is inputs.GRAPH:
+        known = {kind.column: inputs.labels_of_nodes(method.encoder)}
+    return {**{name: size for name, size in known.items() if size}, **method.limits()}
 
 
 def check_edges(edges, mask, nodes):

@@ -144,6 +144,15 @@ def vocabulary(encoder):
     return None
 
 
+def labels_of_nodes(encoder):
+    """How many different labels of nodes an encoder of graphs knows, by what makes vectors of them; or None."""
+    nodes = (input_tensors(encoder) or {}).get(GRAPH.column)
+    for operation in encoder.operations if nodes is not None else ():
+        if isinstance(getattr(operation, "num_classes", None), int) and operation.input is nodes:
+            return operation.num_classes
+    return None
+
+
 def for_encoder(sample, encoder):
     """What the encoder takes of a sample: the tensor of a dict, or those of its tensors that it has inputs for.
 
@@ -292,7 +301,7 @@ def check_edges(edges, mask, nodes):
 
 
 def check_column(name, values):
-    """`"label"`, `"index"` and `"group"` are one int for each sample, `"text"` is the ints of its tokens."""
+    """`"label"`, `"index"`, `"group"` are one int for each sample, `"text"` the ints of its tokens."""
     rank = {"label": 1, "index": 1, "group": 1, "text": 2}.get(name)
     shape, dtype = static_shape(values), str(getattr(values, "dtype", type(values).__name__))
     if rank is not None and (shape is not None and len(shape) != rank or "int" not in dtype):

@@ -37,6 +37,7 @@ LAYERS = {
     "nodes": [
         augment.DropNodes(0.3), augment.PerturbEdges(0.4), augment.PerturbEdges(0.4, add=False),
         augment.MaskAttributes(0.3, fill=-1.0), augment.Subgraph(0.6),
+        augment.OneOf([augment.DropNodes(0.3), augment.Subgraph(0.6)]),
     ],
 }  # fmt: skip
 SPECTRA = [augment.SpectrumMask(2, 5, 1, 4), augment.SpectrumMask(1, 30, 2, 3, fill=-9.0), augment.AudioCrop(7)]

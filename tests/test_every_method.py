@@ -17,6 +17,7 @@ import tensorflow as tf
 from keras import ops
 
 import keras_ssl
+from keras_ssl import inputs
 from tests import cases
 from tests.cases import BATCH, STEPS, assert_same, make, moving, state
 
@@ -171,7 +172,8 @@ def test_the_hook_alone_moves_the_frozen_state(run):
 def test_predict_is_the_encoder(run):
     model, samples = run.eager(), run.case.samples(BATCH + 3)
     sample = run.case.kind.sample(samples)
-    expected = model.evaluated_encoder(keras.tree.map_structure(ops.convert_to_tensor, sample), training=False)
+    taken = inputs.for_encoder(sample, model.evaluated_encoder)
+    expected = model.evaluated_encoder(keras.tree.map_structure(ops.convert_to_tensor, taken), training=False)
     np.testing.assert_allclose(model.predict(sample, batch_size=BATCH, verbose=0), expected, atol=1e-5)
     data = tf.data.Dataset.from_tensor_slices(cases.columns(run.name, BATCH + 3)).batch(BATCH)
     np.testing.assert_allclose(model.predict(data, verbose=0), expected, atol=1e-5)

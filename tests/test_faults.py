@@ -385,7 +385,7 @@ def test_the_views_and_the_batch_must_fit(name):
             model({**batch, "views": wrong}, training=True)
     if cls.least_batch > 1:
         one = tf.nest.map_structure(lambda x: x[:1], {**batch, "views": tuple(made)})
-        with pytest.raises(ValueError, match=f"{name} needs at least 2 images in a batch.* batch of 1"):
+        with pytest.raises(ValueError, match=f"{name} needs at least 2 {kind.words} in a batch.* batch of 1"):
             model(one, training=True)
     with pytest.raises(ValueError, match="augment=None, so the data must hold the views"):
         model({kind.column: batch[kind.column], "label": batch["label"]}, training=True)

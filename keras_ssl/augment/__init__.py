@@ -31,9 +31,11 @@ from keras_ssl.augment.image.pretext import context_prediction, counting, exempl
 from keras_ssl.augment.image.recipes import *  # noqa: F401, F403
 from keras_ssl.augment.image.recipes import __all__ as RECIPES
 from keras_ssl.augment.layer import Augmentation
+from keras_ssl.augment.one_of import OneOf
 from keras_ssl.augment.places import masked_indices, partition, select
 from keras_ssl.augment.random import fold, normal, uniform
 from keras_ssl.augment.recipes import (
+    graph_cl,
     simclr_activity,
     simclr_audio,
     simclr_graph,
@@ -52,10 +54,11 @@ from keras_ssl.augment.series.signals import (
     SeriesCrop,
     TimeWarp,
 )
-from keras_ssl.augment.series.transformations import Negate, ReverseSeries, ShuffleChannels, Unchanged
+from keras_ssl.augment.series.transformations import Negate, ReverseSeries, ShuffleChannels
 from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.sometimes import Sometimes
 from keras_ssl.augment.tokens.texts import CropTokens, DeleteTokens, MaskTokens
+from keras_ssl.augment.unchanged import Unchanged
 from keras_ssl.augment.video.clips import PerClip, RandomClip, ReverseTime
 from keras_ssl.augment.view import View, Views
 from keras_ssl.pixels import patchify, unpatchify
@@ -91,6 +94,7 @@ __all__ = [
     "Montage",
     "MultiBlockMask",
     "Negate",
+    "OneOf",
     "PatchGrid",
     "PerClip",
     "PerPatch",
@@ -142,6 +146,7 @@ __all__ = [
     "enlarge",
     "exemplar",
     "fold",
+    "graph_cl",
     "jigsaw",
     "masked_indices",
     "mix_views",

@@ -6,9 +6,10 @@ The numbers are those that each field starts from; a paper's own are its method'
 import math
 
 from keras_ssl.augment.audio.waves import AddNoise, AudioCrop, Gain
-from keras_ssl.augment.graph.nodes import DropNodes, MaskAttributes, PerturbEdges
+from keras_ssl.augment.graph.nodes import DropNodes, MaskAttributes, PerturbEdges, Subgraph
 from keras_ssl.augment.image.color import ColorJitter, Grayscale
 from keras_ssl.augment.image.crop import RandomResizedCrop
+from keras_ssl.augment.one_of import OneOf
 from keras_ssl.augment.series.signals import (
     Jitter,
     PermuteSegments,
@@ -17,9 +18,10 @@ from keras_ssl.augment.series.signals import (
     SeriesCrop,
     TimeWarp,
 )
-from keras_ssl.augment.series.transformations import Negate, ReverseSeries, ShuffleChannels, Unchanged
+from keras_ssl.augment.series.transformations import Negate, ReverseSeries, ShuffleChannels
 from keras_ssl.augment.sometimes import Sometimes
 from keras_ssl.augment.tokens.texts import CropTokens, DeleteTokens
+from keras_ssl.augment.unchanged import Unchanged
 from keras_ssl.augment.video.clips import PerClip, RandomClip
 from keras_ssl.augment.view import View, Views
 
@@ -105,9 +107,6 @@ def tpn():
     order of `keras_ssl.TPN`: noise, scaled channels, rotated sensors, negated values, reversed time, four segments in
     another order, warped time, channels in another order. For series with a standard deviation of about 1, whose
     channels are groups of three axes.
-
-    Time is warped for all channels alike, and the segments are equally long. Code that follows Um et al. (2017),
-    arXiv:1706.00527, warps every channel by itself, which tears the axes of a sensor apart, and cuts anywhere.
 
     Returns:
         `Views`, nine of them.
@@ -206,3 +205,44 @@ def simclr_graph(nodes=0.1, edges=0.1, attributes=0.1, count=2, seed=None):
         >>> first, second = simclr_graph()(graph)
     """
     return Views(View([DropNodes(nodes), PerturbEdges(edges), MaskAttributes(attributes)]), count, seed=seed)
+
+
+GRAPH_CHANGES = ("nodes", "edges", "attributes", "subgraph")
+
+
+def graph_cl(changes=GRAPH_CHANGES, ratio=0.2, fill=0.0, plain=False, seed=None):
+    """Two views of a graph, each with one of the changes, by chance.
+
+    GraphCL: Graph Contrastive Learning with Augmentations (You et al., 2020), arXiv:2010.13902. Which changes help
+    depends on the graphs: the authors found leaving out nodes and taking a part to help on all of theirs.
+
+    Args:
+        changes: names of the changes: `"nodes"`: `DropNodes`; `"edges"`: `PerturbEdges`; `"attributes"`:
+            `MaskAttributes`; `"subgraph"`: `Subgraph`.
+        ratio: float from 0 to 1, the part that is changed or, of `"subgraph"`, left out (0.2; the authors' code for
+            small graphs changes 0.1 of nodes and edges).
+        fill: number, see `MaskAttributes`; -1 hides labels, as `gin` has no numbers for it.
+        plain: whether the first view is the graph as it is, as in the authors' code for small graphs.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `Views`, two views: dicts of `"nodes"`, `"edges"` and their masks.
+
+    Raises:
+        ValueError: for another change.
+
+    Example:
+        >>> import numpy as np
+        >>> graph = {"nodes": np.ones((1, 4, 8)), "edges": np.array([[[0, 1], [1, 0]]])}
+        >>> first, second = graph_cl(("nodes", "subgraph"))(graph)
+    """
+    made = {
+        "nodes": DropNodes(ratio),
+        "edges": PerturbEdges(ratio),
+        "attributes": MaskAttributes(ratio, fill),
+        "subgraph": Subgraph(1 - ratio),
+    }
+    if not changes or isinstance(changes, str) or set(changes) - set(made):
+        raise ValueError(f"changes must be a list of some of {list(made)}. Received: changes={changes!r}")
+    view = OneOf([made[name] for name in changes])
+    return Views([Unchanged(), view], seed=seed) if plain else Views(view, 2, seed=seed)

@@ -2,11 +2,11 @@
 
 Every pipeline yields batched dicts: the samples, `"seed"` int32 `(batch, 2)`, and on request `"label"` and `"index"`,
 int32 `(batch,)`. Samples are `"image"` uint8 `(batch, height, width, channels)` with pixels 0..255, or the columns of
-another kind of data, out of `arrays`: video, audio, series, tokens, graphs, with their masks. `series` cuts windows out
-of long recordings, `audio_folder` parts out of sounds in files. The order and the seeds are pure functions of (`seed`,
-epoch, sample), so two pipelines with the same arguments yield the same batches, whatever the number of parallel calls,
-and a run can go on at any batch of any epoch. Pipelines of views hold `"views"`, a tuple, in place of the samples and
-`"seed"`: `views` augments another pipeline, `image_folder_views` and `files_views` crop out of files.
+another kind of data, out of `arrays` or a reader: video, audio, series, tokens, graphs, with their masks. `series` cuts
+windows out of long recordings, `audio_folder` parts out of sounds in files. The order and the seeds are pure functions
+of (`seed`, epoch, sample), so two pipelines with the same arguments yield the same batches, whatever the number of
+parallel calls, and a run can go on at any batch of any epoch. Pipelines of views hold `"views"`, a tuple, in place of
+the samples and `"seed"`: `views` augments another pipeline, `image_folder_views` and `files_views` crop out of files.
 
 A dataset carries, as attributes, `epoch`, the `tf.Variable` with the number of the next pass (assign to it to go
 on elsewhere), and, where they exist, `file_paths` and `class_names`.
@@ -17,6 +17,7 @@ from keras_ssl.data.audio import audio_files, audio_folder
 from keras_ssl.data.catalog import tfds
 from keras_ssl.data.crops import files_views, image_folder_views
 from keras_ssl.data.folder import check, files, image_folder
+from keras_ssl.data.graphs import graphs, pad_graphs, read_graphs
 from keras_ssl.data.groups import split_groups
 from keras_ssl.data.salient import salient_patches
 from keras_ssl.data.series import series, series_statistics
@@ -31,8 +32,11 @@ __all__ = [
     "class_balanced",
     "files",
     "files_views",
+    "graphs",
     "image_folder",
     "image_folder_views",
+    "pad_graphs",
+    "read_graphs",
     "salient_patches",
     "series",
     "series_statistics",

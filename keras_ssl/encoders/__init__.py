@@ -17,7 +17,7 @@ from keras_ssl.encoders.conv_vit import conv_vit, conv_vit_stages
 from keras_ssl.encoders.cpc_audio import cpc_audio
 from keras_ssl.encoders.decoder import MaskToken, patch_grid, token_decoder
 from keras_ssl.encoders.drop_path import with_drop_path
-from keras_ssl.encoders.gin import NeighborSum, gin
+from keras_ssl.encoders.gin import NeighborSum, gin, gin_nodes
 from keras_ssl.encoders.layout import layout
 from keras_ssl.encoders.log_mel import LogMel
 from keras_ssl.encoders.masked import MaskedBatchNormalization, masked_pool
@@ -69,6 +69,7 @@ __all__ = [
     "feature_map",
     "freeze_patches",
     "gin",
+    "gin_nodes",
     "image_shape",
     "lacks_preprocessing",
     "layout",

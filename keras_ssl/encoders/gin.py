@@ -7,6 +7,7 @@ As an encoder of whole graphs, with the sizes of InfoGraph (https://arxiv.org/ab
 import keras
 from keras import layers, ops
 
+from keras_ssl import inputs as kinds
 from keras_ssl.checks import check_flags, check_ints, choice
 from keras_ssl.encoders.masked import MaskedBatchNormalization, masked_pool
 
@@ -84,6 +85,38 @@ def gin(nodes=None, edges=None, *, features=None, labels=None, width=32, depth=3
     else:
         outputs = ops.concatenate(sums, axis=-1) if depth > 1 else sums[0]
     return keras.Model(inputs, outputs, name=name)
+
+
+def gin_nodes(encoder):
+    """The nodes of a `gin` beside its graphs, for methods that compare a graph with its nodes.
+
+    Args:
+        encoder: `keras.Model` from `gin`, or a copy of one, or one loaded from a file, with any pooling but None.
+
+    Returns:
+        `keras.Model` of the same weights, from the dict that the encoder takes to two tensors: the nodes of all layers
+        side by side, `(batch, nodes, depth * width)`, and what the encoder makes of them, `(batch, depth * width)`.
+        The nodes of padding hold anything.
+
+    Raises:
+        ValueError: the model is no `gin`, or has no pooling.
+
+    Example:
+    ```python
+    nodes, graphs = keras_ssl.encoders.gin_nodes(keras_ssl.encoders.gin(28, 66, labels=7))(columns)
+    ```
+    """
+    taken, names = kinds.input_tensors(encoder), {layer.name for layer in getattr(encoder, "layers", ())}
+    depth = sum(name.startswith("neighbors") for name in names)
+    if not taken or not depth or "output1" not in names or len(encoder.output_shape) != 2:
+        raise ValueError(
+            "gin_nodes needs a gin of keras_ssl.encoders whose features are those of graphs: pooling='sum', 'avg' or "
+            f"'max'. Received: encoder={encoder}"
+        )
+    last = "norm" if "norm1" in names else "output"
+    nodes = [encoder.get_layer(f"{last}{i + 1}").output for i in range(depth)]
+    nodes = ops.concatenate(nodes, axis=-1) if depth > 1 else nodes[0]
+    return keras.Model(taken, (nodes, encoder.output), name=f"{encoder.name}_nodes")
 
 
 @keras.saving.register_keras_serializable("keras_ssl")

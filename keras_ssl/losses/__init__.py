@@ -13,6 +13,7 @@ from keras_ssl.losses.distillation import (
     softmax_cross_entropy,
 )
 from keras_ssl.losses.gaussian import center_scale_shape, invariance_to_mean, kl_from_normal, sig_reg
+from keras_ssl.losses.graphs import cross_view, part_information
 from keras_ssl.losses.instances import info_nce_synthetic, mixed_cosine_regression, n_pair, proto_nce
 from keras_ssl.losses.nce import log_normalizer, nce, sigmoid_pairs, similarities, symmetric_info_nce
 from keras_ssl.losses.negatives import debiased, decoupled, flat_nce, hard_negative, invariant_spread, sup_con
@@ -51,6 +52,7 @@ __all__ = [
     "color_cross_entropy",
     "cosine_regression",
     "cross_correlation",
+    "cross_view",
     "debiased",
     "decoupled",
     "flat_nce",
@@ -82,6 +84,7 @@ __all__ = [
     "negative_cosine",
     "nt_xent",
     "nuclear_norm",
+    "part_information",
     "patch_pixels",
     "perplexity",
     "plain_pixels",

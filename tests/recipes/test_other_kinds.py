@@ -28,7 +28,8 @@ def test_every_recipe_of_another_kind_trains_its_method(name, quick, released):
     model.compile(optimizer=optimizer, run_eagerly=True)
     columns |= {"index": np.arange(COUNT), "label": np.arange(COUNT) % 2}
     batch = keras.tree.map_structure(keras.ops.convert_to_tensor, columns)
-    assert np.isfinite(model.train_on_batch(batch, return_dict=True)["loss"])
+    found = model.train_on_batch(batch, return_dict=True)
+    assert np.isfinite(list(found.values())).all()
 
 
 def test_recipes_of_images_are_listed_apart():

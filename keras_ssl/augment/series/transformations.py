@@ -1,4 +1,4 @@
-"""Transformations: a series negated, backwards, with its channels in another order, or as it is."""
+"""Transformations: a series negated, backwards, or with its channels in another order."""
 
 import keras
 from keras import ops
@@ -6,23 +6,6 @@ from keras import ops
 from keras_ssl.augment.places import order
 from keras_ssl.augment.series.signals import SeriesLayer
 from keras_ssl.augment.steps import ends, moved, parts
-
-
-@keras.saving.register_keras_serializable("keras_ssl")
-class Unchanged(SeriesLayer):
-    """The series as it is: the view that others are compared to.
-
-    Args:
-        seed, name: see `Augmentation`.
-
-    Example:
-        >>> import numpy as np
-        >>> Unchanged()(np.zeros((4, 128, 6), "float32")).shape
-        TensorShape([4, 128, 6])
-    """
-
-    def transform(self, sample, seeds):
-        return sample
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
