@@ -35,10 +35,11 @@ class BiGAN(Method):
     """A generator makes images of codes, an encoder codes of images, and a discriminator tells their pairs apart.
 
     A pair is an image with its code. To make both kinds alike the encoder has to undo the generator, although nothing
-    compares an image with its reconstruction. Encoder and generator are one player, with the discriminator's labels
-    swapped; both players move at once. True and made pairs go through the discriminator each as a batch with statistics
-    of its own. It is compiled with an optimizer for each player. The features that are evaluated are those of
-    `encoder`, below the code.
+    compares an image with its reconstruction. Both kinds of codes lie between -1 and 1, or their range alone would tell
+    them apart. Encoder and generator are one player, with the discriminator's labels swapped; both players move at
+    once. True and made pairs go through the discriminator each as a batch with statistics of its own; it takes the code
+    in after its convolutions, where the authors' does so in each of them. It is compiled with an optimizer for each
+    player. The features that are evaluated are those of `encoder`, below the code.
 
     Args:
         encoder: `keras.Model` from images of one size to features `(batch, dim)`.
@@ -72,7 +73,8 @@ class BiGAN(Method):
         super().__init__(encoder, augment, **kwargs)
         self.dim, self.width, self.discriminator_width, self.hidden = dim, width, discriminator_width, hidden
         shape = image_shape(encoder)
-        self.coder = heads.attach(encoder, heads.linear(encoder.output_shape[-1], dim, name="code"), name="coder")
+        code = heads.linear(encoder.output_shape[-1], dim, bias=False, name="code")
+        self.coder = heads.attach(encoder, code, name="coder")
         draw = keras.initializers.RandomNormal(stddev=0.02)
         self.generator = conv_decoder((dim,), shape[:2], shape[-1], width, initializer=draw, name="generator")
         self.discriminator = discriminator(shape, dim, discriminator_width, hidden)
@@ -87,11 +89,15 @@ class BiGAN(Method):
         (images,) = views
         code = 2.0 * uniform(local_seeds(self.draws, ops.shape(images)[0]), self.dim) - 1.0
         made, true = self.made(code, training=True), precise(images) / 127.5 - 1.0
-        of_true = precise(self.discriminator([true, self.coder(images, training=True)], training=True))
+        of_true = precise(self.discriminator([true, self.codes(images, training=True)], training=True))
         of_made = precise(self.discriminator([made, code], training=True))
         mean = lambda x: ops.mean(ops.softplus(x))  # noqa: E731
         losses = {"generator": mean(of_true) + mean(-of_made), "discriminator": mean(-of_true) + mean(of_made)}
         return {"loss": losses}
+
+    def codes(self, images, training=False):
+        """Codes of images, from -1 to 1: a sigmoid, stretched."""
+        return ops.tanh(0.5 * precise(self.coder(images, training=training)))
 
     def made(self, code, training=False):
         """Images of codes, from -1 to 1."""
@@ -121,7 +127,7 @@ class BiGAN(Method):
             dict from titles to NumPy arrays `(batch, height, width, channels)`, 0..255.
         """
         images = ops.convert_to_tensor(images)
-        made = ops.convert_to_numpy((self.made(self.coder(images, training=False)) + 1.0) * 127.5)
+        made = ops.convert_to_numpy((self.made(self.codes(images)) + 1.0) * 127.5)
         return {"image": ops.convert_to_numpy(images), "reconstruction": made, "drawn": self.sample(len(made))}
 
 

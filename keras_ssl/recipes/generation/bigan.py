@@ -1,6 +1,7 @@
 """BiGAN. ImageNet, AlexNet: 31.0 % (third convolution). 400 epochs of batch 128; the rate stays for half of them.
 
-Here the rate falls along half a cosine, as with other methods. The paper's images have 64 pixels.
+Here the rate falls along half a cosine, as with other methods. The paper's images have 64 pixels. The scales of batch
+normalization have no weight decay, as in the authors' code.
 """
 
 import keras_ssl
@@ -9,7 +10,7 @@ from keras_ssl.recipes.generation.autoencoder import views as views
 
 
 def paper(run):
-    return keras_ssl.BiGAN(run.encoder(), views(run)), players(run, 2e-4, weight_decay=2.5e-5)
+    return keras_ssl.BiGAN(run.encoder(), views(run)), players(run, 2e-4, weight_decay=2.5e-5, exclude="gamma")
 
 
 def minutes(run):

@@ -40,11 +40,21 @@ def test_pairs_are_an_image_with_its_code_and_a_code_with_its_image():
     model, x = small(), images(64)
     (true, made), _ = seen_by_the_discriminator(model, x)
     np.testing.assert_allclose(true[0], x / 127.5 - 1, atol=1e-6)
-    np.testing.assert_allclose(true[1], model.coder(x, training=True), atol=1e-5)
+    np.testing.assert_allclose(true[1], np.tanh(np.asarray(model.coder(x, training=True)) / 2), atol=1e-5)
     np.testing.assert_allclose(made[0], model.made(made[1], training=True), atol=1e-5)
     assert -1 <= made[1].min() < -0.9 and 0.9 < made[1].max() <= 1 and made[1].std() == pytest.approx(3**-0.5, rel=0.05)
     again = seen_by_the_discriminator(model, x)[0][1][1]
     assert np.abs(again - made[1]).mean() > 0.1
+
+
+def test_codes_of_images_have_the_range_of_those_that_are_drawn():
+    """So that the range tells nothing of which kind a pair is."""
+    model, x = small(), images(64)
+    kernel = model.coder.trainable_variables[-1]
+    assert kernel.shape == (16, 5)  # no bias
+    kernel.assign(100 * kernel)
+    (true, _), _ = seen_by_the_discriminator(model, x)
+    assert 0.99 < np.abs(true[1]).max() <= 1
 
 
 def test_both_losses_are_the_papers_with_swapped_labels():
@@ -110,6 +120,9 @@ def test_images_come_back_although_no_loss_compares_them():
 
 def test_the_rates_are_those_of_the_authors():
     run = recipes.Run((64, 64, 3), 1_281_167, 128, 10_009, 400, "resnet18")
-    for one in recipe.players(run, 2e-4, weight_decay=2.5e-5).values():
+    for one in recipe.players(run, 2e-4, weight_decay=2.5e-5, exclude="gamma").values():
         assert type(one) is optimizers.Adam and (one.beta_1, one.beta_2) == (0.5, 0.999)
         assert one.weight_decay == 2.5e-5 and one._learning_rate.warmup_target == 2e-4
+        scale = keras.layers.BatchNormalization()
+        scale.build((None, 2))
+        assert [one._is_excluded(variable) for variable in scale.trainable_variables] == [True, False]
