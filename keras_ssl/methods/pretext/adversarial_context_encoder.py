@@ -5,7 +5,7 @@ https://arxiv.org/abs/1604.07379
 Objective:
     \mathcal{L}_G = 0.999 \, \mathcal{L}_{rec} - 0.001 \operatorname{mean} \log d(\hat{r}) \quad
     \mathcal{L}_d = -\operatorname{mean} \log d(r) - \operatorname{mean} \log \left( 1 - d(\hat{r}) \right)
-    where $\mathcal{L}_{rec}$ is the loss of `ContextEncoder`, $r$ is the true region, $\hat{r}$ the one that was made,
+    where $\mathcal{L}_{rec}$ is the weighted squared error, $r$ is the true region, $\hat{r}$ the one that was made,
     and $d$ says how likely a region is to be true.
 
 Flow:
@@ -25,7 +25,6 @@ from keras import layers, ops
 from keras_ssl import checks
 from keras_ssl.augment.rows import local_seeds
 from keras_ssl.encoders import conv_tower
-from keras_ssl.losses import standard_pixels
 from keras_ssl.losses.vectors import precise
 from keras_ssl.methods.pretext.context_encoder import ContextEncoder
 
@@ -34,8 +33,10 @@ from keras_ssl.methods.pretext.context_encoder import ContextEncoder
 class AdversarialContextEncoder(ContextEncoder):
     """A `ContextEncoder` whose regions should look true to a discriminator, which learns to tell them from true ones.
 
-    The discriminator sees the region alone, what the decoder makes and the same part of the image, each as a batch with
-    statistics of its own. Both players move at once. It is compiled with an optimizer for each player.
+    The discriminator sees what the decoder makes, without what surrounds it, and the same part of the image, each as a
+    batch with statistics of its own. With `region="random"` the decoder makes the whole image, and all of it is
+    compared: what is visible weighs `band_weight` times as much as the region. Images are from -1 to 1 here, and so is
+    what the decoder makes, by a tanh. Both players move at once. It is compiled with an optimizer for each player.
 
     Terms: `error`, the weighted squared error.
 
@@ -69,12 +70,25 @@ class AdversarialContextEncoder(ContextEncoder):
     def weights_of(self, player):
         return self.painter.trainable_variables if player == "generator" else self.discriminator.trainable_variables
 
+    def painted(self, images, masks, training=False):
+        return ops.tanh(super().painted(images, masks, training))
+
+    def error(self, prediction, images, masks):
+        return self.weighted(self.square(prediction, images), masks)
+
+    def scaled(self, images):
+        """Images as the decoder makes them: from -1 to 1."""
+        return precise(images) / 127.5 - 1.0
+
+    def pixels(self, made):
+        return 127.5 * (made + 1.0)
+
     def objective(self, views):
         (images,) = views
         masks = self.mask(images, local_seeds(self.draws, ops.shape(images)[0]), training=True)
         made = self.painted(images, masks, training=True)
         error = self.error(made, images, masks)
-        true = precise(self.discriminator(self.compared(standard_pixels(images)), training=True))
+        true = precise(self.discriminator(self.compared(self.scaled(images)), training=True))
         false = precise(self.discriminator(made, training=True))
         generator = self.error_weight * error + (1.0 - self.error_weight) * ops.mean(ops.softplus(-false))
         losses = {

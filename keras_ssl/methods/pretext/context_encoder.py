@@ -13,7 +13,7 @@ Flow:
 
 Take it when a convolutional network should learn from what surrounds a region, and pictures of it are wanted.
 
-Leave it when a transformer is trained: `MAE` hides more, and its encoder never sees the mean color of what is hidden.
+Leave it when a transformer is trained: `MAE` hides more, and its encoder never sees a filling color.
 """
 
 import keras
@@ -119,16 +119,31 @@ class ContextEncoder(Method):
         return self.error(self.painted(images, masks, training=True), images, masks)
 
     def painted(self, images, masks, training=False):
-        """What the decoder makes of images without their regions: standardized pixels, of the middle or of all."""
+        """What the decoder makes of images without their regions, of the middle or of all: as `scaled` makes them."""
         return precise(self.painter(without(images, masks), training=training))
 
     def error(self, prediction, images, masks):
         """The weighted mean of the squared errors."""
-        square = ops.mean(ops.square(prediction - self.compared(standard_pixels(images))), axis=-1)
+        square = self.square(prediction, images)
         if self.region == "random":
             return masked_mean(ops.reshape(square, (-1, self.whole[0] * self.whole[1])), flat(masks))
+        return self.weighted(square, masks)
+
+    def square(self, prediction, images):
+        """The squared error of each pixel that the decoder makes."""
+        return ops.mean(ops.square(prediction - self.compared(self.scaled(images))), axis=-1)
+
+    def weighted(self, square, masks):
         hidden = self.compared(ops.cast(masks, square.dtype)[..., None])[..., 0]
         return ops.mean(square * (hidden + (1.0 - hidden) * self.band_weight))
+
+    def scaled(self, images):
+        """Images as the decoder makes them: standardized."""
+        return standard_pixels(images)
+
+    def pixels(self, made):
+        """What the decoder makes, as pixels of 0..255."""
+        return ops.clip(plain_pixels(made), 0.0, 255.0)
 
     def compared(self, images):
         """The part of images that the decoder makes."""
@@ -151,7 +166,7 @@ class ContextEncoder(Method):
         images = ops.cast(ops.convert_to_tensor(images), "float32")
         numbers = ops.arange(images.shape[0], dtype="int32")
         masks = self.mask(images, ops.stack([numbers, ops.full_like(numbers, seed)], axis=1), training=True)
-        found = ops.clip(plain_pixels(self.painted(images, masks)), 0.0, 255.0)
+        found = self.pixels(self.painted(images, masks))
         if self.region == "center":
             rest = [side - part for side, part in zip(self.whole, self.made)]
             found = ops.pad(found, [(0, 0), *((more // 2, more - more // 2) for more in rest), (0, 0)])

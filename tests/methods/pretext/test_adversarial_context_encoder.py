@@ -9,7 +9,6 @@ from keras_ssl import optimizers
 from keras_ssl.recipes.pretext import adversarial_context_encoder as recipe
 from tests import cases
 from tests.methods.pretext.test_context_encoder import images, masks_of, small
-from tests.reference.generation import standard
 
 
 def players():
@@ -31,7 +30,7 @@ def test_both_losses_are_the_papers():
     masks = masks_of(model, x)
     outputs = model({"views": (x,)}, training=True)
     painted = model.painted(x, masks, training=True)
-    true = np.float64(model.discriminator(standard(x[:, 3:9, 3:9]).astype("float32"), training=True))
+    true = np.float64(model.discriminator((x[:, 3:9, 3:9] / 127.5 - 1), training=True))
     false = np.float64(model.discriminator(painted, training=True))
     error, sure = float(model.error(painted, x, masks)), lambda logit: 1 / (1 + np.exp(-logit))
     assert float(outputs["error"]) == pytest.approx(error, rel=1e-5)
@@ -40,6 +39,21 @@ def test_both_losses_are_the_papers():
     assert found["discriminator"] == pytest.approx(
         -np.mean(np.log(sure(true))) - np.mean(np.log(1 - sure(false))), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("region", ["center", "random"])
+def test_the_error_is_of_all_that_the_discriminator_sees(region):
+    """In the range from -1 to 1; what is visible weighs 10 times as much."""
+    model, x = made(region=region), images()
+    masks = masks_of(model, x)
+    painted = np.float64(model.painted(x, masks, training=True))
+    assert np.abs(painted).max() <= 1
+    part = slice(3, 9) if region == "center" else slice(None)
+    weights = np.where(masks, 1.0, 10.0)[:, part, part, None]
+    expected = np.mean(weights * (painted - (x[:, part, part] / 127.5 - 1)) ** 2)
+    assert float(model({"views": (x,)}, training=True)["error"]) == pytest.approx(expected, rel=1e-4)
+    whole = model.inpaint(x)[2]
+    assert 0 <= whole.min() and whole.max() <= 255
 
 
 def test_a_discriminator_that_cannot_tell_has_a_loss_of_two_log_two():
@@ -69,7 +83,7 @@ def test_true_and_made_regions_have_statistics_of_their_own():
     model.discriminator = lambda region, training: seen.append(np.asarray(region)) or whole(region, training=training)
     model({"views": (x,)}, training=True)
     assert [region.shape for region in seen] == [(4, 6, 6, 3)] * 2
-    np.testing.assert_allclose(seen[0], standard(x[:, 3:9, 3:9]), atol=1e-5)
+    np.testing.assert_allclose(seen[0], x[:, 3:9, 3:9] / 127.5 - 1, atol=1e-5)
 
 
 def test_the_generator_alone_makes_no_other_statistics():
