@@ -83,11 +83,13 @@ def color_prior(images, bins=None, stride=4, deviation=5.0, count=10_000):
     smoothed with a Gaussian over a and b.
 
     Args:
-        images: array `(n, height, width, 3)` of 0..255, or batches of such: arrays, or dicts with `"image"`.
+        images: array `(n, height, width, 3)` of 0..255, or batches of such: arrays, dicts with `"image"`, or tuples
+            whose first part is the array.
         bins: array `(bins, 2)`; None for `ab_bins()`.
         stride: positive int, every so many rows and columns are looked at.
         deviation: float > 0, of the Gaussians (sigma, 5).
-        count: positive int, how many images at most, the first ones.
+        count: positive int, how many images at most. Of an array and of a pipeline of `keras_ssl.data` they are spread
+            over all of it; of other batches they are the first ones, which must then be typical, not all of one class.
 
     Returns:
         float32 NumPy array `(bins,)` that sums to 1.
@@ -104,7 +106,7 @@ def color_prior(images, bins=None, stride=4, deviation=5.0, count=10_000):
     check_ints(stride=stride, count=count)
     bins = np.float64(ab_bins() if bins is None else bins)
     total, seen = np.zeros(len(bins)), 0
-    for batch in batches(images):
+    for batch in batches(images, count):
         batch = np.asarray(batch)[: count - seen]
         if batch.ndim != 4 or batch.shape[-1] != 3:
             raise ValueError(f"images must have the shape (n, height, width, 3). Received: shape={batch.shape}")
@@ -136,8 +138,14 @@ def distances(first, second):
     return sum((first[:, None, i] - second[None, :, i]) ** 2 for i in range(2))
 
 
-def batches(images):
+def batches(images, count):
+    """Batches that hold at least `count` images, if there are so many."""
     if hasattr(images, "shape"):
-        yield from (images[start : start + 500] for start in range(0, len(images), 500))
-    else:
-        yield from (ops.convert_to_numpy(batch["image"] if isinstance(batch, dict) else batch) for batch in images)
+        chosen = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
+        yield from (images[part] for part in np.array_split(chosen, max(1, len(chosen) // 500)) if len(part))
+        return
+    if hasattr(images, "in_batches") and images.samples > count:  # in their own order they may be class after class
+        images = images.in_batches(min(count, 100))
+    for batch in images:
+        batch = batch["image"] if isinstance(batch, dict) else batch[0] if isinstance(batch, tuple) else batch
+        yield ops.convert_to_numpy(batch)

@@ -61,7 +61,7 @@ class Colorization(Method):
     >>> network = keras_ssl.encoders.resnet18(input_shape=(32, 32, 1), width=16)
     >>> prior = keras_ssl.augment.color_prior(images)
     >>> model = keras_ssl.Colorization(network, keras_ssl.augment.mae(32), prior=prior)
-    >>> model.compile(optimizer=keras_ssl.optimizers.Adam(1e-3, weight_decay=1e-3, beta_2=0.99))
+    >>> model.compile(optimizer=keras_ssl.optimizers.Adam(1e-3, weight_decay=1e-3, exclude_vectors=True))
     """
 
     view_counts = (1, 1)
@@ -200,7 +200,10 @@ def check_prior(prior):
 
 
 def rebalanced(prior, uniform):
-    """The weight of each bin: `1 / ((1 - uniform) * prior + uniform / bins)`, with a mean of 1 under the prior."""
+    """The weight of each bin: `1 / ((1 - uniform) * prior + uniform / bins)`, with a mean of 1 under the prior.
+
+    The uniform part is of all bins, also of those that no image has.
+    """
     prior = np.float64(prior) / np.sum(prior)
     weights = 1 / ((1 - uniform) * prior + uniform / len(prior))
     return (weights / np.sum(prior * weights)).astype("float32")

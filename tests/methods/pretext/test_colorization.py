@@ -90,10 +90,22 @@ def test_the_prior_of_batches_is_that_of_the_array_and_ends_at_the_count():
     batches = [{"image": x[:8]}, {"image": x[8:]}]
     np.testing.assert_allclose(color_prior(batches), color_prior(x), rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(color_prior(batches, count=12), color_prior(x[:12]), rtol=1e-4, atol=1e-7)
+    pairs = [(batch["image"], np.zeros(len(batch["image"]))) for batch in batches]
+    np.testing.assert_allclose(color_prior(pairs), color_prior(x), rtol=1e-4, atol=1e-7)
     with pytest.raises(ValueError, match=r"must have the shape \(n, height, width, 3\)"):
         color_prior(x[..., :1])
     with pytest.raises(ValueError, match="at least one image"):
         color_prior([])
+
+
+@pytest.mark.parametrize("make", [np.asarray, lambda x: keras_ssl.data.arrays(x, 10, shuffle=False)])
+def test_the_prior_of_a_part_is_of_all_classes(make):
+    """Images of folders come class after class."""
+    red, blue = (np.full((200, 4, 4, 3), color, "uint8") for color in ((220, 30, 40), (40, 30, 220)))
+    prior = color_prior(make(np.concatenate([red, blue])), count=100)
+    for color in ((220.0, 30, 40), (40.0, 30, 220)):
+        near = np.linalg.norm(ab_bins() - lab(np.array([color]))[0, 1:], axis=1) < 31
+        assert prior[near].sum() == pytest.approx(0.5, abs=0.15)
 
 
 def test_weights_have_a_mean_of_one_and_rare_colors_weigh_more():
