@@ -78,7 +78,8 @@ def run(name, seed, images, options):
     keras.config.set_dtype_policy(options.precision)
     keras.utils.set_random_seed(seed)
     model, optimizer, *callbacks = make(name, train[0])
-    recipe = keras.saving.serialize_keras_object(optimizer)["config"] | {
+    settings = keras.saving.serialize_keras_object(optimizer)  # of one, or of each player's
+    recipe = settings.get("config", settings) | {
         key: value for key, value in model.get_config().items() if key not in NOT_IN_THE_RECIPE
     }
     recipe |= {"epochs": EPOCHS, "batch": BATCH, "precision": options.precision}

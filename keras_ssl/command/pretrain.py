@@ -386,6 +386,7 @@ def described(arguments, model, source):
 
     backend = keras.backend.backend()
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    config = optimizer.get_config()
     return {
         "arguments": arguments,
         "versions": {
@@ -405,7 +406,7 @@ def described(arguments, model, source):
             for name in names(type(model))
             if name not in ("encoder", "augment") and is_plain(value := getattr(model, name))
         },
-        "optimizer": {"class": type(optimizer).__name__} | settings(optimizer.get_config()),
+        "optimizer": {"class": type(optimizer).__name__} | settings(config.get("optimizers", config)),
     }
 
 

@@ -1,12 +1,14 @@
 """Encoders: `keras.Model`s from images, clips, sounds, series, texts or graphs to features."""
 
 from keras_ssl.encoders.alexnet import LocalResponseNormalization, alexnet_bn, caffenet
+from keras_ssl.encoders.amdim_net import amdim_net
 from keras_ssl.encoders.audio2vec import audio2vec, spectrogram_decoder
 from keras_ssl.encoders.batch_norm import (
     FusedBatchNormalization,
     GroupedBatchNormalization,
     with_fused_batch_norm,
     with_grouped_batch_norm,
+    with_layer_norm,
     with_plain_batch_norm,
     with_synchronized_batch_norm,
 )
@@ -16,6 +18,7 @@ from keras_ssl.encoders.conv_decoder import conv_decoder, conv_tower, feature_ma
 from keras_ssl.encoders.conv_vit import conv_vit, conv_vit_stages
 from keras_ssl.encoders.cpc_audio import cpc_audio
 from keras_ssl.encoders.decoder import MaskToken, patch_grid, token_decoder
+from keras_ssl.encoders.dim_net import dim_net
 from keras_ssl.encoders.drop_path import with_drop_path
 from keras_ssl.encoders.gin import NeighborSum, gin, gin_nodes
 from keras_ssl.encoders.layout import layout
@@ -23,6 +26,7 @@ from keras_ssl.encoders.log_mel import LogMel
 from keras_ssl.encoders.masked import MaskedBatchNormalization, masked_pool
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.encoders.nin import nin
+from keras_ssl.encoders.patch_mean import patch_mean
 from keras_ssl.encoders.pooling import lacks_preprocessing, pool
 from keras_ssl.encoders.positions import with_positions
 from keras_ssl.encoders.predictor import TokenPredictor
@@ -55,6 +59,7 @@ __all__ = [
     "TokenEmbedding",
     "TokenPredictor",
     "alexnet_bn",
+    "amdim_net",
     "attention_maps",
     "audio2vec",
     "byte_tokens",
@@ -66,6 +71,7 @@ __all__ = [
     "conv_vit",
     "conv_vit_stages",
     "cpc_audio",
+    "dim_net",
     "feature_map",
     "freeze_patches",
     "gin",
@@ -77,6 +83,7 @@ __all__ = [
     "multi_crop",
     "nin",
     "patch_grid",
+    "patch_mean",
     "pool",
     "r3d18",
     "resnet101",
@@ -97,6 +104,7 @@ __all__ = [
     "with_drop_path",
     "with_fused_batch_norm",
     "with_grouped_batch_norm",
+    "with_layer_norm",
     "with_plain_batch_norm",
     "with_positions",
     "with_synchronized_batch_norm",

@@ -226,12 +226,58 @@ def with_synchronized_batch_norm(encoder):
     return _replace_batch_norm(encoder, layers.BatchNormalization, synchronized=True)
 
 
-def _replace_batch_norm(encoder, kind, chosen=lambda layer: isinstance(layer, layers.BatchNormalization), **options):
+def with_layer_norm(encoder):
+    """A copy of a functional model with layer normalization in place of batch normalization, as in CPC v2.
+
+    A sample is normalized over all its places and channels, by itself: nothing tells it of the others of its batch.
+    The scales and offsets, one a channel, are those of the encoder.
+
+    Args:
+        encoder: functional or sequential `keras.Model`.
+
+    Returns:
+        a model of the same kind, of plain Keras layers.
+
+    Raises:
+        TypeError: where the model is a subclass with a `call` of its own.
+
+    Reference: Data-Efficient Image Recognition with Contrastive Predictive Coding (Henaff et al., 2019),
+    https://arxiv.org/abs/1905.09272
+
+    Example:
+    ```python
+    encoder = keras_ssl.encoders.with_layer_norm(keras_ssl.encoders.resnet18((None, None, 3), stem="cifar"))
+    ```
+    """
+    _check_copied(encoder)
+
+    def clone(layer):
+        config = layer.get_config()
+        if not isinstance(layer, layers.BatchNormalization):
+            return type(layer).from_config(config)
+        kept = {key: config[key] for key in ("name", "dtype", "axis", "epsilon", "center", "scale")}
+        return layers.GroupNormalization(groups=1, **kept)
+
+    def call(layer, *args, mask=None, **kwargs):  # group normalization takes no mask
+        return layer(*args, **kwargs) if mask is None else layer(*args, mask=mask, **kwargs)
+
+    copy = keras.models.clone_model(encoder, clone_function=clone, call_function=call, recursive=True)
+    for old, new in zip(encoder._flatten_layers(), copy._flatten_layers(), strict=True):
+        if not list(old._flatten_layers(include_self=False)):
+            new.set_weights(old.get_weights()[: len(new.weights)])  # without the moving statistics
+    return copy
+
+
+def _check_copied(encoder):
     if not getattr(encoder, "inputs", None):
         raise TypeError(
-            "Only a functional or a built sequential model can be copied with other batch normalization. "
+            "Only a functional or a built sequential model can be copied with other normalization. "
             f"Received: encoder={encoder}"
         )
+
+
+def _replace_batch_norm(encoder, kind, chosen=lambda layer: isinstance(layer, layers.BatchNormalization), **options):
+    _check_copied(encoder)
 
     def clone(layer):
         config = layer.get_config()

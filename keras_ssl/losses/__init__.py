@@ -1,5 +1,15 @@
 """Losses: pure functions of embeddings, float32 inside, the mean over the local batch."""
 
+from keras_ssl.losses.bounds import (
+    barber_agakov,
+    donsker_varadhan,
+    gaussian_information,
+    info_nce_bound,
+    interpolated,
+    jensen_shannon,
+    nwj,
+    tuba,
+)
 from keras_ssl.losses.classes import classification
 from keras_ssl.losses.clustering import mean_entropy_gap, sinkhorn, soft_cross_entropy, swapped_prediction
 from keras_ssl.losses.colors import color_cross_entropy, soft_bins
@@ -14,11 +24,12 @@ from keras_ssl.losses.distillation import (
 )
 from keras_ssl.losses.gaussian import center_scale_shape, invariance_to_mean, kl_from_normal, sig_reg
 from keras_ssl.losses.graphs import cross_view, part_information
+from keras_ssl.losses.information import information_dv, information_jsd, information_nce, invariant_information
 from keras_ssl.losses.instances import info_nce_synthetic, mixed_cosine_regression, n_pair, proto_nce
 from keras_ssl.losses.nce import log_normalizer, nce, sigmoid_pairs, similarities, symmetric_info_nce
 from keras_ssl.losses.negatives import debiased, decoupled, flat_nce, hard_negative, invariant_spread, sup_con
 from keras_ssl.losses.patches import gram_anchoring, masked_cross_entropy
-from keras_ssl.losses.predictive import info_nce_drawn
+from keras_ssl.losses.predictive import info_nce_ahead, info_nce_drawn
 from keras_ssl.losses.reconstruction import (
     histograms_of_gradients,
     masked_cosine,
@@ -44,6 +55,7 @@ from keras_ssl.losses.volume import coding_rate, frossl, manifold_capacity, nucl
 
 __all__ = [
     "alignment",
+    "barber_agakov",
     "barlow_twins",
     "batch_std",
     "center_scale_shape",
@@ -55,18 +67,28 @@ __all__ = [
     "cross_view",
     "debiased",
     "decoupled",
+    "donsker_varadhan",
     "flat_nce",
     "frossl",
+    "gaussian_information",
     "gram_anchoring",
     "hard_negative",
     "histograms_of_gradients",
     "info_nce",
+    "info_nce_ahead",
+    "info_nce_bound",
     "info_nce_drawn",
     "info_nce_in_batch",
     "info_nce_synthetic",
+    "information_dv",
+    "information_jsd",
+    "information_nce",
+    "interpolated",
     "invariance",
     "invariance_to_mean",
+    "invariant_information",
     "invariant_spread",
+    "jensen_shannon",
     "kl_divergence",
     "kl_from_normal",
     "kl_from_uniform",
@@ -84,6 +106,7 @@ __all__ = [
     "negative_cosine",
     "nt_xent",
     "nuclear_norm",
+    "nwj",
     "part_information",
     "patch_pixels",
     "perplexity",
@@ -104,6 +127,7 @@ __all__ = [
     "symmetric_info_nce",
     "token_cross_entropy",
     "token_share",
+    "tuba",
     "uniformity",
     "variance_correlation",
     "variance_covariance",

@@ -2,7 +2,42 @@
 
 from keras import ops
 
+from keras_ssl import distribute
+from keras_ssl.losses.contrastive import cross_entropy
 from keras_ssl.losses.vectors import precise
+
+
+def info_nce_ahead(predictions, targets, offset):
+    """InfoNCE of CPC: each prediction finds the place `offset` rows below it among all places of all images.
+
+    `L = mean_i -log( exp(p_i.t_i) / sum_j exp(p_i.t_j) )`, i over the places that have one `offset` rows below them,
+    t_i its target, j over all places of the images of the global batch, those of the same image among them.
+
+    Args:
+        predictions: `(batch, rows, columns, dim)` (p). Those of the last `offset` rows are not used.
+        targets: `(batch, rows, columns, dim)` (t). They get a gradient.
+        offset: int from 1 to rows - 1.
+
+    Returns:
+        float32 scalar, the mean over the local images. Under `tf.distribute` the places of all replicas' images are the
+        others, and the gradient flows to all of them.
+
+    Raises:
+        ValueError: the grid has too few rows.
+
+    Reference: Representation Learning with Contrastive Predictive Coding (van den Oord, Li, Vinyals, 2018),
+    https://arxiv.org/abs/1807.03748
+    """
+    rows, columns, dim = targets.shape[1:]
+    if not 1 <= offset < rows:
+        raise ValueError(f"offset must be from 1 to {rows - 1}, in a grid of {rows} rows. Received: offset={offset}")
+    images = ops.shape(targets)[0]
+    asked = ops.reshape(precise(predictions)[:, : rows - offset], (-1, dim))
+    others = ops.reshape(distribute.gather(precise(targets)), (-1, dim))  # (all images * rows * columns, dim)
+    image = distribute.first_row(images) + ops.arange(images, dtype="int32")
+    place = ops.arange(offset * columns, rows * columns, dtype="int32")
+    labels = ops.reshape(image[:, None] * (rows * columns) + place, (-1,))
+    return cross_entropy(ops.matmul(asked, ops.transpose(others)), labels)
 
 
 def info_nce_drawn(predictions, targets, negatives, real=None):

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import keras
+
 from keras_ssl import augment, encoders, optimizers
 from keras_ssl.inputs import IMAGE, Kind
 
@@ -95,13 +97,30 @@ class Run:
 
     # Encoders
 
-    def encoder(self, channels=None, any_size=False, resnet=None, vit=None):
-        """The network that was asked for; `resnet` and `vit` are further options of the one kind and the other."""
+    def encoder(
+        self, channels=None, any_size=False, resnet=None, vit=None, layer_norm=False, slopes=False, luma=False
+    ):
+        """The network that was asked for; `resnet` and `vit` are further options of the one kind and the other.
+
+        A ResNet may have layer normalization in place of batch normalization. With `slopes` it sees those of the gray
+        image, with `luma` the gray image of one channel; it makes them itself.
+        """
+        if slopes or luma:
+            images = keras.Input((*((None, None) if any_size else self.shape[:2]), self.shape[-1]), name="images")
+            if luma:
+                network = self.encoder(channels=1, any_size=any_size, resnet=resnet, vit=vit, layer_norm=layer_norm)
+                seen = keras.ops.image.rgb_to_grayscale(images, data_format="channels_last")
+            else:
+                plain = {"preprocessing": ((0.0, 0.0), (1.0, 1.0))}  # slopes have a mean of 0
+                resnet, vit = plain | (resnet or {}), plain | (vit or {})
+                network = self.encoder(channels=2, any_size=any_size, resnet=resnet, vit=vit, layer_norm=layer_norm)
+                seen = augment.Sobel(name="slopes")(images)
+            return keras.Model(images, network(seen), name=network.name)
         make, size = getattr(encoders, self.name), (None, None) if any_size else self.shape[:2]
         shape = (*size, channels or self.shape[-1])
         if not self.transformer:
             made = make(shape, width=self.width, stem="cifar" if self.small else "imagenet", **(resnet or {}))
-            return encoders.with_fused_batch_norm(made)
+            return encoders.with_layer_norm(made) if layer_norm else encoders.with_fused_batch_norm(made)
         options = {"grid": self.shape[0] // self.patch} | (vit or {})
         if self.quick:
             return encoders.vit(shape, self.patch, width=self.width or 128, depth=6, heads=4, **options)

@@ -88,6 +88,8 @@ def make(monkeypatch):
                 **getattr(written(name), "RUN", {}),
             )  # fmt: skip
             made, optimizer, *_ = recipes.make(name, run)
+        if isinstance(optimizer, dict):  # of players: the one that moves the encoder
+            optimizer = optimizer["encoder"]
         arguments = dict(made.arguments)
         return run, {**defaults(kind), **arguments.pop("kwargs", {}), **arguments}, optimizer
 

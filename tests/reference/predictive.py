@@ -63,3 +63,54 @@ def data2vec(images, masks, student, teacher, mask_token, head, *, patch, depth,
         found.append(out[1:][mask] @ head[0] + head[1])
         wanted.append(target[1:][mask])
     return smooth_l1(np.array(found), np.array(wanted), beta)
+
+
+# CPC
+
+
+def info_nce_ahead(predictions, targets, offset):
+    """Every place of every image is a candidate, one by one."""
+    images, rows, columns, _ = targets.shape
+    places = [(n, r, c) for n in range(images) for r in range(rows) for c in range(columns)]
+    losses = []
+    for n, r, c in places:
+        if r + offset < rows:
+            scores = {place: float(predictions[n, r, c] @ targets[place]) for place in places}
+            largest = max(scores.values())
+            total = sum(np.exp(score - largest) for score in scores.values())
+            losses.append(np.log(total) + largest - scores[n, r + offset, c])
+    return np.mean(losses)
+
+
+def masked_block(x, weights):
+    """What a place adds: of the row above and of its own row, each mixed over three columns."""
+    (k1, b1), (k2, b2), (k3, b3), (k4, b4) = weights
+    rows, columns = x.shape[:2]
+    y = np.maximum(x @ k1[0, 0] + b1, 0)
+    mixed = np.zeros((rows, columns, k2.shape[-1]))
+    for r in range(rows):
+        for c in range(columns):
+            mixed[r, c] = b2
+            for step in (-1, 0, 1):
+                if 0 <= c + step < columns:
+                    mixed[r, c] += y[r, c + step] @ k2[0, step + 1]
+    below = np.zeros((rows, columns, k3.shape[-1]))
+    for r in range(rows):
+        above = mixed[r - 1] @ k3[0, 0] if r else 0
+        below[r] = np.maximum(above + mixed[r] @ k3[1, 0] + b3, 0)
+    return below @ k4[0, 0] + b4
+
+
+def cpc(latents, layers, depth, offsets):
+    """The loss of one direction: latents `(batch, rows, columns, dim)`, weights of the convolutions in their order."""
+    blocks, (target, *heads) = layers[: 4 * depth], layers[4 * depth :]
+    contexts = []
+    for grid in latents:
+        for number in range(depth):
+            grid = grid + masked_block(grid, blocks[4 * number : 4 * number + 4])
+        contexts.append(np.maximum(grid, 0))
+    contexts, targets = np.array(contexts), latents @ target[0][0, 0]
+    losses = []
+    for offset, (kernel, bias) in zip(offsets, heads, strict=True):
+        losses.append(info_nce_ahead(0.1 * (contexts @ kernel[0, 0] + bias), targets, offset))
+    return sum(losses)

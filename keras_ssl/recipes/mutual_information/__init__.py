@@ -1,0 +1,1 @@
+"""Recipes of methods whose loss is an estimate of mutual information."""
