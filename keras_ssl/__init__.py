@@ -93,6 +93,7 @@ METHODS = {
     "DenoisingAutoencoder": "methods.generation.denoising_autoencoder",
     "VAE": "methods.generation.vae",
     "BetaVAE": "methods.generation.beta_vae",
+    "AAE": "methods.generation.aae",
     "BiGAN": "methods.generation.bigan",
     "TPN": "methods.series.tpn",
     "TemporalGap": "methods.audio.temporal_gap",

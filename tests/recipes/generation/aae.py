@@ -1,0 +1,4 @@
+"""AAE: numbers of the paper. Its rates are ours."""
+
+NUMBERS = []
+DEFAULTS = {"hidden": 1000}
