@@ -74,7 +74,7 @@ def frossl(embeddings, invariance_weight=1.0, centered=True):
 
     Args:
         embeddings: list of two or more `(batch, dim)` in the same order, one for each view; float32 inside.
-        invariance_weight: float >= 0 (w, 1).
+        invariance_weight: float >= 0 (w, 1), beside the factors V and d.
         centered: whether the columns are centered (True).
 
     Returns:

@@ -55,7 +55,7 @@ class All4One(NNCLR):
         neighbors: int >= 1, at most `queue_size` (k, 5).
         depth: int >= 1, blocks of the transformer (3).
         heads: int, its attention heads (8).
-        dropout: float in [0, 1), of its branches (0.1).
+        dropout: float in [0, 1), of its branches (0.1); solo-learn's drops attention weights as well.
         momentum: float in [0, 1], how slowly the momentum encoder follows at the start (0.99).
         steps: int, optimizer steps of the whole run, over which the momentum rises to 1; None keeps it constant.
         **kwargs: the other arguments of `NNCLR`.
@@ -112,7 +112,7 @@ class All4One(NNCLR):
         self.centroid_temperature, self.neighbor_weight = centroid_temperature, neighbor_weight
         self.centroid_weight, self.feature_weight, self.neighbors = centroid_weight, feature_weight, neighbors
         self.depth, self.heads, self.dropout, self.momentum, self.steps = depth, heads, dropout, momentum, steps
-        self.second_predictor = second(self.predictor)
+        self.second_predictor = predictor_like(self.predictor)
         self.target = teacher.copy(self.projected, name="target")
         self.transformer = post_norm_transformer(neighbors, dim, depth, heads, dropout)
 
@@ -143,7 +143,7 @@ class All4One(NNCLR):
         teacher.follow(self.target, self.projected, teacher.cosine(self.momentum, 1.0, self.step, self.steps))
 
 
-def second(predictor):
+def predictor_like(predictor):
     """Another predictor of the same layers."""
     dim, hidden = predictor.output_shape[-1], predictor.layers[0].units
     return heads.mlp(dim, hidden, dim, output_bias=True, name="second_predictor")

@@ -23,7 +23,7 @@ Leave it when the run is short: the first relations are those of a random networ
 import keras
 from keras import ops
 
-from keras_ssl import checks
+from keras_ssl import checks, teacher
 from keras_ssl.losses import soft_cross_entropy
 from keras_ssl.losses.vectors import unit
 from keras_ssl.methods.contrastive.moco_v1 import MoCoV1
@@ -42,10 +42,12 @@ class ReSSL(MoCoV1):
         augment: layer from images to a weak view and one or more strong ones; `keras_ssl.augment.ressl`.
         hidden: int, units of the head's hidden layer (4096); 0 for a linear head.
         dim: int, size of queries and keys (512; 256 on CIFAR-10).
-        queue_size: int, number of keys in the queue (131072; 4096 on CIFAR-10).
+        queue_size: int, number of keys in the queue (131072).
         temperature: float > 0, of the queries (tau_s, 0.1).
         key_temperature: float > 0, of the keys, lower than that of the queries (tau_t, 0.04).
         symmetric: False; the views have roles.
+        steps: int, optimizer steps of the whole run, over which the momentum rises to 1, as in solo-learn; None keeps
+            it constant, as in the authors' code.
         **kwargs: the other arguments of `MoCoV1`.
 
     Example:
@@ -57,7 +59,11 @@ class ReSSL(MoCoV1):
 
     view_counts = (2, None)
 
-    bounds = {"key_temperature": checks.numbers(above=0), "symmetric": checks.choice(False)}
+    bounds = {
+        "key_temperature": checks.numbers(above=0),
+        "symmetric": checks.choice(False),
+        "steps": checks.ints(optional=True),
+    }
 
     def __init__(
         self,
@@ -70,13 +76,14 @@ class ReSSL(MoCoV1):
         temperature=0.1,
         key_temperature=0.04,
         symmetric=False,
+        steps=None,
         **kwargs,
     ):
         super().__init__(
             encoder, augment, hidden=hidden, dim=dim, queue_size=queue_size, temperature=temperature,
             symmetric=symmetric, **kwargs,
         )  # fmt: skip
-        self.key_temperature = key_temperature
+        self.key_temperature, self.steps = key_temperature, steps
 
     def objective(self, views):
         weak, *strong = views
@@ -89,3 +96,8 @@ class ReSSL(MoCoV1):
     def relate(self, view, queue, relations):
         queries = unit(self.query_encoder(view, training=True))
         return soft_cross_entropy(relations, ops.matmul(queries, queue), self.temperature)
+
+    def after_step(self, outputs):
+        momentum = teacher.cosine(self.momentum, 1.0, self.step, self.steps)
+        teacher.follow(self.key_encoder, self.query_encoder, momentum)
+        self.queue.push(outputs["keys"][0])

@@ -53,14 +53,14 @@ class NNSiam(SimSiam):
     ):
         super().__init__(encoder, augment, predictor_hidden=predictor_hidden, stop_gradient=stop_gradient, **kwargs)
         self.queue_size = queue_size
-        self.neighbors = memory.Queue(queue_size, self.dim)
+        self.queue = memory.Queue(queue_size, self.dim)
 
     def objective(self, views):
         first, second = (self.projection(view, training=True) for view in views)  # z, (batch, dim)
-        loss = self.distance(first, onto=self.neighbors.nearest(second))
+        loss = self.distance(first, onto=self.queue.nearest(second))
         if self.symmetric:
-            loss = (loss + self.distance(second, onto=self.neighbors.nearest(first))) / 2
+            loss = (loss + self.distance(second, onto=self.queue.nearest(first))) / 2
         return {"loss": loss, "projections": ops.stop_gradient(unit(first))}
 
     def after_step(self, outputs):
-        self.neighbors.push(outputs["projections"])
+        self.queue.push(outputs["projections"])

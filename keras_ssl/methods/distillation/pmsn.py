@@ -32,7 +32,7 @@ class PMSN(MSN):
     """MSN whose mean assignment follows a power law: a few prototypes have much, many have little.
 
     Which prototype has which rank is fixed from the start. Sinkhorn on the targets would make all equal again, so it is
-    off.
+    off; others keep it.
 
     Args:
         encoder: see `MSN`.

@@ -69,7 +69,8 @@ class MaskFeat(Method):
             raise ValueError(f"cells must divide the encoder's patch of {self.patch} pixels. Received: cells={cells}")
         self.mask = block_mask(self.grid, ratio)
         self.mask_token = MaskToken(self.stages.patches.output_shape[-1], decays=False, name="mask_token")
-        self.head = keras.layers.Dense(cells**2 * encoder.input_shape[-1] * bins, name="head")
+        start = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.head = keras.layers.Dense(cells**2 * encoder.input_shape[-1] * bins, kernel_initializer=start, name="head")
         self.head.build((None, None, self.stages.blocks.output_shape[-1]))
         self.draws = keras.random.SeedGenerator()
 

@@ -38,7 +38,8 @@ class MMCR(Method):
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`.
-        augment: layer from images to two or more views; `keras_ssl.augment.byol`, or many of `moco_cifar`.
+        augment: layer from images to two or more views; `keras_ssl.augment.byol`, or for 2 n views of large images
+            `keras_ssl.augment.Views(keras_ssl.augment.byol(224).each() * n)`, for small ones many of `moco_cifar`.
         hidden: int, units of the projector's hidden layers (8192; 512 on CIFAR-10).
         dim: int, size of the embedding (512; 128 on CIFAR-10).
         depth: int >= 1, Dense layers of the projector (3; 2 on CIFAR-10).

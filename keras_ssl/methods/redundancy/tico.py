@@ -32,8 +32,8 @@ from keras_ssl.method import Method
 class TiCo(Method):
     """An embedding meets its moving target, and leaves the directions that earlier embeddings crowd.
 
-    The second moment includes the batch itself. It is of all replicas, equal on each, and gets no gradient. As in the
-    authors' pseudocode the loss is of one direction: the first views are trained, the second ones are the target's.
+    The second moment includes the batch itself. It is of all replicas, equal on each, and gets no gradient. As others
+    train it the loss is of one direction: the first views are trained, the second ones are the target's.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`.

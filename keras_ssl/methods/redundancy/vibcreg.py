@@ -28,13 +28,14 @@ from keras_ssl.methods.redundancy.vicreg import VICReg
 class VIbCReg(VICReg):
     """VICReg with correlations in place of covariances, behind a projector that ends with iterative whitening.
 
-    The hidden layers of the projector have GELU. This is the form in which others train it on images; the paper is
-    about series. The variance term is the mean of the two branches.
+    The hidden layers of the projector have GELU. This is the form in which solo-learn trains it on images; the paper
+    is about series. The variance term is the mean of the two branches; solo-learn has their sum, and half the weight.
 
     Args:
         augment: layer from images to two views; `keras_ssl.augment.vicreg_cifar`.
         hidden: int, units of the projector's hidden layers (2048).
         dim: int, size of the embedding (2048).
+        variance_weight: float >= 0 (mu, 50).
         covariance_weight: float >= 0, of the correlations (nu, 200).
         groups: int that divides `dim`, the groups of dimensions that are whitened apart (64); None for no whitening.
         iterations: int >= 1, of the whitening (5), see `keras_ssl.heads.IterNorm`.
@@ -59,13 +60,15 @@ class VIbCReg(VICReg):
         *,
         hidden=2048,
         dim=2048,
+        variance_weight=50.0,
         covariance_weight=200.0,
         groups=64,
         iterations=5,
         **kwargs,
     ):
         self.groups, self.iterations = groups, iterations
-        super().__init__(encoder, augment, hidden=hidden, dim=dim, covariance_weight=covariance_weight, **kwargs)
+        options = {"hidden": hidden, "dim": dim, "variance_weight": variance_weight}
+        super().__init__(encoder, augment, covariance_weight=covariance_weight, **options, **kwargs)
 
     def branch(self, encoder):
         whitening = None if self.groups is None else heads.IterNorm(self.dim, self.groups, self.iterations)

@@ -44,13 +44,21 @@ def test_the_other_features_get_no_gradient_but_their_weights_do():
     assert np.abs(first).max(axis=(0, 1, 2)).min() > 0  # through the residual connection
 
 
-def test_all_features_are_contrastive_learning_without_a_projector():
+def test_negatives_are_of_the_other_view_alone():
     model = keras_ssl.DirectCLR(residual(), dim=12)
     eye = np.eye(10, 12, dtype="float32")
     model.encoder = lambda x, training: ops.convert_to_tensor(x)
     found = float(model.objective((eye[:5], eye[5:])))
     assert found == pytest.approx(np.log(5))  # of the other view alone
     assert float(model.objective((eye[:5], eye[:5]))) == pytest.approx(-10 + np.log(np.exp(10) + 4), abs=1e-5)
+
+
+def test_as_many_features_as_there_are_are_all_of_them():
+    model = keras_ssl.DirectCLR(residual(), dim=12)
+    views = view(), view(seed=1)
+    first, second = (np.float64(model.encoder(x, training=True)) for x in views)
+    expected = (reference.n_pair(first, second, 0.1) + reference.n_pair(second, first, 0.1)) / 2
+    assert float(model({"views": views}, training=True)["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_more_features_than_there_are_are_refused():

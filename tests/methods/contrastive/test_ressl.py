@@ -9,7 +9,7 @@ import keras_ssl
 from tests import cases
 from tests.test_instances import BATCH, encoder, train, unit, view
 
-CASE = cases.Case({"hidden": 16, "dim": 8, "queue_size": 20, "momentum": 0.9})
+CASE = cases.Case({"hidden": 16, "dim": 8, "queue_size": 20, "momentum": 0.9, "steps": 20})
 
 
 def make(**options):
@@ -92,3 +92,13 @@ def test_the_head_is_the_papers():
     assert [type(layer).__name__ for layer in head.layers] == ["Dense", "ReLU", "Dense"]
     assert [layer.units for layer in head.layers[::2]] == [4096, 512]
     assert model.queue.dim == 512
+
+
+def test_the_momentum_rises_to_1():
+    model = make(momentum=0.8, steps=10)
+    model.step.assign(5)
+    for variable in model.query_encoder.trainable_variables:
+        variable.assign(variable + 1.0)
+    model.after_step({"keys": [np.zeros((BATCH, 5), "float32")]})
+    for slow, fast in keras_ssl.teacher.pairs(model.key_encoder, model.query_encoder):
+        np.testing.assert_allclose(slow, fast - 0.9, atol=1e-5)  # 0.8 + half of 0.2

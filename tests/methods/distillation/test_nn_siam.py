@@ -28,7 +28,7 @@ def make(name="NNSiam", **options):
 def test_the_loss_is_that_of_simsiam_with_the_queue_of_before(symmetric):
     model = make(symmetric=symmetric)
     for step in range(3):
-        queue, views = np.float64(model.neighbors.read()), (view(2 * step), view(2 * step + 1))
+        queue, views = np.float64(model.queue.read()), (view(2 * step), view(2 * step + 1))
         z = [model.projection(x, training=True) for x in views]
         p = [np.float64(model.predictor(x, training=True)) for x in z]
         near = [nearest(unit(x), queue) for x in z]
@@ -37,13 +37,13 @@ def test_the_loss_is_that_of_simsiam_with_the_queue_of_before(symmetric):
             expected = (expected + negative_cosine(p[1], near[0])) / 2
         assert train(model, *views) == pytest.approx(expected, rel=1e-3)
         model.reset_metrics()
-        written = np.roll(model.neighbors.read(), -int(model.neighbors.pointer), axis=0)[-6:]
+        written = np.roll(model.queue.read(), -int(model.queue.pointer), axis=0)[-6:]
         np.testing.assert_allclose(written, unit(z[0]), atol=1e-5)  # the first views alone
 
 
 def test_with_its_own_projections_in_the_queue_it_is_simsiam():
     model, views = make(queue_size=12), (view(0), view(1))
-    model.neighbors.entries.assign(np.concatenate([unit(model.projection(x, training=True)) for x in views]))
+    model.queue.entries.assign(np.concatenate([unit(model.projection(x, training=True)) for x in views]))
     simsiam = make("SimSiam")  # of the same seed
     assert float(model.objective(views)["loss"]) == pytest.approx(float(simsiam.objective(views)), rel=1e-4)
 
@@ -51,9 +51,9 @@ def test_with_its_own_projections_in_the_queue_it_is_simsiam():
 def test_neighbors_get_no_gradient():
     model = make()
     with tf.GradientTape() as tape:
-        tape.watch(model.neighbors.entries.value)
+        tape.watch(model.queue.entries.value)
         loss = model({"views": (view(0), view(1))}, training=True)["loss"]
-    assert tape.gradient(loss, model.neighbors.entries.value) is None
+    assert tape.gradient(loss, model.queue.entries.value) is None
     with pytest.raises(ValueError, match="stop_gradient must be one of"):
         make(stop_gradient=False)
 
