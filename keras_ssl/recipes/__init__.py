@@ -26,7 +26,8 @@ code, with these exceptions:
 - What a paper counts in epochs (warm-ups, the start of a queue, frozen layers, clusters) has a bound, often a tenth of
   the run: runs may be much shorter than the paper's.
 - LARS is that of the ImageNet recipes also where rates for CIFAR-10 (BYOL, Barlow Twins, VICReg, SwAV) come from code
-  with another, which bounds each rate by its ratio: in a run of 270 steps of Barlow Twins that one learned nothing.
+  with another, whose rate is a bound (`clipped`): in a run of 270 steps of Barlow Twins that one learned nothing.
+  EMPSSL, FroSSL, All4One and NNBYOL, which were trained with that one alone, have it: it is for long runs.
 - SGD and LARS have the rate inside the momentum, PyTorch has it outside. Adam's epsilon is Keras's.
 - Of a paper's variants it is the plain one: SimCLR v2 without a memory, MoCo v2 with the loss of one direction, W-MSE
   with two views.

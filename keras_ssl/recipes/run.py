@@ -13,7 +13,7 @@ PYRAMIDS = ("conv_vit",)
 # Blocks of a ResNet that start as the identity, for long runs: as in the authors' code of SimCLR, BYOL, SimSiam, Barlow
 # Twins, VICReg and MoCo v3, and not in that of MoCo v1 and v2, SwAV, DINO and W-MSE.
 IDENTITY = {"zero_init_residual": True}
-# LARS as in solo-learn, from which the rates of several methods for small images are: the rate is a bound.
+# LARS as in solo-learn: the rate is a bound.
 CLIPPED = {"trust": 0.02, "clipped": True}
 
 

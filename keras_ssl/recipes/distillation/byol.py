@@ -5,7 +5,7 @@ Rates for small images are those that others found on CIFAR-10: ResNet-18, 1,000
 
 import keras_ssl
 from keras_ssl import augment
-from keras_ssl.recipes.run import CLIPPED, IDENTITY
+from keras_ssl.recipes.run import IDENTITY
 
 SHORT = {"hidden": 512, "dim": 128, "momentum": 0.97}
 
@@ -30,6 +30,6 @@ def momentum(run):
 
 def optimizer(run):
     if run.small:
-        return run.lars(1.0, weight_decay=1e-5, **CLIPPED)
+        return run.lars(1.0, weight_decay=1e-5)
     rate = 0.2 if run.epochs > 600 else 0.3 if run.epochs > 150 else 0.45
     return run.lars(rate, weight_decay=1.5e-6 if run.epochs > 600 else 1e-6)

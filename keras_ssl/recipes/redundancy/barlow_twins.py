@@ -2,7 +2,7 @@
 
 import keras_ssl
 from keras_ssl import augment
-from keras_ssl.recipes.run import CLIPPED, IDENTITY
+from keras_ssl.recipes.run import IDENTITY
 
 
 def views(run):
@@ -13,7 +13,7 @@ def paper(run):
     dim = 2048 if run.small else 8192
     model = keras_ssl.BarlowTwins(run.encoder(resnet=IDENTITY), views(run), hidden=dim, dim=dim)
     if run.small:
-        return model, run.lars(0.3, weight_decay=1e-4, **CLIPPED)
+        return model, run.lars(0.3, weight_decay=1e-4)
     return model, run.lars(0.2, weight_decay=1e-6, final=2e-4, excluded_rate=0.0048 / 0.2)
 
 

@@ -17,7 +17,6 @@ NUMBERS = [
     ),
     Row(
         CIFAR, batch=256, epochs=1000, optimizer="LARS", rate=1.0, decay=1e-5, warmup=10,
-        plain={"trust": 0.02, "clipped": True},
         settings={"hidden": 4096, "dim": 256},
     ),
 ]  # fmt: skip

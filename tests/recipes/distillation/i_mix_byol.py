@@ -5,7 +5,6 @@ from tests.recipes.row import CIFAR, Row
 NUMBERS = [
     Row(
         CIFAR, batch=256, epochs=1000, optimizer="LARS", rate=1.0, decay=1e-5, warmup=10,
-        plain={"trust": 0.02, "clipped": True},
         settings={"alpha": 1.0, "cutmix": False},
     ),
 ]  # fmt: skip

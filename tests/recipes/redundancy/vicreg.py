@@ -8,8 +8,7 @@ NUMBERS = [
         plain={"final": 1.6e-3, "excluded_rate": 1.0}, settings={"dim": 8192},
     ),
     Row(
-        CIFAR, batch=256, epochs=1000, optimizer="LARS", rate=0.3, decay=1e-4, warmup=10,
-        plain={"trust": 0.02, "clipped": True}, settings={"dim": 2048},
+        CIFAR, batch=256, epochs=1000, optimizer="LARS", rate=0.3, decay=1e-4, warmup=10, settings={"dim": 2048},
     ),
 ]  # fmt: skip
 DEFAULTS = {
