@@ -130,8 +130,16 @@ def test_estimates_of_gaussians_with_the_exact_critic(information, expected):
 
 
 def test_independent_samples_have_no_information():
+    """A critic that sees nothing says 0, and one that sees what is not there says no more."""
     mean, spread = estimates(1e-12, batches=10)
     np.testing.assert_allclose(mean, 0, atol=1e-4)
+    draw, found = np.random.default_rng(0), []
+    for _ in range(200):
+        s, q = exact_critic(2.0, 64, draw)
+        s = s[:, draw.permutation(64)]  # other partners
+        found.append([float(bound(s)) for bound in (losses.nwj, losses.info_nce_bound)] + [float(losses.tuba(s, q))])
+    mean, error = np.mean(found, axis=0), np.std(found, axis=0) / np.sqrt(200)
+    assert (mean < 4 * error).all(), mean
 
 
 def test_the_information_of_gaussians():

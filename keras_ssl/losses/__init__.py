@@ -24,7 +24,13 @@ from keras_ssl.losses.distillation import (
 )
 from keras_ssl.losses.gaussian import center_scale_shape, invariance_to_mean, kl_from_normal, sig_reg
 from keras_ssl.losses.graphs import cross_view, part_information
-from keras_ssl.losses.information import information_dv, information_jsd, information_nce, invariant_information
+from keras_ssl.losses.information import (
+    information_dv,
+    information_jsd,
+    information_nce,
+    invariant_information,
+    invariant_information_of_maps,
+)
 from keras_ssl.losses.instances import info_nce_synthetic, mixed_cosine_regression, n_pair, proto_nce
 from keras_ssl.losses.nce import log_normalizer, nce, sigmoid_pairs, similarities, symmetric_info_nce
 from keras_ssl.losses.negatives import debiased, decoupled, flat_nce, hard_negative, invariant_spread, sup_con
@@ -87,6 +93,7 @@ __all__ = [
     "invariance",
     "invariance_to_mean",
     "invariant_information",
+    "invariant_information_of_maps",
     "invariant_spread",
     "jensen_shannon",
     "kl_divergence",

@@ -92,7 +92,22 @@ def invariant(first, second, weight):
     joint = np.zeros((k, k))
     for p, q in zip(first, second):
         joint += (np.outer(p, q) + np.outer(q, p)) / 2
-    joint /= joint.sum()
+    return of_joint(joint, weight)
+
+
+def invariant_of_maps(first, second, displacement, real, weight):
+    _, height, width, k = first.shape
+    joint, shifts = np.zeros((k, k)), range(-displacement, displacement + 1)
+    for p, q, shown in zip(first, second, real):
+        for y, x, u, v in np.ndindex(height, width, len(shifts), len(shifts)):
+            there = y + shifts[u], x + shifts[v]
+            if 0 <= there[0] < height and 0 <= there[1] < width and shown[y, x] and shown[there]:
+                joint += np.outer(p[y, x], q[there])
+    return of_joint((joint + joint.T) / 2, weight)
+
+
+def of_joint(joint, weight):
+    k, joint = len(joint), joint / joint.sum()
     total = 0.0
     for i in range(k):
         for j in range(k):

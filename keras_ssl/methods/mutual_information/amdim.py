@@ -29,7 +29,7 @@ from keras_ssl.augment.rows import local_seeds
 from keras_ssl.losses import information_nce
 from keras_ssl.losses.vectors import precise
 from keras_ssl.method import Method
-from keras_ssl.methods.mutual_information.dim import noisy_copy, with_maps
+from keras_ssl.methods.mutual_information.dim import noisy_copy, plain, with_maps
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -39,7 +39,8 @@ class AMDIM(Method):
     So have one random place of the smaller map and all places of the same map of the other view. The features are
     compared as they are, without a head; each map has an embedding of its own, which starts as a noisy copy. Scores are
     kept within a range by a hyperbolic tangent, and small by a penalty before it. Negatives are the places of all other
-    images; other places of the same image are neither.
+    images; other places of the same image are neither. `information`, minus the sum of the losses without the penalty,
+    and `score`, the mean square of the scores, are logged.
 
     Args:
         encoder: functional `keras.Model` from images to features `(batch, dim)` with two feature maps inside:
@@ -91,6 +92,11 @@ class AMDIM(Method):
     def embeddings(self, view):
         """Features `(batch, dim)`, and the places of both maps `(batch, places, dim)`, float32."""
         small, large, features = self.maps(view, training=True)
+        if None in (*small.shape[1:], *large.shape[1:]):
+            raise ValueError(
+                f"AMDIM needs views of one known size. Received: maps of shape {tuple(small.shape)} and "
+                f"{tuple(large.shape)}. Put a crop at the end of `augment`, or cast the data with tf.ensure_shape."
+            )
         dim = features.shape[-1]
         maps = [(self.embed_small, small), (self.embed_large, large)]
         return precise(features), *(ops.reshape(precise(net(x, training=True)), flat(x, dim)) for net, x in maps)
@@ -118,7 +124,7 @@ def flat(x, dim):
 def embedding(channels, dim, name):
     """Of each place: a noisy copy plus a perceptron that starts at 0, normalized over the batch."""
     x = keras.Input((None, None, channels))
-    y = layers.ReLU()(layers.Dense(dim, use_bias=False)(x))
+    y = layers.ReLU()(layers.Dense(dim, use_bias=False, kernel_initializer=plain())(x))
     y = layers.Dense(dim, use_bias=False, kernel_initializer="zeros")(y)
     start = noisy_copy if dim >= channels else "glorot_uniform"
     copied = layers.Dense(dim, kernel_initializer=start, name="copy")(x)

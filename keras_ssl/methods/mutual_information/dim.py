@@ -46,6 +46,8 @@ class DIM(Method):
 
     The networks after map and summary start as a noisy copy of what they get, and add what a multi-layer perceptron
     makes of it. All pairs of the global batch are scored. The features are those of the encoder, before the summary.
+    Whole maps are scored by a network of map and summary side by side, as in the paper. `information`, minus the losses
+    of the scores, is logged: with `"nce"` it lacks the logarithm of the number of candidates, so that it is below 0.
 
     Args:
         encoder: functional `keras.Model` from images to features `(batch, dim)`: `keras_ssl.encoders.dim_net`, the
@@ -200,11 +202,16 @@ def check_map_size(height, width, layer):
 def copy_and_mlp(inputs, units, name):
     """A noisy copy of the inputs plus what a multi-layer perceptron makes of them, normalized."""
     x = keras.Input((inputs,))
-    y = layers.Dense(units, use_bias=False)(x)
-    y = layers.Dense(units)(layers.ReLU()(heads.batch_normalization()(y)))
+    y = layers.Dense(units, use_bias=False, kernel_initializer=plain())(x)
+    y = layers.Dense(units, kernel_initializer=plain())(layers.ReLU()(heads.batch_normalization()(y)))
     start = noisy_copy if units >= inputs else "glorot_uniform"
     copied = layers.Dense(units, use_bias=False, kernel_initializer=start, name="copy")(x)
     return keras.Model(x, layers.LayerNormalization(epsilon=1e-5)(y + copied), name=name)
+
+
+def plain():
+    """How PyTorch's layers start, which the authors leave as they are."""
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
 def noisy_copy(shape, dtype=None):

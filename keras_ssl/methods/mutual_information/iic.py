@@ -37,7 +37,10 @@ class IIC(Method):
     The first view, the image itself, is paired with each of the others, and the joint distribution of their clusters is
     over all pairs of the global batch. There are two heads, that of the clusters and an auxiliary one of many more
     (over-clustering), which learns from what does not fit the few; each is several linear sub-heads that start apart
-    from each other. `clusterer()` makes a model of the best one, by its loss: that needs no labels.
+    from each other. `clusterer()` makes a model of the best one, by its loss: that needs no labels. Give it images as
+    large as those of the views: where these were cut out and enlarged, the middle of an image, enlarged as much.
+
+    For segmentation the loss alone is here: `keras_ssl.losses.invariant_information_of_maps`.
 
     The joint distribution has `clusters` x `clusters` entries: the batch times the number of changed views should be
     well above the number of auxiliary clusters.
@@ -94,6 +97,11 @@ class IIC(Method):
         super().__init__(encoder, augment, **kwargs)
         self.clusters, self.aux_clusters, self.sub_heads, self.weight = clusters, aux_clusters, sub_heads, weight
         self.phase, self.passes = phase, check_passes(passes)
+        if phase is not None and aux_clusters is None:
+            raise ValueError(
+                f"phase needs an auxiliary head. Received: phase={phase}, aux_clusters=None: leave phase out, or set "
+                "aux_clusters"
+            )
         features = encoder.output_shape[-1]
         self.head = sub_heads_of(features, sub_heads, clusters, name="head")
         self.auxiliary = sub_heads_of(features, sub_heads, aux_clusters, "auxiliary") if aux_clusters else None

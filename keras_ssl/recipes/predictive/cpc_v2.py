@@ -26,7 +26,7 @@ def views(run):
         changed = [augment.ColorJitter(0.4, 0.4, p=0.8)]
     else:
         changed = [
-            augment.RandAugment(1, 5, operations=OPERATIONS), augment.RandomFlip(0.5), augment.Grayscale(0.25),
+            augment.RandAugment(2, 5, operations=OPERATIONS), augment.RandomFlip(0.5), augment.Grayscale(0.25),
             augment.ChannelDrop(keep=1, fill=128.0, p=0.5),
         ]  # fmt: skip
     layers = [*cpc.cropped(run, grid(run)), augment.PerPatch(augment.View(changed))]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_ssl
-from keras_ssl import augment, encoders, inputs
+from keras_ssl import augment, encoders, inputs, losses
 from tests import cases
 from tests.kinds import smooth
 from tests.reference.losses import gradient
@@ -164,6 +164,29 @@ def test_the_encoder_is_the_papers():
         (8000,), filters=(8,), kernels=(3,), strides=(1,), front=encoders.LogMel(8000), masked=True
     )
     assert of_frames.get_layer("latent").output.shape == (None, 96, 8)
+
+
+def test_what_comes_next_is_told_more_easily_than_what_comes_late():
+    """Of tones whose pitch wanders: a place tells of the next one, and less of the twelfth."""
+    draw, time = np.random.default_rng(0), 12 * 64
+    pitch = np.clip(np.cumsum(draw.normal(0, 0.05, (64, 64)), axis=1), -1, 1).repeat(12, axis=1)
+    waves = np.sin(np.cumsum(0.8 + 0.5 * pitch, axis=1) + draw.uniform(0, 6, (64, 1))).astype("float32")
+    keras.utils.set_random_seed(0)
+    network = encoders.cpc_audio(
+        (time,), filters=(16, 16), kernels=(8, 3), strides=(4, 3), context=16, norm="layer"
+    )
+    model = keras_ssl.CPCAudio(network, steps=12, negatives=16)
+    model.compile(optimizer=keras.optimizers.Adam(1e-2))
+    model.fit(tf.data.Dataset.from_tensors({"views": (waves,)}).repeat(40), verbose=0)
+    latent, context = model.maps(waves)
+    anchors = latent.shape[1] - 12
+    said = np.reshape(model.predictor(np.reshape(context[:, :anchors], (-1, 16))), (64, anchors, 12, 16))
+    others = model.others(latent, np.full(64, latent.shape[1], "int32"), anchors, None)
+    accuracy = [
+        float(losses.info_nce_drawn(said[:, :, k - 1 : k], latent[:, k : k + anchors, None], others)[1])
+        for k in (1, 12)
+    ]
+    assert accuracy[0] > accuracy[1] + 0.05 and accuracy[0] > 2 / 17, accuracy
 
 
 def test_features_of_a_sound_alone_and_padded_are_the_same():

@@ -1,12 +1,14 @@
 """AMDIM: arXiv 1906.00910. Its network without padding, its clipped scores, and what is compared with what."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import keras_ssl
-from keras_ssl import encoders
+from keras_ssl import encoders, recipes
 from tests import cases
 from tests.reference import information as reference
 
@@ -164,3 +166,33 @@ def test_a_place_sees_a_box_of_the_image():
             value = tf.reduce_sum(maps(image)[number][0, 1, 1] ** 2)
         seen = np.flatnonzero(np.abs(tape.gradient(value, image)).sum(axis=(0, 2, 3)))
         assert seen.min() == start and seen.max() == start + side - 1, (number, seen)
+
+
+def test_views_of_small_images_are_shifted_and_those_of_others_cut_out():
+    """Two draws of one flip."""
+    for size, shifted in ((32, True), (128, False)):
+        run = recipes.Run((size, size, 3), 8, 8, 1, 1, "resnet18")
+        layers = json.dumps(keras.saving.serialize_keras_object(recipes.find("AMDIM").views(run)))
+        assert ("RandomResizedCrop" in layers) is not shifted and ('"padding": 4' in layers) is shifted
+        assert layers.count('"RandomFlip"') == 1
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3)).astype("uint8")
+    run = recipes.Run((32, 32, 3), 40, 40, 1, 1, "resnet18")
+    place = recipes.find("AMDIM").views(run).layers[1].views.layers[0]
+    seen = np.asarray(place(images))
+    still = sum(np.array_equal(one, other) for one, other in zip(seen, images))
+    assert 1 <= still <= 20  # a fifth, and shifts by nothing
+
+
+def test_views_of_unknown_size_are_refused():
+    images = keras.Input((None, None, 3))
+    small = keras.layers.Conv2D(4, 3, name="small")(images)
+    large = keras.layers.Conv2D(4, 1, name="large")(images)
+    x = keras.layers.GlobalAveragePooling2D()(small + 0.0 * keras.ops.mean(large))
+    model = keras_ssl.AMDIM(keras.Model(images, x), small="small", large="large")
+
+    @tf.function(input_signature=[tf.TensorSpec((4, None, None, 3))])
+    def loss(x):
+        return model({"views": (x, x)}, training=True)["loss"]
+
+    with pytest.raises(ValueError, match="AMDIM needs views of one known size"):
+        loss(np.zeros((4, 8, 8, 3), "float32"))

@@ -69,6 +69,34 @@ def test_several_heads_are_several_losses():
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("displacement", [0, 1, 2])
+def test_places_are_compared_with_those_nearby(displacement):
+    p, q = probabilities(2, 4, 3, 3), probabilities(2, 4, 3, 3, seed=1)
+    real = np.random.default_rng(2).uniform(size=(2, 4, 3)) < 0.7
+    expected = lambda p, q: reference.invariant_of_maps(p, q, displacement, real, 1.5)  # noqa: E731
+    first, second = tf.constant(p), tf.constant(q)
+    with tf.GradientTape() as tape:
+        tape.watch([first, second])
+        loss = losses.invariant_information_of_maps(first, second, displacement, real, 1.5)
+    assert float(loss) == pytest.approx(expected(p, q), rel=1e-10)
+    slopes = tape.gradient(loss, [first, second])
+    np.testing.assert_allclose(slopes[0], gradient(lambda x: expected(x, q), p), atol=1e-7)
+    np.testing.assert_allclose(slopes[1], gradient(lambda x: expected(p, x), q), atol=1e-7)
+
+
+def test_maps_of_one_place_are_assignments():
+    p, q = probabilities(6, 4), probabilities(6, 4, seed=1)
+    found = losses.invariant_information_of_maps(p[:, None, None], q[:, None, None])
+    assert float(found) == pytest.approx(float(losses.invariant_information(p, q)), rel=1e-12)
+    with pytest.raises(ValueError, match="displacement must be an int from 0"):
+        losses.invariant_information_of_maps(p[:, None, None], q[:, None, None], displacement=-1)
+
+
+def test_turns_need_the_auxiliary_head():
+    with pytest.raises(ValueError, match="phase needs an auxiliary head. Received: phase=2, aux_clusters=None"):
+        make(aux_clusters=None, phase=2)
+
+
 def test_extremes():
     sure = one_hot(12, 4)
     assert float(losses.invariant_information(sure, sure)) == pytest.approx(-np.log(4), rel=1e-6)

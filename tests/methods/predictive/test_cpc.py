@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_ssl
-from keras_ssl import losses
+from keras_ssl import losses, recipes
 from keras_ssl.methods.predictive.cpc import offsets, prediction_network, turned
 from tests import cases
 from tests.reference import predictive as reference
@@ -236,3 +236,12 @@ def test_the_contexts_learn_what_lies_below():
         found.append(model.train_on_batch({"views": (view,)}, return_dict=True)["information"])
         model.reset_metrics()
     assert found[0] < 0.3 and found[-1] > 1.5, found  # at most log 64: each stripe is there four times
+
+
+def test_the_network_of_the_paper_sees_no_colors():
+    run = recipes.Run((64, 64, 3), 8, 8, 1, 1, "resnet18", width=4)
+    encoder = recipes.make("CPC", run)[0].encoder
+    images = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype("float32")
+    gray = np.repeat(images @ np.array([[0.2989], [0.5870], [0.1140]], "float32"), 3, axis=-1)
+    np.testing.assert_allclose(encoder(images), encoder(gray), rtol=1e-2, atol=1e-2)
+    assert np.abs(np.asarray(encoder(images)) - np.asarray(encoder(images[::-1]))).max() > 0.05
