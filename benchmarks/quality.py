@@ -116,7 +116,7 @@ def run(name, seed, images, options):
     marker.unlink()
 
 
-NOT_IN_THE_RECIPE = ("encoder", "encoders", "text_encoder", "tokenizer", "augment", "name", "dtype")
+NOT_IN_THE_RECIPE = ("encoder", "encoders", "network", "text_encoder", "tokenizer", "augment", "name", "dtype")
 
 
 def pipeline(model, train, classes, seed, epoch, batch=BATCH):
