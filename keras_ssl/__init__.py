@@ -102,6 +102,9 @@ METHODS = {
     "CPCAudio": "methods.audio.cpc_audio",
     "GraphCL": "methods.graph.graph_cl",
     "InfoGraph": "methods.graph.info_graph",
+    "WordSkipGram": "methods.text.word_skip_gram",
+    "WordCBOW": "methods.text.word_cbow",
+    "FastText": "methods.text.fast_text",
 }
 NAMES = METHODS | {
     "Method": "method",

@@ -32,6 +32,7 @@ LAYERS = {
     "token_ids": [
         augment.MaskTokens(3, 0.3, special=(1, 2)), augment.DeleteTokens(0.3, special=(1, 2)),
         augment.CropTokens((0.3, 0.8), special=(1, 2)), augment.DeleteTokens(0.9), augment.CropTokens((0.1, 0.2)),
+        augment.SubsampleTokens([5] * 30, 0.01, special=(1, 2)),
         augment.MaskTokens(3, 0.6, random=0.4, keep=0.3, vocabulary=30, special=(0, 1, 2), label=True),
     ],
     "nodes": [

@@ -57,7 +57,7 @@ from keras_ssl.augment.series.signals import (
 from keras_ssl.augment.series.transformations import Negate, ReverseSeries, ShuffleChannels
 from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.sometimes import Sometimes
-from keras_ssl.augment.tokens.texts import CropTokens, DeleteTokens, MaskTokens
+from keras_ssl.augment.tokens.texts import CropTokens, DeleteTokens, MaskTokens, SplitSegments, SubsampleTokens
 from keras_ssl.augment.unchanged import Unchanged
 from keras_ssl.augment.video.clips import PerClip, RandomClip, ReverseTime
 from keras_ssl.augment.view import View, Views
@@ -130,8 +130,10 @@ __all__ = [
     "Sometimes",
     "SpectrumMask",
     "SplitChannels",
+    "SplitSegments",
     "Standardize",
     "Subgraph",
+    "SubsampleTokens",
     "TimeWarp",
     "ToLab",
     "ToYCbCr",

@@ -22,9 +22,21 @@ from keras_ssl.data.groups import split_groups
 from keras_ssl.data.salient import salient_patches
 from keras_ssl.data.series import series, series_statistics
 from keras_ssl.data.subset import class_balanced
+from keras_ssl.data.texts import (
+    ByteVocabulary,
+    Vocabulary,
+    pad_tokens,
+    read_texts,
+    sentence_pairs,
+    text_columns,
+    text_files,
+    texts,
+)
 from keras_ssl.data.view import views
 
 __all__ = [
+    "ByteVocabulary",
+    "Vocabulary",
     "arrays",
     "audio_files",
     "audio_folder",
@@ -36,11 +48,17 @@ __all__ = [
     "image_folder",
     "image_folder_views",
     "pad_graphs",
+    "pad_tokens",
     "read_graphs",
+    "read_texts",
     "salient_patches",
+    "sentence_pairs",
     "series",
     "series_statistics",
     "split_groups",
+    "text_columns",
+    "text_files",
+    "texts",
     "tfds",
     "views",
 ]

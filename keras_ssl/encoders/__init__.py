@@ -34,7 +34,7 @@ from keras_ssl.encoders.r3d import r3d18
 from keras_ssl.encoders.remat import RematBlocks, without_remat
 from keras_ssl.encoders.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from keras_ssl.encoders.swin import swin
-from keras_ssl.encoders.text import TokenEmbedding, byte_tokens, text_transformer
+from keras_ssl.encoders.text import SegmentEmbedding, TokenEmbedding, byte_tokens, text_tokens, text_transformer
 from keras_ssl.encoders.vit import (
     attention_maps,
     class_token_stages,
@@ -45,6 +45,7 @@ from keras_ssl.encoders.vit import (
     vit_stages,
     vit_tiny,
 )
+from keras_ssl.encoders.words import WordEmbedding, parts_of_word, vectors_of_words, word_vectors
 
 __all__ = [
     "ChannelwiseDense",
@@ -56,8 +57,10 @@ __all__ = [
     "MaskedBatchNormalization",
     "NeighborSum",
     "RematBlocks",
+    "SegmentEmbedding",
     "TokenEmbedding",
     "TokenPredictor",
+    "WordEmbedding",
     "alexnet_bn",
     "amdim_net",
     "attention_maps",
@@ -82,6 +85,7 @@ __all__ = [
     "masked_pool",
     "multi_crop",
     "nin",
+    "parts_of_word",
     "patch_grid",
     "patch_mean",
     "pool",
@@ -94,8 +98,10 @@ __all__ = [
     "sensor_cnn",
     "spectrogram_decoder",
     "swin",
+    "text_tokens",
     "text_transformer",
     "token_decoder",
+    "vectors_of_words",
     "vit",
     "vit_base",
     "vit_small",
@@ -109,4 +115,5 @@ __all__ = [
     "with_positions",
     "with_synchronized_batch_norm",
     "without_remat",
+    "word_vectors",
 ]

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_ssl import inputs as kinds
 from keras_ssl.checks import check_flags, check_ints, check_numbers, choice
 from keras_ssl.encoders.masked import masked_pool
 
@@ -15,7 +16,7 @@ START, END = 256, 257  # behind the 256 bytes; the end has the highest number
 
 
 def text_transformer(vocabulary=49408, length=77, width=512, depth=12, heads=8, *, pooling="end", causal=True,
-                     dropout=0.0, name=None):
+                     dropout=0.0, segments=None, bert=False, name=None):
     """A transformer over tokens; by default CLIP's, of 63 million parameters.
 
     CLIP's features are what the network makes of the end of the text: of the token with the highest number in a row, as
@@ -35,7 +36,11 @@ def text_transformer(vocabulary=49408, length=77, width=512, depth=12, heads=8, 
             begins with one of its own ([CLS]); None: all tokens, with padding as zeros.
         causal: whether a token sees only itself and those before it. False as in BERT.
         dropout: float in [0, 1), share of the numbers that are set to 0 in training after the embedding and in each
-            branch; 0.1 in BERT and SimCSE.
+            branch, not on the attention's weights; 0.1 in BERT and SimCSE.
+        segments: int, into how many segments a text may be parted, each with a vector that is added to its tokens; the
+            dict then has the column `"segment_ids"` too. None for no segments.
+        bert: whether the blocks are BERT's: normalization behind each part of a block and behind the embedding, GELU,
+            and starting weights with a deviation of 0.02, cut at two deviations.
         name: str, name of the model.
 
     Returns:
@@ -55,11 +60,14 @@ def text_transformer(vocabulary=49408, length=77, width=512, depth=12, heads=8, 
     ```
     """
     check_ints(vocabulary=vocabulary, length=length, width=width, depth=depth, heads=heads)
-    check_flags(causal=causal)
+    check_flags(causal=causal, bert=bert)
+    check_ints(optional=True, segments=segments)
     choice("end", "mean", "first", None)("pooling", pooling)
     check_numbers(least=0, below=1, dropout=dropout)
     if width % heads:
         raise ValueError(f"heads must divide width. Received: heads={heads}, width={width}")
+    if pooling == "end" and segments is not None:
+        raise ValueError(f"segments go with another pooling than 'end'. Received: segments={segments}")
 
     inner, outer, wide = width**-0.5, width**-0.5 * (2 * depth) ** -0.5, (2 * width) ** -0.5
     inputs = tokens = keras.Input((length,), dtype="int32", name="tokens" if pooling == "end" else "token_ids")
@@ -67,25 +75,38 @@ def text_transformer(vocabulary=49408, length=77, width=512, depth=12, heads=8, 
     if pooling != "end":
         real = keras.Input((length,), dtype="bool", name="padding_mask")
         inputs = {"token_ids": tokens, "padding_mask": real}
+    if segments is not None:
+        inputs["segment_ids"] = keras.Input((length,), dtype="int32", name="segment_ids")
 
     def drop(x, name):
         return layers.Dropout(dropout, name=f"{name}_dropout")(x) if dropout else x
 
-    x = drop(TokenEmbedding(vocabulary, length, width, name="embedding")(tokens), "embedding")  # (batch, length, width)
+    def norm(x, name):
+        return layers.LayerNormalization(epsilon=1e-12 if bert else 1e-5, name=name)(x)
+
+    def linear(units, deviation, name):
+        return dense(units, cut_normal() if bert else normal(deviation), name)
+
+    x = TokenEmbedding(vocabulary, length, width, cut=bert, name="embedding")(tokens)  # (batch, length, width)
+    if segments is not None:
+        x = x + SegmentEmbedding(segments, width, name="segments")(inputs["segment_ids"])
+    x = drop(norm(x, "embedding_norm") if bert else x, "embedding")
     for i in range(depth):
-        y = layers.LayerNormalization(epsilon=1e-5, name=f"block{i + 1}_norm1")(x)
-        y = dense(3 * width, inner, f"block{i + 1}_query_key_value")(y)
+        y = x if bert else norm(x, f"block{i + 1}_norm1")
+        y = linear(3 * width, inner, f"block{i + 1}_query_key_value")(y)
         y = ops.reshape(y, (-1, length, 3, heads, width // heads))
         # The softmax is float32 also in half precision.
         seen = {} if real is None else {"mask": real[:, None, None, :]}
         y = ops.dot_product_attention(y[:, :, 0], y[:, :, 1], y[:, :, 2], is_causal=causal, **seen)
-        y = dense(width, outer, f"block{i + 1}_output")(ops.reshape(y, (-1, length, width)))
+        y = linear(width, outer, f"block{i + 1}_output")(ops.reshape(y, (-1, length, width)))
         x = x + drop(y, f"block{i + 1}_output")
-        y = layers.LayerNormalization(epsilon=1e-5, name=f"block{i + 1}_norm2")(x)
-        y = dense(4 * width, wide, f"block{i + 1}_mlp1")(y)
-        y = y * ops.sigmoid(1.702 * y)  # "QuickGELU"
-        x = x + drop(dense(width, outer, f"block{i + 1}_mlp2")(y), f"block{i + 1}_mlp2")
-    x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
+        x = norm(x, f"block{i + 1}_norm1") if bert else x
+        y = x if bert else norm(x, f"block{i + 1}_norm2")
+        y = linear(4 * width, wide, f"block{i + 1}_mlp1")(y)
+        y = ops.gelu(y, approximate=False) if bert else y * ops.sigmoid(1.702 * y)  # "QuickGELU"
+        x = x + drop(linear(width, outer, f"block{i + 1}_mlp2")(y), f"block{i + 1}_mlp2")
+        x = norm(x, "norm" if i + 1 == depth else f"block{i + 1}_norm2") if bert else x
+    x = x if bert else norm(x, "norm")
     if pooling == "end":
         end = ops.one_hot(ops.argmax(tokens, axis=-1), length, dtype=x.dtype)  # (batch, length)
         x = ops.sum(x * end[:, :, None], axis=1)
@@ -96,6 +117,41 @@ def text_transformer(vocabulary=49408, length=77, width=512, depth=12, heads=8, 
     else:
         x = ops.where(real[:, :, None], x, ops.zeros_like(x))
     return keras.Model(inputs, x, name=name or "text_transformer")
+
+
+def text_tokens(encoder):
+    """The tokens of a `text_transformer` beside its features, for methods that predict tokens.
+
+    Args:
+        encoder: `keras.Model` from `text_transformer`, or a copy of one, or one loaded from a file, with the pooling
+            `"mean"` or `"first"`.
+
+    Returns:
+        `keras.Model` of the same weights, from the dict that the encoder takes to two tensors: the normalized tokens
+        `(batch, length, width)`, those of padding being anything, and the features `(batch, width)`.
+
+    Raises:
+        ValueError: the model is no such transformer.
+
+    Example:
+    ```python
+    encoder = keras_ssl.encoders.text_transformer(258, 32, 64, 2, 4, pooling="mean")
+    tokens, features = keras_ssl.encoders.text_tokens(encoder)(columns)
+    ```
+    """
+    taken, names = kinds.input_tensors(encoder), {layer.name for layer in getattr(encoder, "layers", ())}
+    if not taken or "padding_mask" not in taken or not {"embedding", "norm"} <= names or len(encoder.output_shape) != 2:
+        raise ValueError(
+            "text_tokens needs a text_transformer of keras_ssl.encoders with pooling='mean' or 'first'. Received: "
+            f"encoder={encoder}"
+        )
+    return keras.Model(taken, (encoder.get_layer("norm").output, encoder.output), name=f"{encoder.name}_tokens")
+
+
+def is_causal(encoder):
+    """Whether no token of a transformer sees one behind it."""
+    found = [operation.is_causal for operation in encoder.operations if hasattr(operation, "is_causal")]
+    return bool(found) and all(found)
 
 
 def byte_tokens(texts, length=77):
@@ -131,14 +187,16 @@ class TokenEmbedding(layers.Layer):
         vocabulary: int, number of different tokens.
         length: int, number of positions.
         width: int, size of the vectors.
+        cut: whether the weights start as in BERT, not as in CLIP.
         name: str.
     """
 
-    def __init__(self, vocabulary, length, width, name=None, **kwargs):
+    def __init__(self, vocabulary, length, width, cut=False, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
-        self.vocabulary, self.length, self.width = vocabulary, length, width
-        self.tokens = self.add_weight(shape=(vocabulary, width), initializer=normal(0.02), name="tokens")
-        self.positions = self.add_weight(shape=(length, width), initializer=normal(0.01), name="positions")
+        self.vocabulary, self.length, self.width, self.cut = vocabulary, length, width, cut
+        tokens, positions = (cut_normal(), cut_normal()) if cut else (normal(0.02), normal(0.01))
+        self.tokens = self.add_weight(shape=(vocabulary, width), initializer=tokens, name="tokens")
+        self.positions = self.add_weight(shape=(length, width), initializer=positions, name="positions")
         self.built = True
 
     def call(self, tokens):
@@ -151,12 +209,43 @@ class TokenEmbedding(layers.Layer):
         return (*shape, self.width)
 
     def get_config(self):
-        return {**super().get_config(), "vocabulary": self.vocabulary, "length": self.length, "width": self.width}
+        own = {"vocabulary": self.vocabulary, "length": self.length, "width": self.width, "cut": self.cut}
+        return {**super().get_config(), **own}
 
 
-def dense(units, deviation, name):
-    return layers.Dense(units, kernel_initializer=normal(deviation), name=name)
+@keras.saving.register_keras_serializable("keras_ssl")
+class SegmentEmbedding(layers.Layer):
+    """A learned vector for each segment of a text.
+
+    Args:
+        segments: int, number of segments.
+        width: int, size of the vectors.
+        name: str.
+    """
+
+    def __init__(self, segments, width, name=None, **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.segments, self.width = segments, width
+        self.vectors = self.add_weight(shape=(segments, width), initializer=cut_normal(), name="vectors")
+        self.built = True
+
+    def call(self, segment_ids):
+        return ops.matmul(ops.one_hot(segment_ids, self.segments, dtype=self.compute_dtype), self.vectors)
+
+    def compute_output_shape(self, shape):
+        return (*shape, self.width)
+
+    def get_config(self):
+        return {**super().get_config(), "segments": self.segments, "width": self.width}
+
+
+def dense(units, initializer, name):
+    return layers.Dense(units, kernel_initializer=initializer, name=name)
 
 
 def normal(deviation):
     return keras.initializers.RandomNormal(stddev=deviation)
+
+
+def cut_normal():
+    return keras.initializers.TruncatedNormal(stddev=0.02)

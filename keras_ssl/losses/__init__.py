@@ -58,6 +58,7 @@ from keras_ssl.losses.tokens import kl_from_uniform, perplexity, token_cross_ent
 from keras_ssl.losses.triplets import semi_hard_triplets
 from keras_ssl.losses.uniformity import alignment, koleo, uniformity
 from keras_ssl.losses.volume import coding_rate, frossl, manifold_capacity, nuclear_norm
+from keras_ssl.losses.words import negative_sampling
 
 __all__ = [
     "alignment",
@@ -111,6 +112,7 @@ __all__ = [
     "n_pair",
     "nce",
     "negative_cosine",
+    "negative_sampling",
     "nt_xent",
     "nuclear_norm",
     "nwj",

@@ -8,7 +8,7 @@ from keras_ssl.augment.layer import Augmentation, check_probability, check_range
 from keras_ssl.augment.places import some
 from keras_ssl.augment.random import choose, fold, uniform
 from keras_ssl.augment.steps import moved, parts, real
-from keras_ssl.checks import check_flags, check_ints, is_int
+from keras_ssl.checks import check_flags, check_ints, check_numbers, is_int
 
 
 class TokenLayer(Augmentation):
@@ -211,6 +211,115 @@ class CropTokens(TokenLayer):
 
     def get_config(self):
         return {**super().get_config(), "ratio": self.ratio, "pad_id": self.pad_id}
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class SubsampleTokens(TokenLayer):
+    """Frequent tokens are left out, and the others move together: word2vec (Mikolov et al., 2013), arXiv:1310.4546.
+
+    A token that makes up the part f of all is kept with the probability `sqrt(t / f) + t / f`, at most 1, as in the
+    code of word2vec and of fastText; the paper says `sqrt(t / f)`. Tokens that were never there, such as the one of
+    unknown words, are left out, so that windows go over them.
+
+    Args:
+        counts: list of numbers, how often each token is there: `Vocabulary.token_counts()` of `keras_ssl.data`.
+        threshold: float above 0, the part of all tokens from which on a token counts as frequent (t; 1e-3 in the code
+            of word2vec, 1e-5 in the paper, for billions of words, 1e-4 in fastText).
+        pad_id: int, the token of the padding.
+        special, seed, name: see `TokenLayer`.
+
+    Returns:
+        dict with `"token_ids"`, padded on the right, and `"padding_mask"`.
+
+    Raises:
+        ValueError: for numbers out of their range.
+
+    Example:
+        >>> import numpy as np
+        >>> view = SubsampleTokens([0, 1000, 1])(np.array([[1, 2, 1, 1]], "int32"))
+        >>> sorted(view)
+        ['padding_mask', 'token_ids']
+    """
+
+    def __init__(self, counts, threshold=1e-3, pad_id=0, special=(), seed=None, name=None, **kwargs):
+        super().__init__(special, seed=seed, name=name, **kwargs)
+        check_ints(least=0, pad_id=pad_id)
+        check_numbers(above=0, threshold=threshold)
+        self.counts, self.threshold, self.pad_id = [float(count) for count in counts], threshold, pad_id
+        if not self.counts or min(self.counts) < 0 or not sum(self.counts) < float("inf") or not sum(self.counts):
+            raise ValueError(f"counts must be numbers from 0, not all 0. Received: {len(self.counts)} numbers")
+        ratio = [threshold * sum(self.counts) / count if count else 0.0 for count in self.counts]
+        self.chances = [min(1.0, part**0.5 + part) for part in ratio]
+
+    @property
+    def separable(self):
+        return False  # of tokens alone it makes two tensors
+
+    def draw(self, seeds, size):
+        return {"draws": uniform(seeds, size[0])}
+
+    def transform(self, sample, draws):
+        tokens, mask = parts(self.kind, sample)
+        chance = ops.take(ops.convert_to_tensor(self.chances, dtype="float32"), tokens, axis=0)
+        stay = real(tokens, mask) & ((draws < chance) | ~self.plain(sample))
+        return kept(self, sample, stay, self.pad_id)
+
+    def get_config(self):
+        own = {"counts": self.counts, "threshold": self.threshold, "pad_id": self.pad_id}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class SplitSegments(TokenLayer):
+    """Two views of a pair of texts: the one text, and the other.
+
+    The sample has the column `"segment_ids"`, 0 for the tokens of the first text and 1 for those of the second, as
+    `keras_ssl.data.sentence_pairs` makes them.
+
+    Args:
+        pad_id: int, the token of the padding.
+        special, seed, name: see `TokenLayer`.
+
+    Returns:
+        tuple of two dicts with `"token_ids"`, padded on the right, and `"padding_mask"`.
+
+    Raises:
+        ValueError: the sample has no such column.
+
+    Example:
+        >>> import numpy as np
+        >>> pair = {"token_ids": np.array([[5, 6, 7]], "int32"), "segment_ids": np.array([[0, 1, 1]], "int32")}
+        >>> [view["token_ids"].numpy().tolist() for view in SplitSegments()(pair)]
+        [[[5, 0, 0]], [[6, 7, 0]]]
+    """
+
+    def __init__(self, pad_id=0, special=(), seed=None, name=None, **kwargs):
+        super().__init__(special, seed=seed, name=name, **kwargs)
+        check_ints(least=0, pad_id=pad_id)
+        self.pad_id = pad_id
+
+    @property
+    def separable(self):
+        return False
+
+    def draw(self, seeds, size):
+        return {}
+
+    def transform(self, sample):
+        if not isinstance(sample, dict) or "segment_ids" not in sample:
+            raise ValueError(
+                "SplitSegments needs the column 'segment_ids', 0 for the first text and 1 for the second. Received: "
+                f"{inputs.describe(sample)}"
+            )
+        tokens, mask = parts(self.kind, sample)
+        there = real(tokens, mask)
+        alone = {name: part for name, part in sample.items() if name != "segment_ids"}
+        return tuple(
+            kept(self, alone, there & (sample["segment_ids"] == number), self.pad_id) for number in range(2)
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "pad_id": self.pad_id}
 
 
 def kept(layer, sample, stay, pad_id):
