@@ -105,6 +105,10 @@ METHODS = {
     "WordSkipGram": "methods.text.word_skip_gram",
     "WordCBOW": "methods.text.word_cbow",
     "FastText": "methods.text.fast_text",
+    "CausalLM": "methods.text.causal_lm",
+    "QuickThoughts": "methods.text.quick_thoughts",
+    "NextSentence": "methods.text.next_sentence",
+    "BERTPretraining": "methods.text.bert_pretraining",
 }
 NAMES = METHODS | {
     "Method": "method",

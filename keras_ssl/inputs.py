@@ -301,8 +301,8 @@ def check_edges(edges, mask, nodes):
 
 
 def check_column(name, values):
-    """`"label"`, `"index"`, `"group"` are one int for each sample, `"text"` the ints of its tokens."""
-    rank = {"label": 1, "index": 1, "group": 1, "text": 2}.get(name)
+    """`"label"`, `"index"`, `"group"` and `"is_next"` are one int for each sample, `"text"` the ints of its tokens."""
+    rank = {"label": 1, "index": 1, "group": 1, "is_next": 1, "text": 2}.get(name)
     shape, dtype = static_shape(values), str(getattr(values, "dtype", type(values).__name__))
     if rank is not None and (shape is not None and len(shape) != rank or "int" not in dtype):
         raise ValueError(

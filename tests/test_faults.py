@@ -344,6 +344,7 @@ def test_a_right_pipeline_is_the_same_object_or_yields_the_same():
 
 
 NEEDS = {"index": OF_INDEX, "label": ("SupCon",), "text": ("CLIP", "SigLIP")}
+NEEDS |= {"is_next": ("NextSentence", "BERTPretraining")}
 
 
 @pytest.mark.parametrize("column,name", [(column, name) for column, names in NEEDS.items() for name in names])

@@ -108,6 +108,9 @@ def tpn():
     another order, warped time, channels in another order. For series with a standard deviation of about 1, whose
     channels are groups of three axes.
 
+    Time is warped for all channels alike, and the segments are equally long. Code that follows Um et al. (2017),
+    arXiv:1706.00527, warps every channel by itself, which tears the axes of a sensor apart, and cuts anywhere.
+
     Returns:
         `Views`, nine of them.
 
