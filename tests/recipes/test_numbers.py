@@ -84,7 +84,8 @@ def make(monkeypatch):
             shape = shape if isinstance(shape, tuple) else (shape, shape, 3)
             run = recipes.Run(
                 shape, count, batch, count // batch, epochs, encoder, quick=quick,
-                in_order=lambda: np.zeros((4, 8, 8, 3), "uint8"), kind=recipes.kind_of(name),
+                in_order=lambda: np.zeros((4, *((8, 8, 3) if len(shape) == 3 else shape)), "uint8"),
+                kind=recipes.kind_of(name),
                 **getattr(written(name), "RUN", {}),
             )  # fmt: skip
             made, optimizer, *_ = recipes.make(name, run)

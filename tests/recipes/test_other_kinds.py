@@ -41,3 +41,21 @@ def test_a_run_on_samples_of_another_kind_is_refused():
     run = recipes.Run((24, 3), 16, 8, 2, 1, "resnet18", kind=inputs.SERIES)
     with pytest.raises(ValueError, match="The recipe of SimCLR is for images. Received: a run on series"):
         recipes.make("SimCLR", run)
+
+
+@pytest.mark.parametrize("name", ["TemporalGap", "Audio2VecCBoW", "Audio2VecSkipGram", "CPCAudio"])
+def test_recipes_of_sounds_take_the_mask_that_the_data_has(name, released):
+    waves = written(name).SAMPLES(COUNT)["audio"]
+    ends = waves.shape[1] * (np.arange(COUNT) + 1) // COUNT
+    samples = {"audio": waves, "audio_mask": np.arange(waves.shape[1]) < ends[:, None]}
+    for given in (samples, samples["audio"]):
+        run = a_run(name, samples, quick=True)
+        run.in_order = lambda given=given: given
+        model, optimizer, *_ = recipes.make(name, run)
+        masked = isinstance(given, dict)
+        assert (inputs.input_names(model.encoder) == ["audio", "audio_mask"]) is masked
+        if hasattr(model, "spectrogram"):  # standardized by what is real
+            expected = keras_ssl.encoders.LogMel(run.rate).fitted([given])
+            np.testing.assert_allclose(model.spectrogram.mean, expected.mean, rtol=1e-4)
+    model.compile(optimizer=optimizer, run_eagerly=True)
+    assert np.isfinite(model.train_on_batch({"audio": given}, return_dict=True)["loss"])

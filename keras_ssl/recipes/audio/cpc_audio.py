@@ -18,9 +18,10 @@ def views(run):
 
 
 def paper(run):
-    return keras_ssl.CPCAudio(encoders.cpc_audio(), views(run)), optimizers.Adam(2e-4)
+    encoder = encoders.cpc_audio(masked=run.has("audio_mask"))
+    return keras_ssl.CPCAudio(encoder, views(run)), optimizers.Adam(2e-4)
 
 
 def minutes(run):
-    encoder = encoders.cpc_audio(filters=(64,) * 5, context=64, norm="layer")
+    encoder = encoders.cpc_audio(filters=(64,) * 5, context=64, norm="layer", masked=run.has("audio_mask"))
     return keras_ssl.CPCAudio(encoder, views(run), negatives=32), optimizers.Adam(run.schedule(2e-3, warmup=1 / 15))

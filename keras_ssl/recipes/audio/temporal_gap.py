@@ -17,7 +17,7 @@ def views(run):
 
 
 def encoder(run):
-    return encoders.audio2vec(front=encoders.LogMel(run.rate))
+    return encoders.audio2vec(front=encoders.LogMel(run.rate), masked=run.has("audio_mask"))
 
 
 def paper(run):
