@@ -123,7 +123,8 @@ def pipeline(model, train, classes, seed, epoch, batch=BATCH):
     """Batches of views, made on the host, with the columns that the method asks for."""
     images, labels = train
     columns = {"labels": labels if "label" in model.needs else None, "index": True}
-    dataset = data.arrays(images, batch, seed=seed, epoch=epoch, **columns)
+    samples = {"image": images, "mask": data.grid_segments(images)} if "mask" in model.needs else images
+    dataset = data.arrays(samples, batch, seed=seed, epoch=epoch, **columns)
     if "text" in model.needs:
         captions = [f"a photo of a {classes[label]}" for label in labels]
         tokens = tf.constant(encoders.byte_tokens(captions, model.text_encoder.input_shape[1]))

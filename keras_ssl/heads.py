@@ -23,7 +23,8 @@ def mlp(
     """A multi-layer perceptron: `depth - 1` times Dense - BatchNormalization - ReLU, then Dense.
 
     Args:
-        inputs: int, size of the features it gets.
+        inputs: int, size of the features it gets; or a tuple that ends with it, for features at each place of a map:
+            `(None, None, 512)`. All places share the weights, as in convolutions of one pixel.
         hidden: int, units of the hidden layers.
         dim: int, units of the last layer.
         depth: int >= 1, number of Dense layers. For a single one see `linear`.
@@ -36,7 +37,7 @@ def mlp(
         initializer: name of an initializer, or a `keras.initializers.Initializer`, of the Dense kernels.
 
     Returns:
-        `keras.Model` from `(batch, inputs)` to `(batch, dim)`.
+        `keras.Model` from `(batch, inputs)` to `(batch, dim)`; of maps to `(batch, rows, columns, dim)`.
 
     Example:
 
@@ -44,11 +45,14 @@ def mlp(
     >>> projector.output_shape
     (None, 128)
     """
-    check_ints(depth=depth, inputs=inputs, dim=dim)
+    shape = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+    check_ints(depth=depth, inputs=shape[-1] if shape else None, dim=dim)
+    for side in shape[:-1]:
+        check_ints(optional=True, inputs=side)
     if depth > 1:
         check_ints(hidden=hidden)
     check_flags(batch_norm=batch_norm, hidden_bias=hidden_bias, output_bias=output_bias)
-    layers = [keras.Input((inputs,))]
+    layers = [keras.Input(shape)]
 
     def dense(units, bias):
         draw = keras.initializers.get(initializer)  # an instance draws the same numbers at every call: clone it

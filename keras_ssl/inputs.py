@@ -301,12 +301,14 @@ def check_edges(edges, mask, nodes):
 
 
 def check_column(name, values):
-    """`"label"`, `"index"`, `"group"` and `"is_next"` are one int for each sample, `"text"` the ints of its tokens."""
-    rank = {"label": 1, "index": 1, "group": 1, "is_next": 1, "text": 2}.get(name)
+    """`"label"`, `"index"`, `"group"`, `"is_next"`: one int each; `"text"`: those of tokens, `"mask"`: of pixels."""
+    axes = ("batch",), ("batch", "length"), ("batch", "height", "width")
+    rank = {"label": 1, "index": 1, "group": 1, "is_next": 1, "text": 2, "mask": 3}.get(name)
     shape, dtype = static_shape(values), str(getattr(values, "dtype", type(values).__name__))
     if rank is not None and (shape is not None and len(shape) != rank or "int" not in dtype):
+        words = ", ".join(axes[rank - 1])
         raise ValueError(
-            f"The column '{name}' must be ints of shape {'(batch,)' if rank == 1 else '(batch, length)'}. Received: "
+            f"The column '{name}' must be ints of shape {'(batch,)' if rank == 1 else f'({words})'}. Received: "
             f"shape={shape}, dtype={dtype}"
         )
 

@@ -2,7 +2,10 @@
 
 import math
 
+import keras
 from keras import ops
+
+from keras_ssl import distribute, inputs
 
 
 def copy(model, name=None):
@@ -46,6 +49,31 @@ def follow(teacher, student, momentum):
     for slow, fast in pairs(teacher, student):
         rate = ops.cast(1.0 - ops.cast(momentum, "float32"), slow.dtype)
         slow.assign(slow.value + rate * (ops.cast(fast.value, slow.dtype) - slow.value))
+
+
+def shuffled(twin, view, generator):
+    """What a twin makes of a batch whose rows, of all replicas, change places for the forward pass (MoCo).
+
+    A row and its partner of the student then share no statistics of batch normalization. No gradient.
+
+    Args:
+        twin: `keras.Model`, called with `training=True`; it may return several tensors.
+        view: tensor `(batch, ...)`, or a dict of them.
+        generator: `keras.random.SeedGenerator` that draws the order; all replicas draw the same.
+
+    Returns:
+        what the twin returns, in the order of the rows.
+    """
+    rows = inputs.rows(view)
+    whole = keras.tree.map_structure(lambda part: distribute.gather(part, gradient=False), view)
+    order = ops.argsort(keras.random.uniform((inputs.rows(whole),), seed=generator))
+    back = ops.argsort(order)
+
+    def own(part, places):
+        return ops.take(part, distribute.local(places, rows), axis=0)
+
+    found = twin(keras.tree.map_structure(lambda part: own(part, order), whole), training=True)
+    return keras.tree.map_structure(lambda part: own(distribute.gather(part, gradient=False), back), found)
 
 
 def cosine(start, end, step, steps=None):

@@ -66,6 +66,11 @@ def multi_crop():
     return crops(SIZE, SIZE, 8, 8)
 
 
+def located():
+    """A pair, and where it lies."""
+    return keras_ssl.augment.Located(pair())
+
+
 def masked_patches():
     return keras_ssl.augment.mae(SIZE)
 

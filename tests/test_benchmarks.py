@@ -78,3 +78,43 @@ def test_the_bare_encoder_makes_the_calls_of_the_method(module, monkeypatch):
     assert {shape for _, shape, *_ in calls} == {(2, 32, 32, 3)}
     loss, targets = step.bare(calls)()
     assert float(loss) > 0 and len(targets) == 2
+
+
+# Scenes
+
+
+def test_scenes_show_what_their_masks_say(module):
+    scenes = module("scenes")
+    things, grounds = scenes.shapes(each=2, size=32)
+    images, masks = scenes.make(things, grounds, 40, size=32)
+    assert images.shape == (40, 32, 32, 3) and masks.shape == (40, 32, 32)
+    assert set(np.unique(masks)) == set(range(6)) and all(0 < (mask == 0).mean() < 1 for mask in masks)
+    again = scenes.make(things, grounds, 3, size=32)
+    for found, expected in zip(again, (images, masks)):
+        np.testing.assert_array_equal(found, expected[:3])
+    assert np.any(scenes.make(things, grounds, 3, size=32, seed=1)[1] != masks[:3])
+
+
+def test_a_pixel_is_of_the_thing_that_was_pasted_last(module):
+    scenes = module("scenes")
+    thing = np.full((8, 8, 4), 255, "uint8")
+    thing[:, :, :3] = 200
+    ground, mask = np.zeros((16, 16, 3), "uint8"), np.zeros((16, 16), "uint8")
+    for kind in (1, 2):
+        scenes.paste(ground, mask, thing, kind, np.random.default_rng(0))
+    np.testing.assert_array_equal(ground == 200, np.repeat((mask == 2)[..., None], 3, axis=2))
+    assert (mask == 2).sum() in range(16, 65) and not (mask == 1).any()
+
+
+def test_a_row_of_the_dense_benchmark(module, tmp_path, monkeypatch, capsys):
+    """The untrained encoder on drawn scenes; a second call finds the row and measures nothing."""
+    dense = module("dense")
+    for name, value in {"SCENES": 4, "LABELED": 4, "TEST": 4, "SIZE": 16, "WIDTH": 2}.items():
+        monkeypatch.setattr(dense, name, value)
+    monkeypatch.setattr("sys.argv", ["dense.py", "--out", str(tmp_path), "--methods", "--seeds", "0"])
+    dense.main()
+    (row,) = dense.read(tmp_path / "rows.json")
+    assert row["name"] == "untrained" and 0 <= row["miou"] <= 100 and 0 <= row["things"] <= 100
+    monkeypatch.setattr(dense, "scores", None)
+    dense.main()
+    assert "| untrained |" in capsys.readouterr().out

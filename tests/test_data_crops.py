@@ -146,7 +146,7 @@ def test_a_decoded_part_is_exact(paths, name):
         start = generator.integers(0, image.shape[:2] - size + 1, (1 + trial % 2, 2))
         boxes = np.concatenate([start, np.broadcast_to(size, start.shape)], axis=1).astype("int32")
         flips = generator.random(len(boxes)) < 0.5
-        made = cut(encoded, lambda height, width: (boxes, flips), [tuple(size.tolist())] * len(boxes), 3, False)
+        made, _ = cut(encoded, lambda height, width: (boxes, flips), [tuple(size.tolist())] * len(boxes), 3, False)
         for view, (top, left, height, width), flip in zip(made, boxes, flips):
             part = image[top : top + height, left : left + width]
             np.testing.assert_array_equal(view, part[:, ::-1] if flip else part)
@@ -162,7 +162,7 @@ def test_only_the_rectangle_around_the_boxes_is_decoded(paths, monkeypatch):
     monkeypatch.setattr(tf.io, "decode_and_crop_jpeg", record)
     for boxes in ([[10, 20, 8, 16], [15, 12, 16, 8]], [[0, 40, 10, 50]]):  # the image has 40 x 90 pixels
         boxes = np.array(boxes, "int32")
-        cut(tf.io.read_file(paths[0]), lambda h, w: (boxes, [False] * 2), [(4, 4)] * len(boxes), 3, False)
+        cut(tf.io.read_file(paths[0]), lambda h, w: (boxes, [False] * len(boxes)), [(4, 4)] * len(boxes), 3, False)
     assert windows == [[8, 10, 25, 28], [0, 38, 12, 52]]
 
 
@@ -173,7 +173,7 @@ def test_what_lies_below_the_crops_is_not_decoded():
 
     def decoded(top):
         box = np.array([[top, 0, 16, 16]], "int32")
-        return cut(tf.constant(half), lambda height, width: (box, [False]), [(16, 16)], 3, False)
+        return cut(tf.constant(half), lambda height, width: (box, [False]), [(16, 16)], 3, False)[0]
 
     decoded(8)
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -294,7 +294,7 @@ def test_scaled_decoding_is_near_and_only_where_boxes_shrink(tmp_path, side, rat
     for name in ("jpg", "png"):
         encoded = tf.io.read_file(save(tmp_path / f"large.{name}", image))
         for scaled in (False, True):
-            made = cut(encoded, lambda height, width: (boxes, [False, True]), [size, size], 3, scaled)
+            made, _ = cut(encoded, lambda height, width: (boxes, [False, True]), [size, size], 3, scaled)
             views[name, scaled] = np.stack(made)
     np.testing.assert_array_equal(views["png", True], views["png", False])
     difference = np.abs(views["jpg", True] - views["jpg", False])

@@ -343,7 +343,7 @@ def test_a_right_pipeline_is_the_same_object_or_yields_the_same():
         tf.nest.map_structure(np.testing.assert_array_equal, one, other)
 
 
-NEEDS = {"index": OF_INDEX, "label": ("SupCon",), "text": ("CLIP", "SigLIP")}
+NEEDS = {"index": OF_INDEX, "label": ("SupCon",), "text": ("CLIP", "SigLIP"), "mask": ("DetCon",)}
 NEEDS |= {"is_next": ("NextSentence", "BERTPretraining")}
 
 
@@ -371,21 +371,23 @@ def test_the_views_and_the_batch_must_fit(name):
     least, most = model.view_counts
     augment = model.augment
     made = model.views(batch)
+    boxes = made[-1:] if getattr(augment, "locates", False) else []
+    made = made[: len(made) - len(boxes)]
     assert least <= len(made) and (most is None or len(made) <= most)
     model.augment = None
     if least > 1:
         with pytest.raises(ValueError, match=f"{name} takes {least}.* views of each sample. Received: 1"):
-            model({**batch, "views": made[:1]}, training=True)
+            model({**batch, "views": [*made[:1], *boxes]}, training=True)
     if most is not None:
         with pytest.raises(ValueError, match=f"{name} takes .* Received: {most + 1}"):
-            model({**batch, "views": [made[0]] * (most + 1)}, training=True)
+            model({**batch, "views": [*[made[0]] * (most + 1), *boxes]}, training=True)
     kind = cases.case_of(name).kind
     if name != "QBHeat" and kind.axes[-1] == "channels":
-        wrong = [tf.concat([made[0]] * 2, axis=-1), *made[1:]]
+        wrong = [tf.concat([made[0]] * 2, axis=-1), *made[1:], *boxes]
         with pytest.raises(ValueError, match=f"must fit the encoder .* {', '.join(kind.axes)}"):
             model({**batch, "views": wrong}, training=True)
     if cls.least_batch > 1:
-        one = tf.nest.map_structure(lambda x: x[:1], {**batch, "views": tuple(made)})
+        one = tf.nest.map_structure(lambda x: x[:1], {**batch, "views": (*made, *boxes)})
         with pytest.raises(ValueError, match=f"{name} needs at least 2 {kind.words} in a batch.* batch of 1"):
             model(one, training=True)
     with pytest.raises(ValueError, match="augment=None, so the data must hold the views"):

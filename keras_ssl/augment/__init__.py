@@ -11,6 +11,7 @@ from keras_ssl.augment.image.exemplar import ChangeHSV, Copies, RandomAffine, Sc
 from keras_ssl.augment.image.filters import Sobel
 from keras_ssl.augment.image.gamut import ab_bins, color_prior
 from keras_ssl.augment.image.geometry import CenterCrop, RandomCrop, RandomRotate, Resize, Rotations
+from keras_ssl.augment.image.located import Located, centers
 from keras_ssl.augment.image.masks import BlockMask, HoleMask, MultiBlockMask, RandomMask, RegionMask, enlarge
 from keras_ssl.augment.image.mixing import CutMix, InputMix, MixUp, beta, mix_views, mixup, partners
 from keras_ssl.augment.image.patches import (
@@ -87,6 +88,7 @@ __all__ = [
     "HoleMask",
     "InputMix",
     "Jitter",
+    "Located",
     "MaskAttributes",
     "MaskTime",
     "MaskTokens",
@@ -142,6 +144,7 @@ __all__ = [
     "Views",
     "ab_bins",
     "beta",
+    "centers",
     "context_prediction",
     "counting",
     "color_prior",

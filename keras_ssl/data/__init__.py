@@ -20,6 +20,7 @@ from keras_ssl.data.folder import check, files, image_folder
 from keras_ssl.data.graphs import graphs, pad_graphs, read_graphs
 from keras_ssl.data.groups import split_groups
 from keras_ssl.data.salient import salient_patches
+from keras_ssl.data.segments import grid_segments, segment
 from keras_ssl.data.series import series, series_statistics
 from keras_ssl.data.subset import class_balanced
 from keras_ssl.data.texts import (
@@ -45,6 +46,7 @@ __all__ = [
     "files",
     "files_views",
     "graphs",
+    "grid_segments",
     "image_folder",
     "image_folder_views",
     "pad_graphs",
@@ -52,6 +54,7 @@ __all__ = [
     "read_graphs",
     "read_texts",
     "salient_patches",
+    "segment",
     "sentence_pairs",
     "series",
     "series_statistics",

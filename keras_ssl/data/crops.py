@@ -50,7 +50,8 @@ def image_folder_views(
 
     Args:
         path: the folder, see `image_folder`.
-        augment: `keras_ssl.augment.Views` whose views begin with a `RandomResizedCrop`, such as the recipes.
+        augment: `keras_ssl.augment.Views` whose views begin with a `RandomResizedCrop`, such as the recipes; or
+            `keras_ssl.augment.Located` of such, for the boxes too.
         batch_size: images in a batch.
         scaled_decode: whether JPEG files are decoded at 1/2, 1/4 or 1/8 of their size where every box of an image is
             at least twice as large as its view even then. The views then differ from the exact ones, by 1.3 of the 255
@@ -155,14 +156,15 @@ def files_views(
         def draw(height, width):
             return boxes(seeds, height, width)
 
-        return cut(data, draw, branches.sizes, channels, scaled_decode, orient)
+        crops, places = cut(data, draw, branches.sizes, channels, scaled_decode, orient)
+        return (*crops, places) if branches.located else crops
 
     load = loader(
         paths,
         labels,
         pixels,
         lambda path: problem_of_file(path, channels, None, True, orient),
-        spec=tuple(tf.TensorSpec((*size, channels), tf.float32) for size in branches.sizes),
+        spec=branches.spec(channels),
         index=index,
         parallel_calls=parallel_calls,
     )
@@ -187,8 +189,10 @@ def finisher(branches, jit_compile):
 
     def finish(batch):
         crops, seeds = batch["image"], batch["seed"]
+        places = crops[len(branches.views) :]
+        crops = crops[: len(branches.views)]
         made = program(crops, seeds) if compiled else whole(crops, seeds)
-        return in_order(branches.views, made)
+        return (*in_order(branches.views, made), *places)
 
     return finish
 
@@ -197,10 +201,12 @@ class Branches:
     """The views of an augmentation, taken apart into their crops and what follows them.
 
     Args:
-        augment: `keras_ssl.augment.Views`, or one `View`.
+        augment: `keras_ssl.augment.Views`, or one `View`; or `keras_ssl.augment.Located`.
     """
 
     def __init__(self, augment):
+        self.located = getattr(augment, "locates", False)
+        augment = augment.views if self.located else augment
         several = getattr(augment, "views", None)
         self.augment = augment
         self.views = [augment] if several is None else [several] * augment.count if augment.count else several
@@ -220,6 +226,11 @@ class Branches:
             for view, layers in zip(self.views, self.layers, strict=True)
             if not view.separable
         }
+
+    def spec(self, channels):
+        """What is made of a file: the crops, and where they lie."""
+        crops = tuple(tf.TensorSpec((*size, channels), tf.float32) for size in self.sizes)
+        return (*crops, tf.TensorSpec((len(self.sizes), 4), tf.float32)) if self.located else crops
 
     def seeds(self, seeds):
         """The seeds of each view, from those of the samples."""
@@ -297,7 +308,8 @@ def cut(data, draw, sizes, channels, scaled_decode, orient=False):
         scaled_decode, orient: see `image_folder_views`.
 
     Returns:
-        Tuple of float32 `(height, width, channels)`.
+        tuple of float32 `(height, width, channels)`, and float32 `(views, 4)`, where they lie, as
+        `keras_ssl.augment.Located` says it.
     """
     jpeg = tf.equal(which(data, channels), 1)
     number = orientation(data) if orient else tf.constant(1)
@@ -327,10 +339,17 @@ def cut(data, draw, sizes, channels, scaled_decode, orient=False):
     corner, image = tf.cond(jpeg, part, lambda: (tf.zeros(2, tf.int32), image))
     if scaled_decode:
         ratio = tf.where(jpeg, ratio, 1)
-    return tuple(
+    crops = tuple(
         resample(image, start[view] - ratio * corner, length[view], flips[view], size, ratio)
         for view, size in enumerate(sizes)
     )
+    return crops, corners(start, start + length, flips)
+
+
+def corners(start, end, flips):
+    """Top, left, bottom and right, with left and right of mirrored boxes exchanged, float32 `(views, 4)`."""
+    (top, left), (bottom, right) = (tf.unstack(tf.cast(x, tf.float32), axis=1) for x in (start, end))
+    return tf.stack([top, tf.where(flips, right, left), bottom, tf.where(flips, left, right)], axis=1)
 
 
 def reduction(length, sizes):

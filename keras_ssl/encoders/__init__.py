@@ -23,6 +23,7 @@ from keras_ssl.encoders.drop_path import with_drop_path
 from keras_ssl.encoders.gin import NeighborSum, gin, gin_nodes
 from keras_ssl.encoders.layout import layout
 from keras_ssl.encoders.log_mel import LogMel
+from keras_ssl.encoders.maps import TokensAsMap, before_pooling, with_map
 from keras_ssl.encoders.masked import MaskedBatchNormalization, masked_pool
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.encoders.nin import nin
@@ -60,11 +61,13 @@ __all__ = [
     "SegmentEmbedding",
     "TokenEmbedding",
     "TokenPredictor",
+    "TokensAsMap",
     "WordEmbedding",
     "alexnet_bn",
     "amdim_net",
     "attention_maps",
     "audio2vec",
+    "before_pooling",
     "byte_tokens",
     "caffenet",
     "class_token_stages",
@@ -111,6 +114,7 @@ __all__ = [
     "with_fused_batch_norm",
     "with_grouped_batch_norm",
     "with_layer_norm",
+    "with_map",
     "with_plain_batch_norm",
     "with_positions",
     "with_synchronized_batch_norm",

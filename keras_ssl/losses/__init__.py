@@ -14,6 +14,13 @@ from keras_ssl.losses.classes import classification
 from keras_ssl.losses.clustering import mean_entropy_gap, sinkhorn, soft_cross_entropy, swapped_prediction
 from keras_ssl.losses.colors import color_cross_entropy, soft_bins
 from keras_ssl.losses.contrastive import info_nce, info_nce_in_batch, nt_xent
+from keras_ssl.losses.dense import (
+    most_similar,
+    nearest_matches,
+    place_consistency,
+    place_contrast,
+    region_contrast,
+)
 from keras_ssl.losses.distillation import (
     batch_std,
     cosine_regression,
@@ -109,8 +116,10 @@ __all__ = [
     "masked_mean",
     "mean_entropy_gap",
     "mixed_cosine_regression",
+    "most_similar",
     "n_pair",
     "nce",
+    "nearest_matches",
     "negative_cosine",
     "negative_sampling",
     "nt_xent",
@@ -119,8 +128,11 @@ __all__ = [
     "part_information",
     "patch_pixels",
     "perplexity",
+    "place_consistency",
+    "place_contrast",
     "plain_pixels",
     "proto_nce",
+    "region_contrast",
     "semi_hard_triplets",
     "sig_reg",
     "sigmoid_pairs",

@@ -60,7 +60,8 @@ def variance_covariance(embeddings, target=1.0, epsilon=1e-4):
     are of the global batch of n and divide by n - 1.
 
     Args:
-        embeddings: `(batch, dim)`, of one branch (Z), not normalized; float32 inside.
+        embeddings: `(batch, dim)`, of one branch (Z), not normalized; float32 inside. Or `(batch, slots, dim)`: each
+            slot is a branch of its own, and the terms are the means over the slots.
         target: float, the standard deviation that is enough (gamma, 1).
         epsilon: float > 0, keeps the gradient of the root finite where a dimension is constant (1e-4).
 
@@ -70,10 +71,13 @@ def variance_covariance(embeddings, target=1.0, epsilon=1e-4):
     Reference: VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning (Bardes, Ponce, LeCun,
     2021), https://arxiv.org/abs/2105.04906
     """
-    matrix = covariance(centered(everywhere(embeddings)))
-    deviation = ops.sqrt(ops.diagonal(matrix) + epsilon)
-    hinge = ops.mean(ops.relu(target - deviation))
-    return hinge, ops.sum(ops.square(off_diagonal(matrix))) / matrix.shape[-1]
+    rows = everywhere(embeddings)
+    rows = ops.swapaxes(rows, 0, 1) if len(rows.shape) == 3 else rows
+    matrix = covariance(centered(rows))  # (..., dim, dim)
+    dim = matrix.shape[-1]
+    variance = ops.sum(matrix * ops.eye(dim, dtype=matrix.dtype), axis=-1)
+    hinge = ops.mean(ops.relu(target - ops.sqrt(variance + epsilon)))
+    return hinge, ops.mean(ops.sum(ops.square(off_diagonal(matrix)), axis=(-2, -1))) / dim
 
 
 def variance_correlation(embeddings, target=1.0, epsilon=1e-4):
@@ -176,7 +180,7 @@ def whiten(x, epsilon=0.0):
 
 def everywhere(x):
     """The rows of all replicas, in float32; the static size of a row is kept where that of the batch is not known."""
-    return ops.reshape(distribute.gather(precise(x)), (-1, x.shape[-1]))
+    return ops.reshape(distribute.gather(precise(x)), (-1, *x.shape[1:]))
 
 
 def cholesky(matrix):

@@ -11,7 +11,7 @@ RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 VITS = ("vit_tiny", "vit_small", "vit_base")
 PYRAMIDS = ("conv_vit",)
 # Blocks of a ResNet that start as the identity, for long runs: as in the authors' code of SimCLR, BYOL, SimSiam, Barlow
-# Twins, VICReg and MoCo v3, and not in that of MoCo v1 and v2, SwAV, DINO and W-MSE.
+# Twins, VICReg, VICRegL, PixPro and MoCo v3, and not in that of MoCo v1 and v2, SwAV, DINO and W-MSE.
 IDENTITY = {"zero_init_residual": True}
 # LARS as in solo-learn: the rate is a bound.
 CLIPPED = {"trust": 0.02, "clipped": True}

@@ -37,6 +37,7 @@ def views(images, augment, rows=6, path=None):
     images = as_images(images, "images")[:rows]
     made = augment(images, training=True) if isinstance(augment, keras.layers.Layer) else augment(images)
     made = list(made) if isinstance(made, (list, tuple)) else [made]
+    made = made[:-1] if getattr(augment, "locates", False) else made  # where the views lie
     columns = [images, *(as_images(view, "The views") for view in made)]
     for number, view in enumerate(columns[1:], 1):
         if len(view) != len(images):

@@ -141,7 +141,9 @@ def test_minutes_of_siglip_have_the_optimizer_of_the_paper(make):
     assert {key: config[key] for key in expected} == pytest.approx(expected)
 
 
-IDENTITY = {"SimCLR", "SimCLRv2", "BYOL", "SimSiam", "BarlowTwins", "VICReg", "MoCoV3"}  # in the authors' code
+IDENTITY = {  # in the authors' code
+    "SimCLR", "SimCLRv2", "BYOL", "SimSiam", "BarlowTwins", "VICReg", "MoCoV3", "PixPro", "PixContrast", "VICRegL",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(IDENTITY) + ["MoCoV1", "MoCoV2", "SwAV", "DINO", "WMSE"])

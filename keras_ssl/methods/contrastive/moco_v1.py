@@ -22,8 +22,7 @@ Leave it when features are what counts: MoCoV2 is the same machinery with a bett
 import keras
 from keras import ops
 
-from keras_ssl import checks, distribute, heads, memory, teacher
-from keras_ssl.inputs import rows as count
+from keras_ssl import checks, heads, memory, teacher
 from keras_ssl.losses import info_nce
 from keras_ssl.method import Method
 
@@ -118,14 +117,7 @@ class MoCoV1(Method):
     def keys(self, view):
         if not self.shuffle:
             return self.key_encoder(view, training=True)
-        rows = count(view)
-        whole = keras.tree.map_structure(lambda part: distribute.gather(part, gradient=False), view)
-        order = ops.argsort(keras.random.uniform((count(whole),), seed=self.order))  # all replicas draw the same
-        own = distribute.local(order, rows)
-        mixed = keras.tree.map_structure(lambda part: ops.take(part, own, axis=0), whole)
-        keys = self.key_encoder(mixed, training=True)
-        keys = distribute.gather(keys, gradient=False)
-        return ops.take(keys, distribute.local(ops.argsort(order), rows), axis=0)
+        return teacher.shuffled(self.key_encoder, view, self.order)
 
     def after_step(self, outputs):
         teacher.follow(self.key_encoder, self.query_encoder, self.momentum)

@@ -211,17 +211,14 @@ def outlook(model, name, maps):
     """A model from images to features and, with `maps`, to what they are pooled from; or to its maps."""
     taken, outputs = inputs.input_tensors(model) or model.inputs[0], list(model.outputs)
     if maps and len(outputs[0].shape) == 2:
-        outputs.append(before_pooling(model, name))
+        outputs.append(pooled(model, name))
     return keras.Model(taken, outputs)
 
 
-def before_pooling(model, name):
+def pooled(model, name):
     """The last map or tokens on the way to a model's features."""
-    x = model.outputs[0]
-    while x is not None and len(x.shape) < 3:
-        history = x._keras_history
-        x = next(iter(history.operation._inbound_nodes[history.node_index].input_tensors), None)
-    if x is None or any(x is images for images in model.inputs):
+    x = encoders.before_pooling(model)
+    if x is None:
         raise ValueError(
             f"Versions 2 and 3 compare places, and the {name} '{model.name}' has no map or tokens that it pools. Give "
             "a network that ends with its pooling, such as keras_ssl.encoders.pool(backbone), not a model around one; "

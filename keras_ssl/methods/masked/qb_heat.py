@@ -25,7 +25,7 @@ from keras_ssl.augment import unpatchify
 from keras_ssl.augment.places import flat, select
 from keras_ssl.augment.random import uniform
 from keras_ssl.augment.rows import local_seeds
-from keras_ssl.encoders import patch_grid, token_decoder, vit_stages
+from keras_ssl.encoders import before_pooling, patch_grid, token_decoder, vit_stages
 from keras_ssl.encoders.multi_crop import check_size
 from keras_ssl.losses import masked_error, patch_pixels, plain_pixels, standard_pixels
 from keras_ssl.losses.reconstruction import patch_statistics
@@ -84,7 +84,7 @@ class QBHeat(Method):
         self.width, self.depth, self.heads, self.normalize = width, depth, heads, normalize
         is_vit = {"patches", "positions", "blocks"} <= {layer.name for layer in encoder.layers}
         self.stages = vit_stages(encoder) if is_vit else None
-        self.features = None if is_vit else before_pooling(encoder)
+        self.features = None if is_vit else map_of(encoder)
         (rows, columns), self.patch, channels = grid_of_vit(self) if is_vit else grid_of_map(self)
         self.grid = rows, columns
         self.across, self.down = linear(channels, "across"), linear(channels, "down")  # A and B
@@ -206,17 +206,16 @@ def linear(channels, name):
     return layer
 
 
-def before_pooling(encoder):
+def map_of(encoder):
     """A model of the map of features that the encoder's last layer pools."""
-    last = (getattr(encoder, "operations", None) or encoder.layers)[-1]
-    inputs = getattr(last, "input", None)
-    if len(getattr(inputs, "shape", ())) != 4:
+    found, last = before_pooling(encoder), (getattr(encoder, "operations", None) or encoder.layers)[-1]
+    if found is None or len(found.shape) != 4 or getattr(last, "input", None) is not found:
         raise ValueError(
             f"QBHeat reads the map of features (batch, rows, columns, channels) that the encoder's last layer pools, "
             f"and the last layer of '{encoder.name}' is '{last.name}'. Take an encoder of keras_ssl.encoders, or "
             "keras_ssl.encoders.pool(backbone)."
         )
-    return keras.Model(encoder.inputs, inputs, name="features")
+    return keras.Model(encoder.inputs, found, name="features")
 
 
 def grid_of_vit(model):

@@ -1,0 +1,1 @@
+"""Recipes of methods that compare places or regions of two views."""
