@@ -36,16 +36,24 @@ def semi_hard_triplets(views, numbers, margin=0.5):
     anchors = ops.reshape(views, (-1, dim))
     own = ops.repeat(numbers, count)
 
-    far = squared_distances(anchors, everyone)  # (batch * views, total * views)
-    near = squared_distances(views, views)  # (batch, views, views)
-    near = ops.reshape(near, (-1, count))[:, :, None]  # (batch * views, views, 1)
+    near = ops.reshape(squared_distances(views, views), (-1, count))  # (batch * views, views)
+    # The negatives are looked for without a gradient, for one view of the pairs after the other: a search waits for the
+    # one before it (`wait` is 0), so that `views` matrices are never there at once.
+    far = squared_distances(ops.stop_gradient(anchors), ops.stop_gradient(everyone))  # (batch * views, total * views)
+    beside, large = ops.stop_gradient(near), ops.cast(3e38, far.dtype)
     others = own[:, None] != owners[None, :]
-    large = ops.cast(3e38, far.dtype)
-    harder = ops.min(ops.where(others[:, None] & (far[:, None] > near), far[:, None], large), axis=2)
-    furthest = ops.max(ops.where(others, far, -large), axis=1)[:, None]
-    negative = ops.where(harder < large, harder, furthest)  # (batch * views, views)
-    losses = ops.where(negative > -large, ops.relu(margin + near[:, :, 0] - negative), 0.0)
-    losses = ops.where(ops.isnan(near[:, :, 0]), near[:, :, 0], losses)  # a run that diverged must be seen
+    furthest = ops.argmax(ops.where(others, far, -large), axis=1)
+    places, wait = [], 0.0
+    for view in range(count):
+        harder = ops.where(others & (far > beside[:, view : view + 1] + wait), far, large)
+        place = ops.argmin(harder, axis=1)
+        nearest = ops.take_along_axis(harder, place[:, None], axis=1)
+        places.append(ops.where(nearest[:, 0] < large, place, furthest))
+        wait = 0.0 * nearest
+    negatives = ops.take(everyone, ops.stack(places, axis=1), axis=0)  # (batch * views, views, dim)
+    negative = ops.sum(ops.square(anchors[:, None] - negatives), axis=-1)
+    losses = ops.where(ops.any(others, axis=1, keepdims=True), ops.relu(margin + near - negative), 0.0)
+    losses = ops.where(ops.isnan(near), near, losses)  # a run that diverged must be seen
     pairs = 1.0 - ops.eye(count, dtype=far.dtype)
     loss = ops.sum(ops.reshape(losses, (-1, count, count)) * pairs) / ops.cast(rows * count * (count - 1), far.dtype)
 

@@ -36,7 +36,8 @@ class ExemplarCNN(Method):
     The paper's form is a softmax over all images, which are some thousand patches: see
     `keras_ssl.data.salient_patches`. The form of "Revisiting Self-Supervised Visual Representation Learning" (arXiv
     1901.09005), for any number of images, has no classes: the views of an image shall be nearer to each other than to
-    those of the others in the batch. (Its code normalizes embeddings along the batch; here it is each of them.)
+    those of the others in the batch. (Its code normalizes embeddings along the batch, and compares the images of one
+    device; here each embedding is normalized, and all images of the batch are compared.)
 
     The data must hold `"index"`. The views may be other ones at each step, or from a fixed set for each image, as in
     the paper: `keras_ssl.augment.Copies`.

@@ -2,7 +2,8 @@
 
 Small images take the paper's softmax over all of them, with its rate for a batch of 128; its weight decay is not known.
 ImageNet, linear, a wide ResNet-50: 46.0 %, with the triplets of "Revisiting Self-Supervised Visual Representation
-Learning", arXiv 1901.09005, which are those of large images here: 8 crops, the colors gone in two of three images.
+Learning", arXiv 1901.09005, which are those of large images here: two of three images are gray, and of each there
+are 8 crops with other brightness and saturation, all with the same mean and deviation.
 """
 
 import keras_ssl
@@ -14,8 +15,10 @@ def views(run, **options):
         return augment.exemplar(**{"components": None, "colors": False} | options)
     if run.small:
         return augment.exemplar(**options)
-    crop = augment.RandomResizedCrop(run.shape[0], scale=(0.08, 1.0), flip=0.5)
-    return augment.Views(augment.View([augment.Grayscale(0.66), crop]), **{"count": 8} | options)
+    crop = augment.RandomResizedCrop(run.shape[0], scale=(0.1, 1.0), flip=0.5)
+    colors = augment.ColorJitter(brightness=32 / 255, saturation=0.5, p=1.0)
+    view = augment.View([crop, colors, augment.Standardize(per_channel=False)])
+    return augment.View([augment.Grayscale(0.66), augment.Views(view, **{"count": 8} | options)])
 
 
 def paper(run):

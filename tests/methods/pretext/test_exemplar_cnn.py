@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_ssl
-from keras_ssl import augment, data, losses
+from keras_ssl import augment, data, losses, recipes
 from keras_ssl.data.salient import energy
 from tests import cases
 from tests.reference import pretext as reference
@@ -84,6 +84,45 @@ def test_the_objective_has_the_triplets_of_unit_vectors():
     outputs = model.objective(x, np.arange(4, dtype="int32"))
     assert float(outputs["loss"]) == pytest.approx(reference.semi_hard_triplets(found, range(4), 0.7), rel=1e-4)
     assert model.chance is None and model.limits() == {}
+
+
+def test_triplets_keep_no_matrix_for_each_view():
+    """The largest tensor of a step, backwards too, compares all views with all, once."""
+    views, numbers = tf.random.normal((16, 6, 3)), tf.range(16)
+
+    @tf.function
+    def step(views):
+        with tf.GradientTape() as tape:
+            tape.watch(views)
+            loss, _ = losses.semi_hard_triplets(views, numbers)
+        return loss, tape.gradient(loss, views)
+
+    operations = step.get_concrete_function(views).graph.get_operations()
+    sizes = [tensor.shape.num_elements() or 0 for operation in operations for tensor in operation.outputs]
+    assert max(sizes) == (16 * 6) ** 2
+
+
+@pytest.mark.parametrize("numbers", [range(6), [0, 1, 1, 2, 3, 0]])
+def test_the_gradient_of_the_triplets_is_that_of_the_loop(numbers):
+    views = np.random.default_rng(3).normal(size=(6, 3, 4))
+    given = tf.constant(views)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        loss, _ = losses.semi_hard_triplets(given, np.array(numbers), 0.6)
+    expected = reference.gradient(lambda x: reference.semi_hard_triplets(x, numbers, 0.6), views)
+    np.testing.assert_allclose(tape.gradient(loss, given), expected, atol=1e-6)
+
+
+def test_all_views_of_a_large_image_are_gray_or_none_is():
+    run = recipes.Run((80, 80, 3), 64, 32, 2, 1, "resnet18")
+    views = recipes.find("ExemplarCNN").views(run)
+    found = np.stack(views(np.random.default_rng(0).integers(0, 256, (24, 90, 90, 3), "uint8")))
+    assert found.shape == (8, 24, 80, 80, 3)
+    gray = np.ptp(found, axis=-1).max(axis=(2, 3)) < 1e-2
+    assert (gray == gray[0]).all() and 0.3 < gray[0].mean() < 0.95
+    np.testing.assert_allclose(found.mean(axis=(2, 3, 4)), 127.5, atol=0.01)
+    np.testing.assert_allclose(found.std(axis=(2, 3, 4)), 50, atol=0.01)
+    assert len({tuple(one) for one in found[:, 0, 0, :5, 0]}) == 8  # crops of their own
 
 
 def test_triplets_on_two_replicas_are_those_of_one(two_replicas):
