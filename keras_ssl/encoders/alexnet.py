@@ -1,7 +1,8 @@
 """AlexNet: ImageNet Classification with Deep Convolutional Neural Networks (Krizhevsky et al., 2012), in two forms.
 
-`caffenet` is the one of Caffe's reference model, which pools before it normalizes: that of Context Prediction, Jigsaw,
-Learning to Count and the first tables of linear probes by layer. `alexnet_bn` is that of RotNet
+`caffenet` is the one of Caffe's reference model, which pools before it normalizes: that of Jigsaw, and of the first
+tables of linear probes by layer. Context Prediction's has no groups, a margin of 5 pixels around the image, and batch
+normalization in its upper layers. `alexnet_bn` is that of RotNet
 (https://arxiv.org/abs/1803.07728) and its authors' code: one tower, 64 to 384 channels, batch normalization in place of
 local response normalization and dropout.
 """

@@ -124,7 +124,8 @@ def jigsaw(
         jitter: int, the pixels by which the cell is larger than the tile, which lies anywhere in it: gap and jitter
             are one. None for all that is left. With 0, edges go on from tile to tile.
         scale: pair of floats, the range of the crop's area as a part of the image's.
-        grayscale_p: float, the share of the tiles that are gray (0.3 in the paper, of the images; 0.5 in its code).
+        grayscale_p: float, the share of the tiles that are gray (0.3 in the paper, of the images; 0.5 in its code,
+            where half of the others lack the axis from green to magenta).
         shift: int, the largest shift of the color channels against each other, in pixels, which hides the aberration
             of lenses; None for 2 of 64, at least 1.
         standardize: whether every tile gets the same mean and deviation in each channel. Without it, brightness and

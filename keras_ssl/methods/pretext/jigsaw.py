@@ -60,6 +60,7 @@ class Jigsaw(Method):
         hidden: int, units of the layer that looks at all tiles (fc7, 4096).
         dropout: float in [0, 1), after both of these layers (0.5).
         batch_norm: whether the layer that looks at all tiles is batch-normalized, as in "Revisiting".
+        linear: whether the embedding of a tile is a linear layer alone, without ReLU and dropout, as in "Revisiting".
 
     Logs `accuracy`, the share of the puzzles whose order was told; chance is one divided by the number of orders. With
     dropout it is lower than that of the same network without.
@@ -81,6 +82,7 @@ class Jigsaw(Method):
         "hidden": checks.ints(),
         "dropout": checks.numbers(least=0, below=1),
         "batch_norm": checks.flag(),
+        "linear": checks.flag(),
     }
 
     def __init__(
@@ -95,15 +97,17 @@ class Jigsaw(Method):
         hidden=4096,
         dropout=0.5,
         batch_norm=False,
+        linear=False,
         **kwargs,
     ):
         super().__init__(encoder, augment, **kwargs)
         table = check_orders(orders, tiles)
         self.orders = orders if isinstance(orders, int) else tuple(map(tuple, table.tolist()))
         self.tiles, self.puzzles, self.dim, self.hidden = tiles, puzzles, dim, hidden
-        self.dropout, self.batch_norm = dropout, batch_norm
+        self.dropout, self.batch_norm, self.linear = dropout, batch_norm, linear
         self.table = self.keep("orders", table.shape, lambda shape, dtype=None: ops.cast(table, dtype), "int32")
-        head = [keras.layers.Dense(dim), keras.layers.ReLU(), keras.layers.Dropout(dropout)]
+        after = [] if linear else [keras.layers.ReLU(), keras.layers.Dropout(dropout)]
+        head = [keras.layers.Dense(dim), *after]
         self.tower = heads.attach(encoder, keras.Sequential([keras.Input((encoder.output_shape[-1],)), *head]), "tower")
         solver = [keras.layers.Dense(hidden), *([heads.batch_normalization()] if batch_norm else [])]
         solver += [keras.layers.ReLU(), keras.layers.Dropout(dropout), keras.layers.Dense(len(table))]

@@ -1,8 +1,9 @@
 """Jigsaw. ImageNet, linear, a wide ResNet-50: 44.6 %.
 
 That is of "Revisiting Self-Supervised Visual Representation Learning", arXiv 1901.09005, whose rates, length, 100
-orders and 8 puzzles an image are those here, with its batch normalization; the paper trained an AlexNet with 1000
-orders (34.0 % on its third layer). The tiles are the paper's.
+orders and 8 puzzles an image are those here, and its linear embedding and batch normalization; it puts all images of a
+batch into the same 8 orders. The paper trained an AlexNet with 1000 orders (34.0 % on its third layer). The tiles are
+the paper's.
 """
 
 import keras_ssl
@@ -20,7 +21,7 @@ def views(run, **options):
 
 def paper(run):
     model = keras_ssl.Jigsaw(
-        run.encoder(any_size=True), views(run), orders=100, puzzles=8, dim=1000, batch_norm=True
+        run.encoder(any_size=True), views(run), orders=100, puzzles=8, dim=1000, batch_norm=True, linear=True
     )
     return model, run.sgd(0.1, weight_decay=1e-4, warmup=min(5 / run.epochs, 0.15))
 

@@ -2,8 +2,8 @@
 
 The score is of three layers that are trained on all labels. ImageNet, linear, ResNet-50: 55.4 % (of a wide RevNet) in
 "Revisiting Self-Supervised Visual Representation Learning", arXiv 1901.09005, whose rates are those of large images
-here; the paper trains an AlexNet with smaller ones (38.7 % on its third layer). Small images take the rates of the
-paper's code for CIFAR-10.
+here, without its changes of colors; the paper trains an AlexNet with smaller ones (38.7 % on its third layer). Small
+images take the rates of the paper's code for CIFAR-10.
 """
 
 import keras_ssl

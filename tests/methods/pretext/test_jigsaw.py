@@ -58,6 +58,18 @@ def test_shuffled_embeddings_are_those_of_shuffled_tiles():
     np.testing.assert_array_equal(x[:, order][:, np.argsort(order)], x)
 
 
+def test_the_embedding_of_a_tile_may_be_linear():
+    """Of "Revisiting": no ReLU before the tiles stand side by side, and nothing left out there by dropout."""
+    model, x = jigsaw(linear=True, dropout=0.5), tiles(8)
+    found = embedded(model, x, training=True)
+    kernel, bias = model.tower.layers[-1].get_weights()
+    features = np.asarray(model.encoder(x.reshape(-1, 4, 4, 3), training=True))
+    np.testing.assert_allclose(found.reshape(-1, 5), features @ kernel + bias, atol=1e-4)
+    assert (found < 0).any()
+    plain = embedded(jigsaw(dropout=0.5), x, training=True)
+    assert (plain >= 0).all() and (plain == 0).mean() > 0.5
+
+
 def test_a_solver_that_does_not_see_the_places_stays_at_chance():
     model, x = jigsaw(), tiles()
     kernel, *others = model.solver.get_weights()

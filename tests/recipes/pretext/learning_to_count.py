@@ -1,4 +1,4 @@
-"""LearningToCount: numbers of the paper."""
+"""LearningToCount: the sizes of the paper; rate, decay, warm-up and batch are those that the recipe calls its own."""
 
 from tests.recipes.row import IMAGENET, Row
 
