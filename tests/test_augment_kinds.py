@@ -19,7 +19,8 @@ VIEW = augment.View([augment.RandomResizedCrop(6, flip=0.5), COLORS, augment.Gra
 LAYERS = {
     "video": [
         augment.PerClip(VIEW), augment.PerClip(augment.GaussianBlur(3)), augment.PerClip(augment.RandomErasing()),
-        augment.RandomClip(3, 2), augment.ReverseTime(),
+        augment.RandomClip(3, 2), augment.ReverseTime(), augment.RandomClip(3, (1, 3)), augment.RandomFrames(3),
+        augment.RandomClip(3, 2, jitter=True), augment.PerFrame(VIEW), augment.PairedClip(augment.ReverseTime(), 4, 2),
     ],
     "audio": [augment.AudioCrop(20), augment.Gain(), augment.AddNoise(), augment.AddNoise((-5.0, 5.0), p=0.5)],
     "series": [
@@ -160,7 +161,9 @@ def test_padding_has_no_part_in_a_view(column, layer):
         shown = views[0]["edges_mask" if name == "edges" else mask]
         shown = np.broadcast_to(shown.reshape(*shown.shape, *[1] * (views[0][name].ndim - 2)), views[0][name].shape)
         np.testing.assert_allclose(views[0][name][shown], views[1][name][shown], atol=1e-5)
-    assert (kept.sum(axis=1) >= 1).all() and (kept.sum(axis=1) <= columns[mask].sum(axis=1)).all()
+    assert (kept.sum(axis=1) >= 1).all()
+    if not isinstance(layer, augment.RandomFrames):  # which may take one frame several times
+        assert (kept.sum(axis=1) <= columns[mask].sum(axis=1)).all()
     assert kept.dtype == bool and views[0][column].dtype == ("int32" if column == "token_ids" else "float32")
 
 
@@ -260,6 +263,67 @@ def test_clips_are_counted_and_real():
     assert (starts.max(axis=0) <= [18, 8, 0, 0, 0]).all() and len(set(starts[:, 1])) > 5
     with pytest.raises(ValueError, match="at least 22 steps"):
         augment.RandomClip(8, 3)(video[:, :21])
+
+
+def frame_numbers(count=4000, frames=40):
+    return np.broadcast_to(np.arange(float(frames))[None, :, None, None, None], (count, frames, 1, 1, 1))
+
+
+def test_clips_of_several_speeds():
+    layer = augment.RandomClip(5, (1, 3))
+    found = numpy(layer(frame_numbers(), seeds=seeds(4000)))[..., 0, 0, 0]
+    steps = np.diff(found)
+    assert (steps == steps[:, :1]).all() and found.max() <= 39
+    assert np.abs(np.bincount(steps[:, 0].astype(int))[1:] / 4000 - 1 / 3).max() < 0.04
+    for step in (1, 2, 3):
+        assert set(found[steps[:, 0] == step, 0]) == set(range(40 - 4 * step))
+    real = np.arange(40) < np.array([40, 10, 5, 2] * 1000)[:, None]
+    clip = numpy(layer({"video": frame_numbers(), "video_mask": real}, seeds=seeds(4000)))
+    steps = np.diff(clip["video"][..., 0, 0, 0])[:, 0].reshape(1000, 4)
+    assert steps.max(axis=0).tolist() == [3, 2, 1, 1]  # of ten frames, five fit at every second
+    assert (clip["video_mask"].sum(axis=1).reshape(1000, 4) == [5, 5, 5, 2]).all()
+    with pytest.raises(ValueError, match="at least 5 steps"):
+        layer(frame_numbers(2, 4))
+
+
+def test_frames_of_a_clip_that_jitter():
+    found = numpy(augment.RandomClip(4, 5, jitter=True)(frame_numbers(), seeds=seeds(4000)))[..., 0, 0, 0]
+    steps = np.diff(found)
+    assert steps.min() == 1 and steps.max() == 9 and found.min() == 0 and found.max() == 39
+    assert abs(steps.mean() - 5) < 0.1
+    same(augment.RandomClip(4, 1, jitter=True)(frame_numbers(9), seeds=seeds(9)),
+         augment.RandomClip(4, 1)(frame_numbers(9), seeds=seeds(9)))
+
+
+def test_pairs_of_clips_are_rarely_far_apart():
+    pair = augment.SharedViews([augment.PairedClip(augment.ReverseTime(0.0), 4, 2, number) for number in (0, 1)])
+    first, second = (x[..., 0, 0, 0] for x in numpy(pair(frame_numbers(20000), seeds=seeds(20000))))
+    assert (np.diff(first) == 2).all() and (np.diff(second) == 2).all() and max(first.max(), second.max()) <= 39
+    distance, starts = np.abs(first[:, 0] - second[:, 0]).astype(int), 34
+    d = np.arange(starts)
+    share = (1 - d / starts) ** 2 - (1 - (d + 1) / starts) ** 2  # of the density (2 / T) (1 - d / T), from d to d + 1
+    counts = np.bincount(distance, minlength=starts)
+    expected = 20000 * share
+    assert (np.square(counts - expected) / np.maximum(expected, 5)).sum() < 34 + 4 * np.sqrt(2 * 34)
+    assert abs((first[:, 0] < second[:, 0])[distance > 0].mean() - 0.5) < 0.02
+    lowest = np.minimum(first[:, 0], second[:, 0])
+    assert set(lowest[distance == 20]) <= set(range(starts - 20)) and len(set(lowest[distance == 20])) > 10
+    real = np.arange(40) < 5
+    clip = numpy(pair({"video": frame_numbers(3), "video_mask": real[None].repeat(3, axis=0)}, seeds=seeds(3)))
+    assert all((one["video"][..., 0, 0, 0] == [0, 2, 4, 6]).all() for one in clip)
+    draws = numpy(augment.cvrl(6, 4).draw(seeds(8), (12, 8, 9)))["drawn"]
+    flips = [view["drawn"]["drawn"]["drawn"][0]["flipped"] for view in draws]
+    assert (flips[0] != flips[1]).any()  # the clips have draws of their own
+
+
+def test_frames_that_are_images_of_their_own():
+    found = numpy(augment.RandomFrames(3)(frame_numbers(), seeds=seeds(4000)))[..., 0, 0, 0]
+    assert set(found.ravel()) == set(range(40)) and abs((np.diff(found) < 0).mean() - 0.5) < 0.04
+    assert np.abs(np.corrcoef(found.T) - np.eye(3)).max() < 0.06
+    still = samples("video", mask=False)["video"][:, :1].repeat(4, axis=1)
+    views = numpy(augment.PerFrame(VIEW)({"video": still, "seed": seeds()}))
+    assert np.ptp(views, axis=1).max(axis=(1, 2, 3)).min() > 5  # no two frames alike
+    assert augment.PerFrame(VIEW).resized((10, 8, 9)) == (10, 6, 6)
 
 
 def test_time_runs_backwards_up_to_the_last_frame():
@@ -559,6 +623,12 @@ def test_a_subgraph_is_connected():
     [
         (lambda: augment.PerClip(augment.Rotations()), "layer must be an augmentation layer of images"),
         (lambda: augment.PerClip(augment.Jitter()), "layer must be an augmentation layer of images"),
+        (lambda: augment.PerFrame(augment.Rotations()), "layer must be an augmentation layer of images"),
+        (lambda: augment.PairedClip(VIEW, 4), "view must be an augmentation layer of videos"),
+        (lambda: augment.PairedClip(augment.ReverseTime(), 4, number=2), "number must be 0 or 1"),
+        (lambda: augment.PairedClip(augment.ReverseTime(), 9)(np.zeros((2, 8, 1, 1, 3))), "videos of at least 9 fra"),
+        (lambda: augment.RandomClip(4, (3, 2)), "stride must be an int or a pair"),
+        (lambda: augment.RandomFrames(0), "count must be a positive int"),
         (lambda: augment.View([augment.Jitter(), augment.Gain()]), "layers must all be for one kind of data"),
         (lambda: augment.Views([augment.Jitter(), augment.Gain()]), "views must all be for one kind of data"),
         (lambda: augment.Jitter()(np.zeros((2, 3))), r"a batch of series of shape \(batch, time, channels\)"),

@@ -198,10 +198,10 @@ def test_clips_are_drawn_by_seed_pass_and_sample(folder):
     assert (first[::2] != first[1::2]).mean() > 0.5  # the clips of a video
     lasts = np.repeat([10, 20, 15, 30, 25], 2) - 5
     again = make()
-    many = np.stack([starts(again) for _ in range(10)])
+    many = np.stack([starts(again) for _ in range(6)])
     np.testing.assert_array_equal(many[0], first)
     assert (many >= 0).all() and (many <= lasts).all()
-    assert abs((many / lasts).mean() - 0.5) < 0.09
+    assert abs((many / lasts).mean() - 0.5) < 0.12
     halves = [rows(make().share(host, 2))["index"] for host in (0, 1)]
     np.testing.assert_array_equal(np.stack(halves, axis=1).reshape(-1), rows(make())["index"])
     assert make().fingerprint == make().fingerprint != data.video_folder(folder, 8, 2, frames=4).fingerprint

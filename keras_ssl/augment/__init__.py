@@ -36,7 +36,9 @@ from keras_ssl.augment.one_of import OneOf
 from keras_ssl.augment.places import masked_indices, partition, select
 from keras_ssl.augment.random import fold, normal, uniform
 from keras_ssl.augment.recipes import (
+    cvrl,
     graph_cl,
+    shuffle_and_learn,
     simclr_activity,
     simclr_audio,
     simclr_graph,
@@ -44,6 +46,8 @@ from keras_ssl.augment.recipes import (
     simclr_tokens,
     simclr_video,
     tpn,
+    tracking,
+    vince,
 )
 from keras_ssl.augment.series.signals import (
     DropChannels,
@@ -61,6 +65,8 @@ from keras_ssl.augment.sometimes import Sometimes
 from keras_ssl.augment.tokens.texts import CropTokens, DeleteTokens, MaskTokens, SplitSegments, SubsampleTokens
 from keras_ssl.augment.unchanged import Unchanged
 from keras_ssl.augment.video.clips import PerClip, RandomClip, ReverseTime
+from keras_ssl.augment.video.colors import color_centers
+from keras_ssl.augment.video.times import PairedClip, PerFrame, RandomFrames
 from keras_ssl.augment.view import View, Views
 from keras_ssl.pixels import patchify, unpatchify
 
@@ -97,8 +103,10 @@ __all__ = [
     "MultiBlockMask",
     "Negate",
     "OneOf",
+    "PairedClip",
     "PatchGrid",
     "PerClip",
+    "PerFrame",
     "PerPatch",
     "PermuteSegments",
     "PerturbEdges",
@@ -110,6 +118,7 @@ __all__ = [
     "RandomCrop",
     "RandomErasing",
     "RandomFlip",
+    "RandomFrames",
     "RandomMask",
     "RandomResizedCrop",
     "RandomRotate",
@@ -145,9 +154,11 @@ __all__ = [
     "ab_bins",
     "beta",
     "centers",
+    "color_centers",
+    "color_prior",
     "context_prediction",
     "counting",
-    "color_prior",
+    "cvrl",
     "enlarge",
     "exemplar",
     "fold",
@@ -162,6 +173,7 @@ __all__ = [
     "patchify",
     "permutations",
     "select",
+    "shuffle_and_learn",
     "simclr_activity",
     "simclr_audio",
     "simclr_graph",
@@ -169,7 +181,9 @@ __all__ = [
     "simclr_tokens",
     "simclr_video",
     "tpn",
+    "tracking",
     "uniform",
     "unpatchify",
+    "vince",
     *RECIPES,
 ]

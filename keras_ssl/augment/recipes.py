@@ -7,7 +7,8 @@ import math
 
 from keras_ssl.augment.audio.waves import AddNoise, AudioCrop, Gain
 from keras_ssl.augment.graph.nodes import DropNodes, MaskAttributes, PerturbEdges, Subgraph
-from keras_ssl.augment.image.color import ColorJitter, Grayscale
+from keras_ssl.augment.image.blur import GaussianBlur
+from keras_ssl.augment.image.color import ColorJitter, Grayscale, Solarize
 from keras_ssl.augment.image.crop import RandomResizedCrop
 from keras_ssl.augment.one_of import OneOf
 from keras_ssl.augment.series.signals import (
@@ -19,10 +20,12 @@ from keras_ssl.augment.series.signals import (
     TimeWarp,
 )
 from keras_ssl.augment.series.transformations import Negate, ReverseSeries, ShuffleChannels
+from keras_ssl.augment.shared import SharedViews
 from keras_ssl.augment.sometimes import Sometimes
 from keras_ssl.augment.tokens.texts import CropTokens, DeleteTokens
 from keras_ssl.augment.unchanged import Unchanged
 from keras_ssl.augment.video.clips import PerClip, RandomClip
+from keras_ssl.augment.video.times import PairedClip, PerFrame, RandomFrames
 from keras_ssl.augment.view import View, Views
 
 
@@ -30,7 +33,7 @@ def simclr_video(size, frames=16, stride=2, count=2, seed=None):
     """Views of videos: clips from random times, each with one crop, flip, jitter and grayscale for all of its frames.
 
     CVRL: Spatiotemporal Contrastive Video Representation Learning (Qian et al., 2020), arXiv:2008.03800, without its
-    choice of times and without the blur.
+    choice of times and without the blur: see `cvrl`.
 
     Args:
         size: int or pair of ints (height, width), the size of the views in pixels.
@@ -50,6 +53,116 @@ def simclr_video(size, frames=16, stride=2, count=2, seed=None):
     """
     layers = [RandomResizedCrop(size, (0.3, 1.0), flip=0.5), ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8), Grayscale(0.2)]
     return Views(View([RandomClip(frames, stride), PerClip(View(layers))]), count, seed=seed)
+
+
+def cvrl(size, frames=16, stride=2, scale=(0.3, 1.0), blur_p=(1.0, 0.1), solarize_p=(0.0, 0.2), seed=None):
+    """Views of videos as in CVRL: two clips that are rarely far apart, each with one draw for all of its frames.
+
+    CVRL: Spatiotemporal Contrastive Video Representation Learning (Qian et al., 2020), arXiv:2008.03800, with the
+    numbers of the authors' code. Brightness, contrast, saturation and hue are torchvision's, as everywhere here.
+
+    Args:
+        size: int or pair of ints (height, width), the size of the views in pixels.
+        frames: int, the number of frames of a clip.
+        stride: int, the step from one frame to the next.
+        scale: pair of floats, see `RandomResizedCrop`.
+        blur_p: pair of floats, the probability of `GaussianBlur` in the first and in the second clip; both 0 for small
+            frames.
+        solarize_p: pair of floats, the probability of `Solarize` in each.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `SharedViews` of two `PairedClip`.
+
+    Example:
+        >>> import numpy as np
+        >>> first, second = cvrl(16, frames=4)(np.zeros((2, 12, 24, 32, 3), "uint8"))
+        >>> first.shape
+        TensorShape([2, 4, 16, 16, 3])
+    """
+    clips = []
+    for number in range(2):
+        layers = [RandomResizedCrop(size, scale, (0.5, 2.0), flip=0.5), ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.8)]
+        layers.append(Grayscale(0.2))
+        layers += [GaussianBlur(p=blur_p[number])] if blur_p[number] else []
+        layers += [Solarize(p=solarize_p[number])] if solarize_p[number] else []
+        clips.append(PairedClip(PerClip(View(layers)), frames, stride, number))
+    return SharedViews(clips, seed=seed)
+
+
+def vince(size, frames=4, scale=(0.2, 1.0), jitter=(0.4, 0.4, 0.4, 0.2), grayscale_p=0.2, seed=None):
+    """Views of videos as in VINCE: single frames from random times, each with a crop and colors of its own.
+
+    VINCE: Watching the World Go By (Gordon et al., 2020), arXiv:2003.07990, with the numbers of the authors' code.
+
+    Args:
+        size: int or pair of ints (height, width), the size of the frames in pixels.
+        frames: int, how many a view has.
+        scale: pair of floats, see `RandomResizedCrop`.
+        jitter: four floats, see `ColorJitter`, which changes every frame.
+        grayscale_p: float, the probability of `Grayscale`.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `Views`, two draws of one view: the frames to look with, and those to be found.
+
+    Example:
+        >>> import numpy as np
+        >>> queries, keys = vince(16)(np.zeros((2, 12, 24, 32, 3), "uint8"))
+        >>> keys.shape
+        TensorShape([2, 4, 16, 16, 3])
+    """
+    layers = [RandomResizedCrop(size, scale, flip=0.5), ColorJitter(*jitter), Grayscale(grayscale_p)]
+    return Views(View([RandomFrames(frames), PerFrame(View(layers))]), 2, seed=seed)
+
+
+def shuffle_and_learn(size, frames=96, stride=1, scale=(0.5, 1.0), flip=0.5, seed=None):
+    """The view of ShuffleAndLearn: a part of a video with one crop and one flip for all frames, in its own order.
+
+    Shuffle and Learn (Misra et al., 2016), arXiv:1603.08561, whose frames are crops of 227 pixels out of images of 340.
+
+    Args:
+        size: int or pair of ints (height, width), the size of the frames in pixels.
+        frames: int, the frames among which the method draws.
+        stride: int, the step from one to the next.
+        scale: pair of floats, see `RandomResizedCrop`.
+        flip: float, the probability to mirror.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `View`.
+
+    Example:
+        >>> import numpy as np
+        >>> shuffle_and_learn(16, frames=10)(np.zeros((2, 12, 24, 32, 3), "uint8")).shape
+        TensorShape([2, 10, 16, 16, 3])
+    """
+    return View([RandomClip(frames, stride), PerClip(RandomResizedCrop(size, scale, flip=flip))], seed=seed)
+
+
+def tracking(size, frames=4, stride=4, scale=(0.5, 1.0), flip=0.5, seed=None):
+    """The view of TrackingByColorizing: a few frames of a video, one crop and one flip for all of them, in color.
+
+    Tracking Emerges by Colorizing Videos (Vondrick et al., 2018), arXiv:1806.09594: three references and a target, of
+    videos with six frames a second; crop and step are ours.
+
+    Args:
+        size: int or pair of ints (height, width), the size of the frames in pixels.
+        frames: int, the references and the target.
+        stride: int, the step from one to the next.
+        scale: pair of floats, see `RandomResizedCrop`.
+        flip: float, the probability to mirror.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `View`.
+
+    Example:
+        >>> import numpy as np
+        >>> tracking(16, stride=2)(np.zeros((2, 12, 24, 32, 3), "uint8")).shape
+        TensorShape([2, 4, 16, 16, 3])
+    """
+    return View([RandomClip(frames, stride), PerClip(RandomResizedCrop(size, scale, flip=flip))], seed=seed)
 
 
 def simclr_audio(length, decibels=6.0, snr=(3.0, 30.0), noise_p=0.5, count=2, seed=None):

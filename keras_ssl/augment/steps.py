@@ -58,8 +58,6 @@ class TimeCrop(Augmentation):
         ValueError: the samples, with their padding, have fewer steps.
     """
 
-    stride = 1
-
     def __init__(self, length, seed=None, name=None, **kwargs):
         super().__init__(seed=seed, name=name, **kwargs)
         check_ints(length=length)
@@ -68,22 +66,26 @@ class TimeCrop(Augmentation):
     @property
     def span(self):
         """int, the steps from the first to the last one of a crop."""
-        return (self.length - 1) * self.stride + 1
+        return self.length
 
     def draw(self, seeds, size):
         return {"start": uniform(seeds, 1)[:, 0]}
 
     def transform(self, sample, start):
         values, mask = parts(self.kind, sample)
+        self.check_steps(values)
+        last = ops.cast(ops.maximum(ends(values, mask) - self.span, 0), "float32")
+        first = ops.cast(choose(start, last), "int32")
+        return moved(sample, first[:, None] + ops.arange(self.length, dtype="int32"))
+
+    def check_steps(self, values):
+        """Raises where samples have fewer steps than a crop spans."""
         steps = values.shape[1]
         if steps is not None and steps < self.span:
             raise ValueError(
                 f"{type(self).__name__} needs samples of at least {self.span} steps: take a shorter crop, or pad the "
                 f"samples and give them the column {self.kind.also[0]!r}. Received: {steps} steps"
             )
-        last = ops.cast(ops.maximum(ends(values, mask) - self.span, 0), "float32")
-        first = ops.cast(choose(start, last), "int32")
-        return moved(sample, first[:, None] + self.stride * ops.arange(self.length, dtype="int32"))
 
     def resized(self, size):
         return (self.length, *size[1:])

@@ -5,10 +5,10 @@ from keras import ops
 
 from keras_ssl import inputs
 from keras_ssl.augment.layer import Augmentation, check_probability, per_sample
-from keras_ssl.augment.random import uniform
+from keras_ssl.augment.random import choose, fold, uniform
 from keras_ssl.augment.steps import TimeCrop, ends, moved, parts
 from keras_ssl.augment.view import gives_one
-from keras_ssl.checks import check_ints
+from keras_ssl.checks import check_flags, check_ints
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -84,7 +84,10 @@ class RandomClip(TimeCrop):
 
     Args:
         length: int, the number of frames of the clip.
-        stride: int, the step from one frame to the next.
+        stride: int, the step from one frame to the next; or a pair (least, most), between which it is drawn for each
+            clip: the speed at which the clip is played. Where the longest step does not fit into the video, the most is
+            the longest that does.
+        jitter: whether each frame is any of the `stride` frames up to the next one's place, and not the first of them.
         seed, name: see `Augmentation`.
 
     Raises:
@@ -98,13 +101,52 @@ class RandomClip(TimeCrop):
 
     kind = inputs.VIDEO
 
-    def __init__(self, length, stride=1, seed=None, name=None, **kwargs):
+    def __init__(self, length, stride=1, jitter=False, seed=None, name=None, **kwargs):
         super().__init__(length, seed=seed, name=name, **kwargs)
-        check_ints(stride=stride)
-        self.stride = stride
+        self.stride = tuple(stride) if isinstance(stride, list) else stride
+        self.jitter = jitter
+        self.steps = self.stride if isinstance(self.stride, tuple) else (self.stride, self.stride)
+        if isinstance(self.stride, tuple):
+            check_ints(**{f"stride[{i}]": value for i, value in enumerate(self.stride)})
+            if len(self.stride) != 2 or self.stride[0] > self.stride[1]:
+                raise ValueError(f"stride must be an int or a pair (least, most) of ints. Received: stride={stride!r}")
+        else:
+            check_ints(stride=stride)
+        check_flags(jitter=jitter)
+
+    @property
+    def span(self):
+        """int, the frames that the shortest clip lies in."""
+        return self.spanned(self.steps[0])
+
+    def spanned(self, stride):
+        return self.length * stride if self.jitter else (self.length - 1) * stride + 1
+
+    def draw(self, seeds, size):
+        start = super().draw(seeds, size)
+        draws = uniform(fold(seeds, 0), 1 + (self.length if self.jitter else 0))
+        speed = {"speed": draws[:, 0]} if self.steps[0] < self.steps[1] else {}
+        return {**start, **speed, **({"late": draws[:, 1:]} if self.jitter else {})}
+
+    def transform(self, sample, start, speed=None, late=None):
+        values, mask = parts(self.kind, sample)
+        self.check_steps(values)
+        end = ends(values, mask)
+        least, most = self.steps
+        stride = ops.full_like(end, least)
+        if speed is not None:
+            fits = end // self.length if self.jitter else (end - 1) // max(self.length - 1, 1)
+            most = ops.cast(ops.clip(fits, least, most), "float32")
+            stride = ops.cast(least + choose(speed, most - least), "int32")
+        last = ops.cast(ops.maximum(end - self.spanned(stride), 0), "float32")
+        first = ops.cast(choose(start, last), "int32")
+        places = first[:, None] + stride[:, None] * ops.arange(self.length, dtype="int32")
+        if late is not None:
+            places = places + ops.cast(choose(late, ops.cast(stride - 1, "float32")[:, None]), "int32")
+        return moved(sample, places)
 
     def get_config(self):
-        return {**super().get_config(), "stride": self.stride}
+        return {**super().get_config(), "stride": self.stride, "jitter": self.jitter}
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
