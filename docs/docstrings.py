@@ -1,5 +1,6 @@
 """Docstrings: what the site's parser is given of them, and the arguments that a method takes through `**kwargs`."""
 
+import importlib
 import inspect
 import re
 import textwrap
@@ -21,8 +22,12 @@ class Examples(griffe.Extension):
     def on_object(self, *, obj, **kwargs):
         if obj.docstring is None:
             return
-        if obj.is_class and obj.name in keras_ssl.METHODS and obj.canonical_path.startswith("keras_ssl.methods."):
-            spell_out(obj)
+        if obj.is_class and obj.canonical_path.startswith("keras_ssl.methods."):
+            cls = getattr(importlib.import_module(obj.module.canonical_path), obj.name)
+            if obj.name in keras_ssl.METHODS:
+                obj.docstring.value = arguments(cls)
+            if issubclass(cls, keras_ssl.Method):  # methods show what they inherit from bases that are none, too
+                spell_out(obj, cls)
         obj.docstring.value = EXAMPLE.sub(indented, obj.docstring.value)
 
 
@@ -30,10 +35,8 @@ def indented(match):
     return "\nExamples:\n" + textwrap.indent(textwrap.dedent(match[1]), "    ")
 
 
-def spell_out(obj):
-    """Arguments only (the method's page says the rest above), with those of the classes below it by name."""
-    cls = getattr(keras_ssl, obj.name)
-    obj.docstring.value = arguments(cls)
+def spell_out(obj, cls):
+    """Names in the signature what `**kwargs` stands for."""
     init = obj.members.get("__init__")
     parameters = list(init.parameters) if init else []
     if not init or parameters[-1].kind is not griffe.ParameterKind.var_keyword:
@@ -59,7 +62,8 @@ def inherited(cls):
 
 
 def arguments(cls):
-    """The sections from `Args:` to before `Example:`, `**kwargs` replaced by what it stands for."""
+    """The sections from `Args:` to before `Example:` (the method's page says the rest above), `**kwargs` replaced by
+    what it stands for."""
     found = sections(cls)
     own = REST.sub("", found["Args"]).rstrip("\n")
     named = {name for match in ENTRY.finditer(own) for name in match[1].split(", ")}
