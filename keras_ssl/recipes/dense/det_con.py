@@ -1,4 +1,4 @@
-"""DetCon-B, for data with masks, of a segmentation or a grid. ImageNet, 300 epochs: 42.0 AP of detection on COCO.
+"""DetCon-B, for data with masks, of a segmentation or a grid.
 
 It has no recipe for the shell. The authors': LARS, 0.2 for a batch of 256, of 4,096 images, decay 1.5e-6, ten epochs of
 warm-up, a momentum of 0.996 that rises to 1, the views of BYOL.
