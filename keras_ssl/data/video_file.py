@@ -199,16 +199,19 @@ def opened(path):
         raise BadVideo(f"cannot be read: {error}") from error
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=512)
 def listed(path, size, modified):
     """The time stamps of the frames in order, int64, or None where they tell nothing; the numbers of key frames; the
-    number of frames. Kept for the last 4,096 files."""
+    number of frames. Kept for the last 512 files."""
     with opened(path) as (container, stream):
         names = container.format.name.split(",")
-        packets = [packet for packet in container.demux(stream) if packet.size]
-        if len(packets) < stream.frames:
-            raise BadVideo(cut_off(stream.frames, len(packets)))
-        found = [(packet.pts, packet.is_keyframe) for packet in packets if not packet.is_discard]
+        there, found = 0, []
+        for packet in container.demux(stream):
+            there += packet.size > 0 or packet.dts is not None  # an AVI repeats a frame by a packet without bytes
+            if packet.size and not packet.is_discard:
+                found.append((packet.pts, packet.is_keyframe))
+        if there < stream.frames:
+            raise BadVideo(cut_off(stream.frames, there))
     times = [time for time, _ in found]
     if None in times or len(set(times)) < len(times):
         with opened(path) as (container, stream):
@@ -227,7 +230,7 @@ def cut_off(said, there):
 def picture(frame):
     """A frame as an image, upright."""
     pixels = frame.to_ndarray(format="rgb24")
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
     return Image.fromarray(np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels)
 
 
