@@ -114,6 +114,10 @@ METHODS = {
     "QuickThoughts": "methods.text.quick_thoughts",
     "NextSentence": "methods.text.next_sentence",
     "BERTPretraining": "methods.text.bert_pretraining",
+    "CVRL": "methods.video.cvrl",
+    "VINCE": "methods.video.vince",
+    "ShuffleAndLearn": "methods.video.shuffle_and_learn",
+    "TrackingByColorizing": "methods.video.tracking_by_colorizing",
 }
 NAMES = METHODS | {
     "Method": "method",

@@ -27,6 +27,7 @@ from keras_ssl.encoders.maps import TokensAsMap, before_pooling, with_map
 from keras_ssl.encoders.masked import MaskedBatchNormalization, masked_pool
 from keras_ssl.encoders.multi_crop import multi_crop
 from keras_ssl.encoders.nin import nin
+from keras_ssl.encoders.over_time import MeanOverTime, ToFrames, over_time
 from keras_ssl.encoders.patch_mean import patch_mean
 from keras_ssl.encoders.pooling import lacks_preprocessing, pool
 from keras_ssl.encoders.positions import with_positions
@@ -56,9 +57,11 @@ __all__ = [
     "LogMel",
     "MaskToken",
     "MaskedBatchNormalization",
+    "MeanOverTime",
     "NeighborSum",
     "RematBlocks",
     "SegmentEmbedding",
+    "ToFrames",
     "TokenEmbedding",
     "TokenPredictor",
     "TokensAsMap",
@@ -89,6 +92,7 @@ __all__ = [
     "multi_crop",
     "nin",
     "parts_of_word",
+    "over_time",
     "patch_grid",
     "patch_mean",
     "pool",

@@ -29,6 +29,7 @@ from keras_ssl.losses.distillation import (
     smooth_l1,
     softmax_cross_entropy,
 )
+from keras_ssl.losses.frames import info_nce_frames
 from keras_ssl.losses.gaussian import center_scale_shape, invariance_to_mean, kl_from_normal, sig_reg
 from keras_ssl.losses.graphs import cross_view, part_information
 from keras_ssl.losses.information import (
@@ -92,6 +93,7 @@ __all__ = [
     "info_nce_ahead",
     "info_nce_bound",
     "info_nce_drawn",
+    "info_nce_frames",
     "info_nce_in_batch",
     "info_nce_synthetic",
     "information_dv",

@@ -15,7 +15,7 @@ NAMES = [name for name in recipes.names(kind=None) if recipes.kind_of(name) is n
 def a_run(name, columns, quick):
     kind = recipes.kind_of(name)
     shape = columns[kind.column].shape[1:]
-    more = {"kind": kind, **getattr(written(name), "RUN", {})}
+    more = {"kind": kind, "in_order": lambda: columns, **getattr(written(name), "RUN", {})}
     return recipes.Run(shape, COUNT, COUNT, 1, 10, recipes.encoders_of(name)[0], quick=quick, **more)
 
 
