@@ -48,8 +48,9 @@ class Rows:
             if values:
                 rows.append({"name": name} | {key: round(float(np.mean(found)), 1) for key, found in values.items()})
         spread = ", ".join(f"{columns[key]} {value:.1f}" for key, value in apart.items())
-        spread = f"Means over the seeds, which differ by at most: {spread}."
-        return {**said, "spread": spread, "columns": columns, "rows": rows}
+        several = len({row["seed"] for row in self.all()}) > 1
+        spread = {"spread": f"Means over the seeds, which differ by at most: {spread}."} if several else {}
+        return {**said, **spread, "columns": columns, "rows": rows}
 
 
 def write(path, document):
