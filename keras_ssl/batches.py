@@ -165,14 +165,21 @@ def check_limits(method, columns):
     """Raises where a number of an array is out of the range that the method was made for."""
     for name, limit in limits(method).items():
         column = np.asarray(columns[name]) if name in columns else np.zeros(0, "int64")
-        wrong = column[(column < 0) | (column >= limit)] if column.dtype.kind in "iu" else column[:0]
+        low = smallest_number(method, name)
+        wrong = column[(column < low) | (column >= limit)] if column.dtype.kind in "iu" else column[:0]
         if wrong.size:
             raise ValueError(out_of_range(method, name, limit, wrong.flat[0]))
 
 
+def smallest_number(method, name):
+    """The smallest number of a column: 0, or -1 for the label of what has none, where the method takes it."""
+    return -1 if name == "label" and method.unlabeled else 0
+
+
 def out_of_range(method, name, limit, first):
+    none = ", or -1 where there is none" if smallest_number(method, name) else ""
     return (
-        f"The column '{name}' of the data must be from 0 to {limit - 1}, as {type(method).__name__} was made. "
+        f"The column '{name}' of the data must be from 0 to {limit - 1}{none}, as {type(method).__name__} was made. "
         f"Received: {first}"
     )
 
@@ -282,7 +289,7 @@ def inspected(data, method, training=True):
             tf.numpy_function(look_at_edges, [batch[name] for name in graphs], tf.bool)
         for name, limit in largest.items():
             column = tf.cast(batch[name], tf.int64)
-            fine = tf.reduce_all((column >= 0) & (column < limit))
+            fine = tf.reduce_all((column >= smallest_number(method, name)) & (column < limit))
             tf.cond(fine, lambda: True, lambda: tf.numpy_function(refuse, [name, column, limit], tf.bool))
         if floats:
             found = pixels_of(batch, method)
@@ -293,7 +300,9 @@ def inspected(data, method, training=True):
         raise ValueError(too_few(method, rows))
 
     def refuse(name, column, limit):
-        raise ValueError(out_of_range(method, name.decode(), limit, column[(column < 0) | (column >= limit)][0]))
+        name = name.decode()
+        wrong = (column < smallest_number(method, name)) | (column >= limit)
+        raise ValueError(out_of_range(method, name, limit, column[wrong][0]))
 
     def look(images):
         check_pixels(images, told)

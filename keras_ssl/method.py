@@ -39,6 +39,7 @@ class Method(keras.Model):
         needs: names of further columns of the data (`"label"`, `"index"`) that `objective` gets after the views.
         view_counts: the smallest and the largest number of views that `objective` takes; None where there is no limit.
         least_batch: the smallest number of samples, of all replicas together, that the loss or its statistics need.
+        unlabeled: whether the label -1 says that a sample has none.
         bounds: dict from the names of arguments to what they may be, see `keras_ssl.checks`: they are checked before
             `__init__` runs. Those of the parent class hold too.
         players: names of the players, where there are several optimizers.
@@ -63,6 +64,7 @@ class Method(keras.Model):
     needs = ()
     view_counts = (1, None)
     least_batch = 1
+    unlabeled = False
     bounds = {}
     players = ()
     turns = ((None,),)

@@ -76,6 +76,21 @@ def shuffled(twin, view, generator):
     return keras.tree.map_structure(lambda part: own(distribute.gather(part, gradient=False), back), found)
 
 
+def copy_statistics(teacher, student):
+    """Gives a teacher that runs in inference mode, an average of weights, what the student does not train.
+
+    These are the moving statistics of its batch normalization, which are averages already.
+
+    Args:
+        teacher: the twin, from `copy`.
+        student: the model it was copied from.
+    """
+    trained = {id(v) for v in student.trainable_variables}
+    for own, other in zip(teacher.weights, student.weights):
+        if id(other) not in trained:
+            own.assign(other.value)
+
+
 def cosine(start, end, step, steps=None):
     """The momentum at a step: from `start` to `end` along half a cosine (BYOL, arXiv 2006.07733).
 

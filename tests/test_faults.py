@@ -343,7 +343,8 @@ def test_a_right_pipeline_is_the_same_object_or_yields_the_same():
         tf.nest.map_structure(np.testing.assert_array_equal, one, other)
 
 
-NEEDS = {"index": OF_INDEX, "label": ("SupCon",), "text": ("CLIP", "SigLIP"), "mask": ("DetCon",)}
+LABELED = ("SupCon", "FixMatch", "UDA", "PseudoLabel", "VAT", "S4L")
+NEEDS = {"index": OF_INDEX, "label": LABELED, "text": ("CLIP", "SigLIP"), "mask": ("DetCon",)}
 NEEDS |= {"is_next": ("NextSentence", "BERTPretraining")}
 
 

@@ -44,7 +44,7 @@ ALLOWED = {leaf: {"checks", "distribute", "inputs", "pixels"} for leaf in LEAVES
 }
 # Where tensorflow may be named.
 TENSORFLOW = {"batches", "distribute", "data", "saving", "step"}
-KERNELS = {"encoders/batch_norm.py"}  # calls one where it runs on TensorFlow
+KERNELS = {"encoders/batch_norm.py", "losses/adversarial.py"}  # call what Keras has no name for on TensorFlow
 
 
 def modules():

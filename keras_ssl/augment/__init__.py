@@ -31,6 +31,7 @@ from keras_ssl.augment.image.policies import AutoAugment, RandAugment
 from keras_ssl.augment.image.pretext import context_prediction, counting, exemplar, jigsaw
 from keras_ssl.augment.image.recipes import *  # noqa: F401, F403
 from keras_ssl.augment.image.recipes import __all__ as RECIPES
+from keras_ssl.augment.image.semi import Cutout, RandomPolicy, SemiViews, fixmatch, pseudo_label, s4l_exemplar
 from keras_ssl.augment.layer import Augmentation
 from keras_ssl.augment.one_of import OneOf
 from keras_ssl.augment.places import masked_indices, partition, select
@@ -84,6 +85,7 @@ __all__ = [
     "Copies",
     "CropTokens",
     "CutMix",
+    "Cutout",
     "DeleteTokens",
     "Downsample",
     "DropChannels",
@@ -120,6 +122,7 @@ __all__ = [
     "RandomFlip",
     "RandomFrames",
     "RandomMask",
+    "RandomPolicy",
     "RandomResizedCrop",
     "RandomRotate",
     "RegionMask",
@@ -131,6 +134,7 @@ __all__ = [
     "Rotations",
     "ScaleChannels",
     "ScaleComponents",
+    "SemiViews",
     "SeriesCrop",
     "SharedViews",
     "ShiftChannels",
@@ -161,6 +165,7 @@ __all__ = [
     "cvrl",
     "enlarge",
     "exemplar",
+    "fixmatch",
     "fold",
     "graph_cl",
     "jigsaw",
@@ -172,6 +177,8 @@ __all__ = [
     "partners",
     "patchify",
     "permutations",
+    "pseudo_label",
+    "s4l_exemplar",
     "select",
     "shuffle_and_learn",
     "simclr_activity",

@@ -7,8 +7,8 @@ windows out of long recordings, `audio_folder` parts out of sounds in files, `vi
 order and the seeds are pure functions of (`seed`, epoch, sample), so two pipelines with the same arguments yield the
 same batches, whatever the number of parallel calls, and a run can go on at any batch of any epoch. Pipelines of views
 hold `"views"`, a tuple, in place of the samples and `"seed"`: `views` augments another pipeline, `image_folder_views`
-and `files_views` crop out of files. `moving_crops`, `moving_sprites` and `bouncing_digits` make arrays: videos whose
-motion is known.
+and `files_views` crop out of files. `with_unlabeled` puts unlabeled samples beside labeled ones. `moving_crops`,
+`moving_sprites` and `bouncing_digits` make arrays: videos whose motion is known.
 
 A dataset carries, as attributes, `epoch`, the `tf.Variable` with the number of the next pass (assign to it to go
 on elsewhere), and, where they exist, `file_paths` and `class_names`.
@@ -36,6 +36,7 @@ from keras_ssl.data.texts import (
     text_files,
     texts,
 )
+from keras_ssl.data.unlabeled import with_unlabeled
 from keras_ssl.data.video import video_files, video_folder
 from keras_ssl.data.view import views
 
@@ -73,4 +74,5 @@ __all__ = [
     "video_files",
     "video_folder",
     "views",
+    "with_unlabeled",
 ]

@@ -51,6 +51,7 @@ def views(dataset, augment, parallel_calls=tf.data.AUTOTUNE, jit_compile="auto")
     jit_compile = compile_where(jit_compile, compiles, augment)
     program = tf.function(lambda samples, seeds: one_by_one(augment, kind, samples, seeds), jit_compile=True)
     gone = ("seed",) if kind is None else ("seed", kind.column, *kind.also)
+    gone += getattr(augment, "columns", ())
 
     if hasattr(augment, "own_seeds") and kind is not None and "seed" not in dataset.element_spec:
         # One batch after the other: two at the same time would read the same state.

@@ -6,6 +6,7 @@ from keras_ssl.encoders.audio2vec import audio2vec, spectrogram_decoder
 from keras_ssl.encoders.batch_norm import (
     FusedBatchNormalization,
     GroupedBatchNormalization,
+    keeping_state,
     with_fused_batch_norm,
     with_grouped_batch_norm,
     with_layer_norm,
@@ -47,6 +48,7 @@ from keras_ssl.encoders.vit import (
     vit_stages,
     vit_tiny,
 )
+from keras_ssl.encoders.wide_resnet import wide_resnet
 from keras_ssl.encoders.words import WordEmbedding, parts_of_word, vectors_of_words, word_vectors
 
 __all__ = [
@@ -86,6 +88,7 @@ __all__ = [
     "gin",
     "gin_nodes",
     "image_shape",
+    "keeping_state",
     "lacks_preprocessing",
     "layout",
     "masked_pool",
@@ -114,6 +117,7 @@ __all__ = [
     "vit_small",
     "vit_stages",
     "vit_tiny",
+    "wide_resnet",
     "with_drop_path",
     "with_fused_batch_norm",
     "with_grouped_batch_norm",

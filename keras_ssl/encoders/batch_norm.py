@@ -9,6 +9,7 @@ One kernel: on TensorFlow, Keras makes batch normalization of a dozen operations
 map, in half precision a copy of it in float32. TensorFlow has a kernel that does the same at once.
 """
 
+import contextlib
 import math
 
 import keras
@@ -289,3 +290,24 @@ def _replace_batch_norm(encoder, kind, chosen=lambda layer: isinstance(layer, la
     copy = keras.models.clone_model(encoder, clone_function=clone, recursive=True)
     copy.set_weights(encoder.get_weights())
     return copy
+
+
+@contextlib.contextmanager
+def keeping_state(model):
+    """Within it, what is computed with a model changes nothing of it: no moving statistics, no random state.
+
+    In training mode batch normalization still uses the statistics of its batch, and dropout, called several times,
+    draws the same mask each time. Gradients reach the weights as ever.
+
+    Args:
+        model: built `keras.Model`.
+
+    Example:
+    ```python
+    with keeping_state(encoder):
+        features = encoder(images, training=True)
+    ```
+    """
+    values = [(variable, ops.convert_to_tensor(variable)) for variable in model.variables]
+    with keras.StatelessScope(state_mapping=values, initialize_variables=False):
+        yield

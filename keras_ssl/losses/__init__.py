@@ -1,5 +1,6 @@
 """Losses: pure functions of embeddings, float32 inside, the mean over the local batch."""
 
+from keras_ssl.losses.adversarial import adversarial_direction
 from keras_ssl.losses.bounds import (
     barber_agakov,
     donsker_varadhan,
@@ -13,6 +14,13 @@ from keras_ssl.losses.bounds import (
 from keras_ssl.losses.classes import classification
 from keras_ssl.losses.clustering import mean_entropy_gap, sinkhorn, soft_cross_entropy, swapped_prediction
 from keras_ssl.losses.colors import color_cross_entropy, soft_bins
+from keras_ssl.losses.confident import (
+    annealed_threshold,
+    confident_cross_entropy,
+    confident_divergence,
+    divergence,
+    entropy,
+)
 from keras_ssl.losses.contrastive import info_nce, info_nce_in_batch, nt_xent
 from keras_ssl.losses.dense import (
     most_similar,
@@ -63,26 +71,33 @@ from keras_ssl.losses.redundancy import (
     whiten,
 )
 from keras_ssl.losses.tokens import kl_from_uniform, perplexity, token_cross_entropy, token_share
-from keras_ssl.losses.triplets import semi_hard_triplets
+from keras_ssl.losses.triplets import batch_hard_triplets, semi_hard_triplets
 from keras_ssl.losses.uniformity import alignment, koleo, uniformity
 from keras_ssl.losses.volume import coding_rate, frossl, manifold_capacity, nuclear_norm
 from keras_ssl.losses.words import negative_sampling
 
 __all__ = [
+    "adversarial_direction",
     "alignment",
+    "annealed_threshold",
     "barber_agakov",
     "barlow_twins",
+    "batch_hard_triplets",
     "batch_std",
     "center_scale_shape",
     "classification",
     "coding_rate",
     "color_cross_entropy",
+    "confident_cross_entropy",
+    "confident_divergence",
     "cosine_regression",
     "cross_correlation",
     "cross_view",
     "debiased",
     "decoupled",
+    "divergence",
     "donsker_varadhan",
+    "entropy",
     "flat_nce",
     "frossl",
     "gaussian_information",

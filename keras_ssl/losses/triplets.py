@@ -68,3 +68,40 @@ def squared_distances(first, second):
     products = ops.matmul(first, ops.swapaxes(second, -1, -2))
     squares = ops.sum(ops.square(first), axis=-1)[..., :, None] + ops.sum(ops.square(second), axis=-1)[..., None, :]
     return ops.relu(squares - 2.0 * products)
+
+
+def batch_hard_triplets(views):
+    """The triplet loss with the hardest pairs of the batch and a soft margin (Hermans et al., 2017), arXiv 1703.07737.
+
+    For each view, `log(1 + exp(d_p - d_n))`: its distance to the furthest view of the same sample, and to the nearest
+    view of another one.
+
+    Args:
+        views: `(batch, views, dim)`, two or more views of each sample; gathered from all replicas, with gradients.
+
+    Returns:
+        two float32 scalars (the loss float64 for float64): the mean over all views; and how often the nearest of all
+        other views is one of the same sample.
+
+    Example:
+
+    >>> loss, nearest = batch_hard_triplets(np.array([[[0.0], [1.0]], [[3.0], [3.0]]]))
+    >>> round(float(loss), 2), float(nearest)
+    (0.17, 1.0)
+    """
+    views = precise(views)
+    rows, count, dim = ops.shape(views)[0], views.shape[1], views.shape[2]
+    everyone = ops.reshape(distribute.gather(views), (-1, dim))  # (total * views, dim)
+    anchors = ops.reshape(views, (-1, dim))
+    place = distribute.first_row(rows) * count + ops.arange(rows * count, dtype="int32")
+    other = ops.arange(ops.shape(everyone)[0], dtype="int32")
+    alike, itself = (place // count)[:, None] == (other // count)[None, :], place[:, None] == other[None, :]
+    squares = squared_distances(anchors, everyone)
+    apart = squares > 0  # the slope of a root is infinite at 0
+    distances = ops.where(apart, ops.sqrt(ops.where(apart, squares, 1.0)), 0.0 * squares)
+    large = ops.cast(3e38, distances.dtype)
+    positive = ops.max(ops.where(alike & ~itself, distances, -large), axis=1)
+    negative = ops.min(ops.where(alike, large, distances), axis=1)
+    loss = ops.mean(ops.softplus(positive - negative))
+    nearest = ops.argmin(ops.where(itself, large, distances), axis=1)
+    return loss, ops.mean(ops.cast(ops.cast(nearest, "int32") // count == place // count, "float32"))

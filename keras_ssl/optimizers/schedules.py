@@ -3,6 +3,7 @@
 import math
 
 import keras
+from keras import ops
 
 from keras_ssl.checks import is_int, is_number
 from keras_ssl.optimizers.exclusion import check_not_negative
@@ -50,6 +51,55 @@ def warmup_cosine(peak, steps, warmup=0, final=0.0, start=0.0):
         warmup_steps=warmup,
         name="warmup_cosine",
     )
+
+
+@keras.saving.register_keras_serializable("keras_ssl")
+class PartOfCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """See `part_of_cosine`."""
+
+    def __init__(self, peak, steps, share=7 / 8, warmup=0):
+        super().__init__()
+        self.peak, self.steps, self.share, self.warmup = peak, steps, share, warmup
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        done = ops.clip((step - self.warmup) / (self.steps - self.warmup), 0.0, 1.0)
+        rate = self.peak * ops.cos(done * (self.share * math.pi / 2))
+        return ops.where(step < self.warmup, self.peak * step / max(1, self.warmup), rate)
+
+    def get_config(self):
+        return {"peak": self.peak, "steps": self.steps, "share": self.share, "warmup": self.warmup}
+
+
+def part_of_cosine(peak, steps, share=7 / 8, warmup=0):
+    """A part of the quarter of a cosine that falls from 1 to 0, of FixMatch (https://arxiv.org/abs/2001.07685) and UDA.
+
+    `peak * cos(share * pi / 2 * (t - warmup) / (steps - warmup))`: with 7/8 it ends at 0.195 of the peak, so that a run
+    never stops to learn. Before, the rate grows in a straight line from 0.
+
+    Args:
+        peak: positive float, the learning rate after the warm-up.
+        steps: positive int, steps of the whole run, warm-up included.
+        share: float above 0 and at most 1, the part of the way from 1 to 0 of the cosine's argument.
+        warmup: int >= 0 and less than `steps`, steps of the warm-up.
+
+    Returns:
+        a `keras.optimizers.schedules.LearningRateSchedule`.
+
+    Raises:
+        ValueError: where an argument is out of its range.
+
+    Example:
+    ```python
+    optimizer = keras_ssl.optimizers.SGD(keras_ssl.optimizers.part_of_cosine(0.03, steps=10_000), nesterov=True)
+    ```
+    """
+    _check_positive(peak=peak, steps=steps, share=share)
+    if share > 1:
+        raise ValueError(f"share must be at most 1. Received: share={share}")
+    if not is_int(warmup, 0) or warmup >= steps:
+        raise ValueError(f"warmup must be an int in [0, steps). Received: warmup={warmup}, steps={steps}")
+    return PartOfCosine(float(peak), int(steps), float(share), int(warmup))
 
 
 def cosine(start, end, steps):
