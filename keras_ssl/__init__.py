@@ -123,6 +123,8 @@ METHODS = {
     "VINCE": "methods.video.vince",
     "ShuffleAndLearn": "methods.video.shuffle_and_learn",
     "TrackingByColorizing": "methods.video.tracking_by_colorizing",
+    "TemporalContrastive": "methods.video.temporal_contrastive",
+    "TimeContrastive": "methods.video.time_contrastive",
 }
 NAMES = METHODS | {
     "Method": "method",

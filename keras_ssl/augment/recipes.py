@@ -140,6 +140,57 @@ def shuffle_and_learn(size, frames=96, stride=1, scale=(0.5, 1.0), flip=0.5, see
     return View([RandomClip(frames, stride), PerClip(RandomResizedCrop(size, scale, flip=flip))], seed=seed)
 
 
+def temporal_contrastive(size, frames=64, stride=1, scale=(0.5, 1.0), flip=0.5, jitter=(0.4, 0.4, 0.4, 0.1), seed=None):
+    """The view of TemporalContrastive: a part of a video with one crop, one flip and one color for all of its frames.
+
+    Temporal Contrastive Pretraining for Video Action Recognition (Lorre et al., 2020); the numbers are ours.
+
+    Args:
+        size: int or pair of ints (height, width), the size of the frames in pixels.
+        frames: int, those of all clips together.
+        stride: int, the step from one to the next.
+        scale: pair of floats, see `RandomResizedCrop`.
+        flip: float, the probability to mirror.
+        jitter: four floats, see `ColorJitter`.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `View`.
+
+    Example:
+        >>> import numpy as np
+        >>> temporal_contrastive(16, frames=10)(np.zeros((2, 12, 24, 32, 3), "uint8")).shape
+        TensorShape([2, 10, 16, 16, 3])
+    """
+    layers = View([RandomResizedCrop(size, scale, flip=flip), ColorJitter(*jitter, p=0.8)])
+    return View([RandomClip(frames, stride), PerClip(layers)], seed=seed)
+
+
+def time_contrastive(size, frames=36, stride=1, scale=(0.6, 1.0), jitter=(0.2, 0.4, 0.4, 0.1), seed=None):
+    """The view of TimeContrastive: a part of a video with one crop, each frame in colors of its own.
+
+    Time-Contrastive Networks (Sermanet et al., 2017), arXiv:1704.06888; the numbers are ours.
+
+    Args:
+        size: int or pair of ints (height, width), the size of the frames in pixels.
+        frames: int, how many.
+        stride: int, the step from one to the next.
+        scale: pair of floats, see `RandomResizedCrop`.
+        jitter: four floats, see `ColorJitter`.
+        seed: int or None, see `Augmentation`.
+
+    Returns:
+        `View`.
+
+    Example:
+        >>> import numpy as np
+        >>> time_contrastive(16, frames=10)(np.zeros((2, 12, 24, 32, 3), "uint8")).shape
+        TensorShape([2, 10, 16, 16, 3])
+    """
+    layers = [RandomClip(frames, stride), PerClip(RandomResizedCrop(size, scale)), PerFrame(ColorJitter(*jitter))]
+    return View(layers, seed=seed)
+
+
 def tracking(size, frames=4, stride=4, scale=(0.5, 1.0), flip=0.5, seed=None):
     """The view of TrackingByColorizing: a few frames of a video, one crop and one flip for all of them, in color.
 

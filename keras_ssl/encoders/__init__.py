@@ -37,6 +37,7 @@ from keras_ssl.encoders.r3d import r3d18
 from keras_ssl.encoders.remat import RematBlocks, without_remat
 from keras_ssl.encoders.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from keras_ssl.encoders.swin import swin
+from keras_ssl.encoders.tcn import MeanPlace, tcn
 from keras_ssl.encoders.text import SegmentEmbedding, TokenEmbedding, byte_tokens, text_tokens, text_transformer
 from keras_ssl.encoders.vit import (
     attention_maps,
@@ -60,6 +61,7 @@ __all__ = [
     "MaskToken",
     "MaskedBatchNormalization",
     "MeanOverTime",
+    "MeanPlace",
     "NeighborSum",
     "RematBlocks",
     "SegmentEmbedding",
@@ -109,6 +111,7 @@ __all__ = [
     "spectrogram_decoder",
     "swin",
     "text_tokens",
+    "tcn",
     "text_transformer",
     "token_decoder",
     "vectors_of_words",

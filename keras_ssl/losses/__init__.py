@@ -71,7 +71,7 @@ from keras_ssl.losses.redundancy import (
     whiten,
 )
 from keras_ssl.losses.tokens import kl_from_uniform, perplexity, token_cross_entropy, token_share
-from keras_ssl.losses.triplets import batch_hard_triplets, semi_hard_triplets
+from keras_ssl.losses.triplets import batch_hard_triplets, semi_hard_in_time, semi_hard_triplets
 from keras_ssl.losses.uniformity import alignment, koleo, uniformity
 from keras_ssl.losses.volume import coding_rate, frossl, manifold_capacity, nuclear_norm
 from keras_ssl.losses.words import negative_sampling
@@ -150,6 +150,7 @@ __all__ = [
     "plain_pixels",
     "proto_nce",
     "region_contrast",
+    "semi_hard_in_time",
     "semi_hard_triplets",
     "sig_reg",
     "sigmoid_pairs",

@@ -105,3 +105,49 @@ def batch_hard_triplets(views):
     loss = ops.mean(ops.softplus(positive - negative))
     nearest = ops.argmin(ops.where(itself, large, distances), axis=1)
     return loss, ops.mean(ops.cast(ops.cast(nearest, "int32") // count == place // count, "float32"))
+
+
+def semi_hard_in_time(frames, near=6, far=12, margin=0.2):
+    """The triplet loss of TCN for one camera: what is near in time is nearer than what is far away.
+
+    For each pair of frames of a video at most `near` apart the negative is the nearest frame that is further away than
+    the other of the pair, among those of the video that are more than `far` apart in time, and those of other videos;
+    where there is none, the furthest of them. Distances are squared. Frames between `near` and `far` are neither.
+
+    Args:
+        frames: `(batch, frames, dim)`, in their order; gathered from all replicas, with gradients.
+        near, far: ints, numbers of frames.
+        margin: float.
+
+    Returns:
+        two float32 scalars: the mean over all pairs, and the share of pairs that are nearer than all negatives.
+
+    Reference: Time-Contrastive Networks: Self-Supervised Learning from Video (Sermanet et al., 2017),
+    https://arxiv.org/abs/1704.06888
+    """
+    frames = precise(frames)
+    videos, count, dim = ops.shape(frames)[0], frames.shape[1], frames.shape[2]
+    everyone = ops.reshape(distribute.gather(frames), (-1, dim))  # (total * frames, dim)
+    anchors = ops.reshape(frames, (-1, dim))
+    distances = squared_distances(anchors, everyone)  # (batch * frames, total * frames)
+    times = ops.arange(count, dtype="int32")
+    apart = ops.abs(times[:, None] - times[None, :])
+    own = ops.repeat(distribute.first_row(videos) + ops.arange(videos, dtype="int32"), count)
+    total = ops.shape(everyone)[0] // count
+    owners, time = ops.repeat(ops.arange(total, dtype="int32"), count), ops.tile(times, (total,))
+    distant = ops.abs(ops.tile(times, (videos,))[:, None] - time[None, :]) > far
+    negatives = (own[:, None] != owners[None, :]) | distant
+
+    pairs = ops.reshape(squared_distances(frames, frames), (-1, count))  # (batch * frames, frames)
+    large = ops.cast(3e38, distances.dtype)
+    further = negatives[:, None] & (distances[:, None] > pairs[:, :, None])
+    harder = ops.min(ops.where(further, distances[:, None], large), axis=2)
+    furthest = ops.max(ops.where(negatives, distances, -large), axis=1)[:, None]
+    nearest = ops.min(ops.where(negatives, distances, large), axis=1)[:, None]
+    negative = ops.where(harder < large, harder, furthest)
+    losses = ops.where(negative > -large, ops.relu(margin + pairs - negative), 0.0)
+    losses = ops.where(ops.isnan(pairs), pairs, losses)  # a run that diverged must be seen
+    positive = ops.cast((apart > 0) & (apart <= near), losses.dtype)
+    shares = ops.reshape(ops.cast(pairs < nearest, losses.dtype), (-1, count, count))
+    every = ops.cast(videos, losses.dtype) * ops.maximum(ops.sum(positive), 1)
+    return tuple(ops.sum(ops.reshape(x, (-1, count, count)) * positive) / every for x in (losses, shares))
