@@ -122,6 +122,7 @@ METHODS = {
     "CVRL": "methods.video.cvrl",
     "VINCE": "methods.video.vince",
     "ShuffleAndLearn": "methods.video.shuffle_and_learn",
+    "FrameOrder": "methods.video.frame_order",
     "TrackingByColorizing": "methods.video.tracking_by_colorizing",
     "TemporalContrastive": "methods.video.temporal_contrastive",
     "TimeContrastive": "methods.video.time_contrastive",

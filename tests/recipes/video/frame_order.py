@@ -1,0 +1,15 @@
+"""Numbers of FrameOrder."""
+
+import numpy as np
+
+from tests.recipes.row import Row
+
+DEFAULTS = {"shuffled": "negative", "hidden": None, "dim": 128, "temperature": 0.1}
+NUMBERS = [
+    Row(((64, 224, 224, 3), 366_019), 1024, 200, "SGD", 0.32, 1e-6, 5, {"dim": 128}, encoder="r3d18", views=2),
+]
+
+
+def SAMPLES(count):
+    still = np.random.default_rng(0).integers(0, 256, (count, 1, 16, 16, 3), "uint8")
+    return {"video": np.repeat(still, 8, axis=1)}
