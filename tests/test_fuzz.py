@@ -129,6 +129,8 @@ def parameters(made):
     found = [x for x in found if x.kind is x.POSITIONAL_OR_KEYWORD or x.kind is x.KEYWORD_ONLY]
     found = [x for x in found if x.name not in ("self", "name", "dtype")]
     known = {x.name: NEEDED[x.name] for x in found if x.default is x.empty and x.name in NEEDED}
+    if made is augment.PairedClip:
+        known["view"] = augment.ReverseTime()
     if made is augment.Located:
         known["views"] = augment.Views(augment.RandomResizedCrop(4), 2)
     return [x.name for x in found], known

@@ -8,7 +8,7 @@ from keras_ssl.augment.layer import Augmentation
 from keras_ssl.augment.random import choose, fold, split, uniform
 from keras_ssl.augment.steps import ends, moved, parts
 from keras_ssl.augment.view import gives_one
-from keras_ssl.checks import check_ints
+from keras_ssl.checks import check_ints, is_int
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -50,7 +50,7 @@ class PairedClip(Augmentation):
         if not gives_one(view) or view.kind is not inputs.VIDEO:
             raise ValueError(f"view must be an augmentation layer of videos that makes one clip. Received: view={view}")
         check_ints(length=length, stride=stride)
-        if isinstance(number, bool) or number not in (0, 1):
+        if not is_int(number, 0) or number > 1:
             raise ValueError(f"number must be 0 or 1. Received: number={number!r}")
         self.view, self.length, self.stride, self.number = view, length, stride, number
 

@@ -28,18 +28,33 @@ from keras_ssl import checks, encoders
 from keras_ssl.augment.image.channels import lab_of_rgb
 from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.losses.vectors import precise
-from keras_ssl.method import Method
+from keras_ssl.method import Method, check_encoder
 from keras_ssl.methods.video.frames import check_frames
 
 
 def check_centers(name, value):
     """Two numbers for each color."""
-    found = np.asarray(value, "float64") if not isinstance(value, str) else np.zeros(0)
-    if found.ndim != 2 or found.shape[1] != 2 or len(found) < 2 or not np.isfinite(found).all():
+    try:
+        found = np.asarray(value, "float64")
+    except (TypeError, ValueError):
+        found = np.zeros(0)
+    if found.ndim != 2 or found.shape[1] != 2 or len(found) < 2 or not (np.abs(found) < checks.LARGEST).all():
         raise ValueError(
             f"{name} must be two colors or more, a and b of each, from keras_ssl.augment.color_centers(videos). "
-            f"Received: {name} of shape {found.shape}"
+            f"Received: {name}={value!r}"
         )
+
+
+def check_network(network):
+    """Raises unless it is an encoder of images; whether it has a map is seen later."""
+    shape = getattr(network, "input_shape", None)
+    if not isinstance(network, keras.Model) or not isinstance(shape, tuple) or len(shape) != 4:
+        raise ValueError(
+            "network must be a keras.Model from images of one size to features that it pools from a map, such as "
+            f"keras_ssl.encoders.resnet18((64, 64, 3), stem='cifar'). Received: network={network!r} with the input "
+            f"shape {shape}"
+        )
+    check_encoder(network)
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -104,6 +119,7 @@ class TrackingByColorizing(Method):
         name=None,
         dtype=None,
     ):
+        check_network(network)
         embedded = gray_map(network)
         super().__init__(encoders.over_time(of_gray(network)), augment, name=name, dtype=dtype)
         self.network = network

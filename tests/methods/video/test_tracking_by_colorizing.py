@@ -156,8 +156,12 @@ def test_propagated_masks_follow_what_moves():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="centers must be two colors or more"):
-        keras_ssl.TrackingByColorizing(network(), centers=[1.0, 2.0])
+    for centers in ([1.0, 2.0], None, "x", [["a", "b"]], [[1.0, 2.0], [np.nan, 1.0]], {}):
+        with pytest.raises(ValueError, match="centers must be two colors or more.* Received: centers="):
+            keras_ssl.TrackingByColorizing(network(), centers=centers)
+    for wrong in (None, 3, keras_ssl.encoders.over_time(network())):
+        with pytest.raises(ValueError, match="network must be a keras.Model from images of one size"):
+            keras_ssl.TrackingByColorizing(wrong, centers=CENTERS)
     with pytest.raises(ValueError, match="features of the encoder must be pooled from a map"):
         flat = keras.Input((8, 8, 3))
         dense = keras.layers.Dense(3)(keras.layers.Flatten()(flat))
