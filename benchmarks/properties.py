@@ -1,7 +1,8 @@
 """Properties: a table of every method against what the tests show of it, from reports of the tests.
 
-    KERAS_SSL_COMPLETE=1 python -m pytest -n 2 --dist loadgroup --junitxml=runs/tests.xml
-    python benchmarks/properties.py runs/tests.xml > docs/properties.md
+    seq 20 | KERAS_SSL_COMPLETE=1 xargs -I{} python -m pytest -n 2 --dist loadgroup --splits 20 --group {} \\
+        --junitxml=runs/tests-{}.xml
+    python benchmarks/properties.py runs/tests-*.xml > docs/properties.md
 
 Without `KERAS_SSL_COMPLETE=1` the tests take a few methods for what the base class decides, for several processes and
 for four replicas. Several reports, of parts of the tests, are joined.
