@@ -10,7 +10,7 @@ digits for the digits, and another on drums for the drums. Scores are accuracies
 features: the word, the word of a speaker whose labels are left out, the speaker, and the instrument; and of k-NN (k =
 20). `supervised` is the network of Audio2Vec, trained with the words and with the instruments. Each row is kept in
 `--out`, and a run that was stopped goes on with the rows that are missing. It takes about two minutes a row on one CPU
-core. Settings were chosen by `--validate`.
+core. Choose settings with `--validate`.
 """
 
 import argparse

@@ -9,7 +9,7 @@ The data are recordings of eight people with accelerometer and gyroscope, 50 ste
 and scored on the labeled windows of the others, users 3, 6 and 8: macro F1 and Cohen's kappa of a linear classifier on
 frozen features, once with all labels of the five people and once with ten an activity (means over five draws), and
 k-NN. Each row is kept in `--out`, and a run that was stopped goes on with the rows that are missing. It takes about a
-minute a row on one CPU core. Settings were chosen by `--validate`.
+minute a row on one CPU core. Choose settings with `--validate`.
 """
 
 import argparse
