@@ -15,14 +15,15 @@ def views(run):
 
 
 def paper(run):
-    model = keras_ssl.DirectCLR(run.encoder(resnet=IDENTITY), views(run), dim=seen(run))
+    encoder = run.encoder(resnet=IDENTITY)
+    model = keras_ssl.DirectCLR(encoder, views(run), dim=seen(encoder))
     return model, run.lars(0.3, weight_decay=1e-6, final=3e-4)
 
 
 def minutes(run):
-    return keras_ssl.DirectCLR(run.encoder(), views(run), dim=seen(run), temperature=0.2), run.short_sgd(0.2)
+    encoder = run.encoder()
+    return keras_ssl.DirectCLR(encoder, views(run), dim=seen(encoder), temperature=0.2), run.short_sgd(0.2)
 
 
-def seen(run):
-    features = (run.width or 64) * (8 if run.name in ("resnet18", "resnet34") else 32)
-    return max(1, round(features * 360 / 2048))
+def seen(encoder):
+    return max(1, round(encoder.output_shape[-1] * 360 / 2048))
