@@ -1,6 +1,7 @@
 """Evaluation: what the features of an encoder are worth, measured on labeled sets and on their geometry."""
 
-from keras_ssl.eval.callbacks import KNN, CollapseMonitor, LinearProbe, Monitor
+from keras_ssl.eval.callbacks import KNN, Accuracy, CollapseMonitor, LinearProbe, Monitor
+from keras_ssl.eval.classes import accuracy
 from keras_ssl.eval.clusters import clustering, clustering_features
 from keras_ssl.eval.detection import average_precision, detect, detections
 from keras_ssl.eval.episodes import few_shot, few_shot_features
@@ -19,6 +20,7 @@ from keras_ssl.eval.score import Score
 from keras_ssl.eval.segmentation import segment
 
 __all__ = [
+    "Accuracy",
     "KNN",
     "CollapseMonitor",
     "LinearProbe",
@@ -26,6 +28,7 @@ __all__ = [
     "Monitor",
     "Result",
     "Score",
+    "accuracy",
     "align_uniform",
     "alignment",
     "average_precision",

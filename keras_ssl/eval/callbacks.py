@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_ssl.checks import check_ints, check_numbers
+from keras_ssl.eval.classes import accuracy
 from keras_ssl.eval.extraction import (
     check_ends, check_labels, check_pixels, chunks, concatenated, count, cut, each, elements, encoding, integers,
     labeled,
@@ -161,6 +162,56 @@ class LinearProbe(Labeled):
             *sets, epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
             weight_decay=self.weight_decay, seed=self.seed,
         )
+
+
+class Accuracy(Evaluation):
+    """Logs the accuracy of the classifier that a method trains at the end of the epochs, such as that of `FixMatch`.
+
+    It is `model.evaluated_classifier`; of a model that is no method the model itself.
+
+    Args:
+        test: labeled images, see `accuracy`. Take a validation part of the training set, not the test set, where the
+            number chooses between runs.
+        every: positive int, epochs between two measurements.
+        batch_size: int, images per step.
+        name: string, the key in the logs.
+
+    Attributes:
+        score: the last `Score`.
+
+    Example:
+        >>> callback = Accuracy((np.zeros((4, 8, 8, 3), "uint8"), np.array([0, 1, 0, 1])))
+    """
+
+    def __init__(self, test, every=1, batch_size=256, name="test_accuracy"):
+        super().__init__(every)
+        check_ints(batch_size=batch_size)
+        check_given(test, "test")
+        self.test, self.batch_size, self.name = test, batch_size, name
+        self.names = (name,)
+        self.score = None
+
+    @property
+    def encoder(self):
+        found = getattr(self.model, "evaluated_classifier", None)
+        if found is None and hasattr(self.model, "evaluated_encoder"):
+            raise ValueError(
+                f"{type(self.model).__name__} trains no classifier, so it has no accuracy: take KNN or LinearProbe. "
+                "Received: a method without `evaluated_classifier`"
+            )
+        return self.model if found is None else found
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.encoder  # what cannot be measured is said before the first epoch
+
+    def measure(self, encoder):
+        try:
+            self.score = accuracy(encoder, self.test, self.batch_size)
+        except Diverged as error:
+            warnings.warn(f"{self.name}: {error}")
+            return {self.name: float("nan")}
+        return {self.name: float(self.score)}
 
 
 class Monitor(Evaluation):

@@ -34,12 +34,13 @@ class SemiSupervised(Method):
     }
     parts = (1, 1)  # views of labeled images, and of unlabeled ones
     view_counts = (2, 2)
+    initializer = "glorot_normal"  # of the classifier, in the code of FixMatch and its baselines
 
     def __init__(self, encoder, augment=None, *, classes, weight=1.0, momentum=0.999, **kwargs):
         super().__init__(encoder, augment, **kwargs)
         self.classes, self.weight, self.momentum = classes, weight, momentum
         self.classifier = heads.linear(
-            encoder.output_shape[-1], classes, initializer="glorot_normal", name="classifier"
+            encoder.output_shape[-1], classes, initializer=self.initializer, name="classifier"
         )
         self.network = heads.attach(encoder, self.classifier, name="network")
         self.average = None if momentum is None else teacher.copy(self.network, name="average")

@@ -82,6 +82,7 @@ class S4L(SemiSupervised):
 
     terms = (*SemiSupervised.terms, "task_accuracy")
     view_counts = (2, None)
+    initializer = "glorot_uniform"
     bounds = {
         "task": checks.choice("rotation", "exemplar"),
         "copies": checks.ints(2),

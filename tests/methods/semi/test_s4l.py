@@ -40,6 +40,12 @@ def test_the_objective_is_that_of_the_code():
     assert float(found["task_accuracy"]) == pytest.approx((right[:32].mean() + right[32:].mean()) / 2)
 
 
+def test_the_last_layers_start_as_in_the_code():
+    model = semi.make("S4L")
+    for layer in (model.classifier.layers[0], model.head.layers[0]):
+        assert isinstance(layer.kernel_initializer, keras.initializers.GlorotUniform) and layer.use_bias
+
+
 def test_unlabeled_images_alone_train_the_encoder():
     model = semi.make("S4L")
     with tf.GradientTape() as tape:
