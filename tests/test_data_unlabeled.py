@@ -114,6 +114,13 @@ def test_views_are_those_of_the_model():
     assert set(data.views(mixed(), layer).element_spec) == {"views", "label", "unlabeled_index"}
 
 
+def test_other_batches_need_other_pipelines():
+    with pytest.raises(ValueError, match="Make them anew for others. Received: batches of 6"):
+        mixed().in_batches(6)
+    with pytest.raises(ValueError, match="drop_remainder=True"):
+        mixed().in_order()
+
+
 @pytest.mark.parametrize(
     "labeled, unlabeled, error, message",
     [

@@ -52,6 +52,11 @@ def with_unlabeled(labeled, unlabeled):
         return few | columns | {"seed": tf.bitwise.invert(columns["unlabeled_seed"][:, 0])}
 
     def make(order):
+        if order.batch_size != unlabeled.order.batch_size:
+            raise ValueError(
+                "Batches of labeled and unlabeled samples have the sizes that both pipelines were made with. Make them "
+                f"anew for others. Received: batches of {order.batch_size} unlabeled samples"
+            )
         if order.used % order.batch_size:
             raise ValueError(
                 f"The last batch of {order.used} unlabeled samples would be smaller than {order.batch_size}: make the "
