@@ -10,7 +10,7 @@ from tests import cases, semi
 from tests.methods.semi.test_fixmatch import batch, logits_of
 from tests.reference import semi as reference
 
-CASE = semi.case(semi.three, threshold=0.3, annealing="log", steps=4)
+CASE = semi.case(semi.three, threshold=0.3, annealing="log", steps=4, momentum=0.9)
 
 
 @pytest.mark.parametrize("threshold, temperature", [(0.0, 1.0), (0.4, 0.4), (0.45, 2.0), (1.1, 0.4)])
@@ -62,6 +62,7 @@ def test_labels_that_are_known_well_do_not_count():
     assert 0 < counts.sum() < 7
     found = model(batch(), training=True)
     assert float(found["supervised"]) == pytest.approx(-np.log(own[counts]).mean(), rel=1e-5)
+    assert float(found["counted"]) == pytest.approx(counts.sum() / (semi.LABELS >= 0).sum())
     assert float(found["loss"]) == pytest.approx(float(found["supervised"] + found["unsupervised"]), rel=1e-6)
     model.classifier.layers[0].bias.assign([50.0, -50.0, -50.0])
     assert float(model(batch(np.zeros(8, int)), training=True)["supervised"]) == 0
