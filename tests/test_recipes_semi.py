@@ -10,9 +10,19 @@ from tests import cases
 NAMES = [name for name, path in keras_ssl.METHODS.items() if ".semi." in path]
 
 
-def run(monkeypatch, side=32, batch=64, epochs=300, steps=1000):
+def run(monkeypatch, side=32, batch=64, epochs=300, steps=1000, channels=3):
     monkeypatch.setattr(recipes.Run, "encoder", lambda self: cases.any_size_encoder())
-    return recipes.Run((side, side, 3), steps * batch, batch, steps, epochs, "resnet50")
+    return recipes.Run((side, side, channels), steps * batch, batch, steps, epochs, "resnet50")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("side", [28, 72])
+def test_gray_images_have_views(monkeypatch, name, side):
+    """Digits: small and large ones, without colors and mirrors."""
+    made = recipes.find(name).views(run(monkeypatch, side, channels=1))
+    digits = np.random.default_rng(0).integers(0, 256, (3, 2, side, side, 1)).astype("uint8")
+    for view in made({"image": digits[:, 0], "unlabeled": digits}):
+        assert view.shape[-3:] == (side, side, 1) and np.isfinite(view).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -35,7 +45,7 @@ def test_fixmatch_of_cifar(monkeypatch):
 
 def test_fixmatch_of_imagenet(monkeypatch):
     model, optimizer = recipes.find("FixMatch").few_labels(run(monkeypatch, side=224, batch=1024), 1000)
-    assert (model.threshold, model.weight) == (0.7, 10.0) and optimizer.weight_decay == 3e-4
+    assert (model.threshold, model.weight) == (0.7, 10.0) and optimizer.weight_decay == 6e-4
     assert optimizer._learning_rate.warmup_target == pytest.approx(0.4) and optimizer.nesterov
     assert optimizer._learning_rate.warmup_steps == 5000
 
@@ -43,7 +53,7 @@ def test_fixmatch_of_imagenet(monkeypatch):
 @pytest.mark.parametrize("side, threshold, rate", [(32, 0.8, 0.03), (224, 0.5, 0.0375)])
 def test_uda(monkeypatch, side, threshold, rate):
     model, optimizer = recipes.find("UDA").few_labels(run(monkeypatch, side), 10)
-    assert (model.threshold, model.temperature, model.momentum) == (threshold, 0.4, None)
+    assert (model.threshold, model.temperature, model.momentum) == (threshold, 0.4, 0.9999)
     assert optimizer._learning_rate.peak == pytest.approx(rate)
 
 

@@ -246,6 +246,7 @@ AMOUNTS = {
     "rotate": (-30, 7.3), "shear_x": (0.3, -0.17), "shear_y": (0.3, -0.17), "translate_x": (0.45, -0.21),
     "translate_y": (0.45, -0.21), "color": (0.1, 1.9), "contrast": (0.1, 1.9), "brightness": (0.1, 1.9),
     "sharpness": (0.1, 1.9), "posterize": (4, 6), "solarize": (0, 100, 256),
+    "solarize_add": (0, 11, 110),
 }  # fmt: skip
 MIXES = ("color", "contrast", "brightness", "sharpness")
 

@@ -21,6 +21,8 @@ def test_cutout_paints_a_square_about_any_pixel():
     assert set(rows) == set(columns) == {2, 3, 4}  # cut by the border
     first = hidden.any(axis=2).argmax(axis=1)
     assert (rows[(first > 0) & (first < 8)] == 4).all()
+    odd = np.asarray(augment.Cutout(3, fill=7.0)(x[:60], seeds=seeds(60)) == 7).all(axis=-1)
+    assert odd.any(axis=2).sum(axis=1).max() == 3 == odd.any(axis=1).sum(axis=1).max()
     middles = np.asarray(augment.Cutout(4).draw(seeds(400), (12, 12))["middle"])
     assert set(middles[:, 0]) == set(range(12)) == set(middles[:, 1])
     with pytest.raises(ValueError, match="size must be"):
@@ -44,13 +46,43 @@ def test_strengths_are_those_of_the_code(name, lowest, highest):
     assert ((amount < 0).mean() == pytest.approx(0.5, abs=0.1)) if signed else (amount >= 0).all()
 
 
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("posterize", [1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4]), ("translate_x", np.arange(11) * 10 / 224),
+        ("solarize", [0, 25, 51, 76, 102, 128, 153, 179, 204, 230, 256]), ("solarize_add", np.arange(11) * 11),
+        ("rotate", np.arange(11) * 3), ("color", 0.1 + 0.18 * np.arange(11)),
+    ],
+)  # fmt: skip
+def test_strengths_are_those_of_the_code_for_imagenet(name, expected):
+    """Level by level, from 0 to 10."""
+    found = layers.strength(name, np.arange(11, dtype="float32"), np.ones(11, "float32"), "imagenet")
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    drawn = augment.RandomPolicy(1, p=1.0, operations=(name,), table="imagenet").draw(seeds(600), (32, 32))
+    assert set(np.abs(drawn["amount"]).round(4).ravel()) == set(np.float32(expected).round(4))
+
+
+def test_views_of_a_large_image_are_of_one_crop():
+    """Those of a small one have crops of their own."""
+    data = {"image": images(2, 40, 40), "unlabeled": images(6, 40, 40).reshape(2, 3, 40, 40, 3), "seed": seeds(2)}
+    labeled, weak, strong = augment.fixmatch(32, p=0.0, small=False)(data)
+    assert labeled.shape == (2, 32, 32, 3) and weak.shape == (2, 3, 32, 32, 3)
+    np.testing.assert_array_equal(weak, strong)
+    assert len(np.unique(np.asarray(weak).reshape(6, -1), axis=0)) == 6
+    _, weak, strong = augment.fixmatch(32, p=1.0, small=False)(data)
+    assert (np.abs(weak - strong).max(axis=(2, 3, 4)) > 1).sum() >= 4
+    _, weak, strong = augment.fixmatch(32, p=0.0, cutout=0)(data)
+    assert np.abs(weak - strong).max() > 1
+
+
 def test_half_of_the_operations_happen():
     drawn = np.asarray(augment.RandomPolicy().draw(seeds(4000), (32, 32))["operation"])
     assert drawn.shape == (4000, 2) and (drawn < 0).mean() == pytest.approx(0.5, abs=0.03)
     counts = np.bincount(drawn[drawn >= 0], minlength=14) / (drawn >= 0).sum()
     np.testing.assert_allclose(counts, 1 / 14, atol=0.015)
     operations = augment.RandomPolicy().operations
-    assert set(OPERATIONS) - set(operations) == {"invert"} and len(operations) == 14
+    assert set(OPERATIONS) - set(operations) == {"invert", "solarize_add"} and len(operations) == 14
+    assert set(augment.RandomPolicy(table="imagenet").operations) == set(OPERATIONS)
 
 
 def test_each_image_has_draws_of_its_own():
@@ -72,7 +104,13 @@ def test_each_image_has_draws_of_its_own():
         np.testing.assert_allclose(one[2:3], two, atol=1e-3)
 
 
-@pytest.mark.parametrize("layer", [augment.RandomPolicy(3, 0.7), augment.Cutout(4), augment.fixmatch(12)])
+KINDS = [
+    augment.RandomPolicy(3, 0.7), augment.RandomPolicy(table="imagenet"), augment.Cutout(4), augment.fixmatch(12),
+    augment.fixmatch(12, small=False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", KINDS)
 def test_layers_are_saved_and_loaded(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     data = {"image": semi.images(4), "unlabeled": semi.groups(4), "seed": seeds(4)}
@@ -89,6 +127,10 @@ def test_one_image_equals_a_batch():
         np.testing.assert_allclose(one[0], whole[number], atol=1e-3)
 
 
+def gray():
+    return {"image": semi.images(2)[..., :1], "unlabeled": semi.groups(2)[..., :1]}
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -96,6 +138,8 @@ def test_one_image_equals_a_batch():
         (lambda: augment.SemiViews([augment.Cutout(4)], augment.Cutout(4)), "unlabeled must be a list"),
         (lambda: augment.RandomPolicy(0), "count must be a positive int"),
         (lambda: augment.RandomPolicy(p=2), "must be a probability"),
+        (lambda: augment.RandomPolicy(table="svhn"), "table must be one of"),
+        (lambda: augment.fixmatch(12)(gray()), "leave it out for other images"),
         (lambda: augment.fixmatch(32)({"image": semi.images(2)}), "needs the column 'unlabeled'"),
         (lambda: augment.fixmatch(32)(semi.images(2)), "needs the column 'unlabeled'"),
         (lambda: augment.fixmatch(12)({"image": semi.images(2), "unlabeled": semi.images(2)}), r"Received: shape=\(2"),

@@ -78,7 +78,7 @@ def rotated_square(image, angle):
 
 
 def operation(image, name, amount):
-    """An operation of RandAugment on a uint8 image, by Pillow."""
+    """An operation of RandAugment on a uint8 image, by Pillow where it has it."""
     height, width = image.shape[:2]
     image = Image.fromarray(image)
 
@@ -101,5 +101,6 @@ def operation(image, name, amount):
         "invert": lambda: ImageOps.invert(image),
         "autocontrast": lambda: ImageOps.autocontrast(image),
         "equalize": lambda: ImageOps.equalize(image),
+        "solarize_add": lambda: image.point([min(v + amount, 255) if v < 128 else v for v in range(256)] * 3),
     }
     return np.asarray(done[name]())

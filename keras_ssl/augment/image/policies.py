@@ -234,6 +234,8 @@ def strength(name, level, sign):
         return 8 - ops.round(4 * level)  # bits
     if name == "solarize":
         return 256 * (1 - level)  # threshold
+    if name == "solarize_add":
+        return 110 * level  # pixel values
     return ops.zeros_like(level)
 
 
@@ -355,6 +357,11 @@ def solarize(images, amount):
     return ops.where(ops.round(images) >= per_image(amount), 255 - images, images)
 
 
+def solarize_add(images, amount):
+    """The darker half of the pixel values becomes brighter."""
+    return ops.where(ops.round(images) < 128, ops.minimum(images + per_image(amount), 255), images)
+
+
 def invert(images, amount):
     return 255 - images
 
@@ -370,5 +377,6 @@ MOVES = {
 CHANGES = {
     "autocontrast": autocontrast, "equalize": equalize, "solarize": solarize, "color": color, "posterize": posterize,
     "contrast": contrast, "brightness": brightness, "sharpness": sharpness, "invert": invert,
+    "solarize_add": solarize_add,
 }  # fmt: skip
 OPERATIONS = ("identity", *MOVES, *CHANGES)

@@ -3,16 +3,22 @@
 import keras
 from keras import ops
 
-from keras_ssl.augment.image.crop import RandomResizedCrop
+from keras_ssl.augment.image.crop import RandomFlip, RandomResizedCrop
 from keras_ssl.augment.image.exemplar import ChangeHSV
 from keras_ssl.augment.image.geometry import RandomCrop
 from keras_ssl.augment.image.layer import ImageLayer, check_fill
 from keras_ssl.augment.image.policies import GRAY, OPERATIONS, Policy, pick_one
 from keras_ssl.augment.layer import Augmentation, check_probability, rows
 from keras_ssl.augment.random import choose, fold, split, uniform
-from keras_ssl.augment.view import View, is_list_of
+from keras_ssl.augment.view import View, Views, is_list_of
 from keras_ssl.checks import check_ints, is_int
 from keras_ssl.inputs import IMAGE, static_shape
+
+CIFAR = (
+    "identity", "autocontrast", "equalize", "rotate", "solarize", "color", "posterize", "contrast", "brightness",
+    "sharpness", "shear_x", "shear_y", "translate_x", "translate_y",
+)  # fmt: skip
+TABLES = {"cifar10": CIFAR, "imagenet": (*CIFAR, "invert", "solarize_add")}  # of which strengths which operations are
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
@@ -25,7 +31,7 @@ class SemiViews(Augmentation):
     Args:
         labeled: list of augmentation layers, one for each view of a labeled image.
         unlabeled: list of augmentation layers, one for each view of an unlabeled image: a weak and a strong one for
-            `FixMatch`.
+            `FixMatch`. A layer that ends with several views (`View([crop, Views([...])])`) makes them of one crop.
         seed, name: see `Augmentation`.
 
     Returns:
@@ -75,6 +81,7 @@ class SemiViews(Augmentation):
         others = ops.cast(ops.reshape(others, (-1, *others.shape[2:])), "float32")
         first = [view(images, seeds=fold(seeds, -1 - n)) for n, view in enumerate(self.labeled)]
         then = [view(others, seeds=fold(own, n)) for n, view in enumerate(self.unlabeled)]
+        first, then = keras.tree.flatten(first), keras.tree.flatten(then)
         return (*first, *(ops.reshape(view, (-1, ratio, *view.shape[1:])) for view in then))
 
     def get_config(self):
@@ -113,13 +120,17 @@ class RandomPolicy(Policy):
     Each of `count` operations is drawn from all and happens with the probability `p`; its level is a whole number from
     1 to 9. Of ten levels, an image is rotated by up to 30 degrees, sheared by 0.3 or moved by 10/32 of its side, to
     either side, mixed with 0.1 + 1.8 times the level, posterized to 4 bits less 4 times the level, or solarized from
-    256 less 256 times the level on. The strengths are those of the authors' code for CIFAR-10; `RandAugment` has one
+    256 less 256 times the level on. These strengths are those of the authors' code for CIFAR-10. With
+    `table="imagenet"` they are those of the code for ImageNet: levels from 0 to 10, moved by up to 100/224 of the side,
+    posterized to 4 times the level bits (1 at least), solarized from 256 times the level on, and two operations more,
+    "invert" and "solarize_add", which adds 110 times the level to pixel values below 128. `RandAugment` has one
     strength for all images, and does not go as far where it posterizes.
 
     Args:
         count: int, the number of operations (2).
         p: float, the probability of each of them to happen (0.5).
-        operations: names of the operations; the default are the paper's 14.
+        operations: names of the operations; None for all of the table: 14 for CIFAR-10, 16 for ImageNet.
+        table: `"cifar10"` or `"imagenet"`, whose strengths.
         fill: float or one float per channel, the pixel that comes in where the image is moved away.
         seed, name: see `Augmentation`.
 
@@ -136,38 +147,47 @@ class RandomPolicy(Policy):
         self,
         count=2,
         p=0.5,
-        operations=(
-            "identity", "autocontrast", "equalize", "rotate", "solarize", "color", "posterize", "contrast",
-            "brightness", "sharpness", "shear_x", "shear_y", "translate_x", "translate_y",
-        ),
+        operations=None,
         fill=GRAY - 0.5,
+        table="cifar10",
         seed=None,
         name=None,
         **kwargs,
-    ):  # fmt: skip
+    ):
+        if table not in TABLES:
+            raise ValueError(f"table must be one of {sorted(TABLES)}. Received: table={table!r}")
+        operations = TABLES[table] if operations is None else operations
         super().__init__(operations, fill, seed=seed, name=name, **kwargs)
         check_probability("p", p)
         if not is_int(count, 1):
             raise ValueError(f"count must be a positive int. Received: count={count}")
-        self.count, self.p = count, p
+        self.count, self.p, self.table = count, p, table
 
     def draw(self, seeds, size):
         draws = ops.split(uniform(seeds, 4 * self.count), 4, axis=1)  # four of (batch, count)
         operation = pick_one(draws[0], len(self.operations))
-        level = 1 + choose(draws[3], 8)  # 1 to 9
+        level = 1 + choose(draws[3], 8) if self.table == "cifar10" else choose(draws[3], 10)  # 1 to 9, or 0 to 10
         sign = ops.where(draws[2] < 0.5, -1.0, 1.0)
-        every = ops.stack([strength(name, level, sign) for name in self.operations], axis=-1)
+        every = ops.stack([strength(name, level, sign, self.table) for name in self.operations], axis=-1)
         amount = ops.squeeze(ops.take_along_axis(every, operation[..., None], axis=-1), axis=-1)
         return {"operation": ops.where(draws[1] < self.p, operation, -1), "amount": amount}
 
     def get_config(self):
         config = {"count": self.count, "p": self.p, "operations": self.operations, "fill": self.fill}
-        return {**super().get_config(), **config}
+        return {**super().get_config(), **config, "table": self.table}
 
 
-def strength(name, level, sign):
-    """How strong an operation of a level from 1 to 9 is, in its own unit."""
+def strength(name, level, sign, table="cifar10"):
+    """How strong an operation of a level from 0 to 10 is, in its own unit."""
     assert name in OPERATIONS, name
+    if table == "imagenet" and name in ("translate_x", "translate_y"):
+        return sign * level * (10 / 224)  # of the side: tens of pixels of 224
+    if table == "imagenet" and name == "posterize":
+        return ops.maximum(ops.floor(0.4 * level), 1.0)  # bits; 0 of them are 1 in the code, too
+    if table == "imagenet" and name == "solarize":
+        return ops.floor(25.6 * level)  # threshold
+    if name == "solarize_add":
+        return ops.floor(11.0 * level)  # pixel values
     if name == "rotate":
         return sign * 3 * level  # degrees
     if name in ("shear_x", "shear_y"):
@@ -218,7 +238,7 @@ class Cutout(ImageLayer):
         inside = []
         for axis, side in enumerate(ops.shape(images)[1:3]):
             place, center = ops.arange(side, dtype="float32")[None, :], middle[:, axis : axis + 1]
-            inside.append((place >= center - half) & (place < center + half))
+            inside.append((place >= center - half) & (place < center - half + self.size))
         hidden = inside[0][:, :, None, None] & inside[1][:, None, :, None]
         return ops.where(hidden, ops.cast(ops.convert_to_tensor(self.fill), "float32"), images)
 
@@ -230,30 +250,43 @@ class Cutout(ImageLayer):
 
 
 def weak(size, flip=0.5, small=True):
-    """Crop and mirror: of a margin of an eighth that mirrors the image for small images, else of the image."""
+    """Crop and mirror: of a margin of an eighth that mirrors the image for small images, else of the image.
+
+    Boxes have at least a tenth of the area, as in the authors' code of FixMatch and of S4L for ImageNet.
+    """
     if small:
         return RandomCrop(size, padding=size // 8, reflect=True, flip=flip)
-    return RandomResizedCrop(size, flip=flip)
+    return RandomResizedCrop(size, scale=(0.1, 1.0), flip=flip)
 
 
-def fixmatch(size=32, count=2, p=0.5, cutout=0.5, flip=0.5, small=True, seed=None):
+def fixmatch(size=32, count=2, p=0.5, cutout=None, flip=0.5, small=True, colors=True, seed=None):
     """FixMatch (Sohn et al., 2020), arXiv:2001.07685: one view of labeled images, a weak and a strong one of others.
 
     Weak is crop and mirror; strong is that, then `RandomPolicy` and `Cutout`, the paper's variant with RandAugment.
-    (Its other one, CTAugment, which learns its strengths while it trains, is not built.) For `FixMatch` and `UDA`.
+    (Its other one, CTAugment, which learns its strengths while it trains, is not built.) As in the authors' code, both
+    views of a small image have crops of their own, both of a large one have the same crop; the strong view of a large
+    one has the operations and strengths for ImageNet, and no square.
+
+    For `FixMatch` and `UDA`. (The policy of UDA's own code has "invert", no "identity" and a smaller square, and comes
+    before crop and mirror.)
 
     Args:
         size: int, the side of the views in pixels.
         count: int, the number of operations of the strong view.
         p: float, the probability of each of them to happen.
-        cutout: float, the side of the square that is painted over as a part of the view's; 0 for none.
+        cutout: float, the side of the square that is painted over as a part of the view's; 0 for none. None: 0.5 for
+            small images, else 0.
         flip: float, the probability to mirror left and right (0 for digits).
         small: whether crops are moved by up to an eighth of the side, as for CIFAR-10; otherwise they are random boxes,
             as for ImageNet.
+        colors: whether the images have three channels; False leaves out the operation "color".
         seed: int or None, see `Augmentation`.
 
     Returns:
         `SemiViews` of three views.
+
+    Raises:
+        ValueError: an argument is out of its range; or, when it is called, images have not 3 channels while `colors`.
 
     Example:
         >>> import numpy as np
@@ -262,10 +295,17 @@ def fixmatch(size=32, count=2, p=0.5, cutout=0.5, flip=0.5, small=True, seed=Non
         [TensorShape([2, 32, 32, 3]), TensorShape([2, 7, 32, 32, 3]), TensorShape([2, 7, 32, 32, 3])]
     """
     check_ints(2, size=size)
+    cutout = (0.5 if small else 0.0) if cutout is None else cutout
     check_probability("cutout", cutout)
-    layers = [weak(size, flip, small), RandomPolicy(count, p)]
-    layers += [Cutout(max(2, round(cutout * size)))] if cutout else []
-    return SemiViews([weak(size, flip, small)], [weak(size, flip, small), View(layers)], seed=seed)
+    table = "cifar10" if small else "imagenet"
+    operations = None if colors else [name for name in TABLES[table] if name != "color"]
+    policy = RandomPolicy(count, p, operations, GRAY - 0.5 if small else GRAY, table)
+    strong = [policy, Cutout(max(2, round(cutout * size)))] if cutout else [policy]
+    if small:
+        unlabeled = [weak(size, flip), View([weak(size, flip), *strong])]
+    else:
+        unlabeled = [View([weak(size, flip, small=False), Views([RandomFlip(0.0), View(strong)])])]
+    return SemiViews([weak(size, flip, small)], unlabeled, seed=seed)
 
 
 def pseudo_label(size=32, flip=0.5, small=True, seed=None):
@@ -280,10 +320,11 @@ def pseudo_label(size=32, flip=0.5, small=True, seed=None):
     return SemiViews([weak(size, flip, small)], [weak(size, flip, small)], seed=seed)
 
 
-def s4l_exemplar(size=32, count=8, scale=(0.08, 1.0), flip=0.5, seed=None):
+def s4l_exemplar(size=32, count=8, scale=(0.1, 1.0), flip=0.5, seed=None):
     """S4L (Zhai et al., 2019), arXiv:1905.03670: several views of labeled and of unlabeled images, for `S4L`.
 
-    A view is a random box, mirrored or not, with noise of hue, saturation and value.
+    A view is a random box, mirrored or not, with noise of hue, saturation and value: that of Exemplar-CNN, as in the
+    authors' code, with factors from 0.71 to 1.41 (uniform here, their logarithms there).
 
     Args:
         size: int, the side of the views in pixels.
@@ -296,5 +337,6 @@ def s4l_exemplar(size=32, count=8, scale=(0.08, 1.0), flip=0.5, seed=None):
         `SemiViews` of `count` views of both.
     """
     check_ints(2, size=size, count=count)
-    view = View([RandomResizedCrop(size, scale=scale, flip=flip), ChangeHSV()])
+    noise = ChangeHSV(factor=(2**-0.5, 2**0.5))
+    view = View([RandomResizedCrop(size, scale=scale, flip=flip), noise])
     return SemiViews([view] * count, [view] * count, seed=seed)

@@ -1,6 +1,6 @@
 """PseudoLabel. ImageNet, 10 % of the labels, ResNet-50, in two steps: 82.4 % of top-5.
 
-`few_labels` is the form that learns and labels at once, of the code of FixMatch for CIFAR-10. Its data is
+`few_labels(run, classes)` is the form that learns and labels at once, of the code of FixMatch for CIFAR-10. Its data is
 no folder of images, so the command line has no recipe.
 """
 

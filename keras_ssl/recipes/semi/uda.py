@@ -1,6 +1,8 @@
 """UDA. CIFAR-10, WRN-28-2, 500,000 steps, ratio 7. ImageNet, 10 % of the labels, ResNet-50: 68.8 %.
 
-`few_labels` is what the paper trains. Its data is no folder of images, so the command line has no recipe.
+`few_labels(run, classes)` is what the authors' code trains, with the encoder of the run (theirs for CIFAR-10 is a wide
+ResNet, nearly `encoders.wide_resnet`), with the views of FixMatch, and without decay of biases and normalization. Its
+data is no folder of images, so the command line has no recipe.
 """
 
 import keras_ssl
@@ -10,7 +12,7 @@ WITHOUT = "it learns from labeled images with unlabeled ones beside them: keras_
 
 
 def views(run):
-    return augment.fixmatch(run.shape[0], flip=0.0 if run.gray else 0.5, small=run.small)
+    return augment.fixmatch(run.shape[0], flip=0.0 if run.gray else 0.5, small=run.small, colors=not run.gray)
 
 
 def few_labels(run, classes):

@@ -1,3 +1,3 @@
-"""FixMatch: numbers of the paper."""
+"""FixMatch: numbers of the paper; those of its recipe are in `tests/test_recipes_semi.py`."""
 
 DEFAULTS = {"threshold": 0.95, "weight": 1.0, "momentum": 0.999}
