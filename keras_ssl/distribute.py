@@ -222,6 +222,11 @@ def for_replicas(dataset, replicas):
                 return tf.nest.map_structure(lambda x: x[begin:end], batch)
 
             return tf.data.Dataset.range(replicas, output_type=tf.int32).map(part)
+        if rows % replicas:
+            raise ValueError(
+                f"The samples of a batch of this host, {rows}, must be a multiple of its {replicas} replicas: change "
+                "batch_size. Of labeled and unlabeled samples beside each other it is that of the labeled ones."
+            )
         shaped = tf.nest.map_structure(lambda x: tf.reshape(x, (replicas, rows // replicas, *x.shape[1:])), batch)
         return tf.data.Dataset.from_tensor_slices(shaped)
 

@@ -940,6 +940,27 @@ def test_tfds(prepared, file_format):
         data.tfds("kssl_absent", 8, 4, data_dir=prepared)
 
 
+def test_few_labels_of_records_come_again_and_again(prepared):
+    """All 7 of them before any comes again, through passes of 8; and a run goes on anywhere."""
+
+    def make(**position):
+        options = {"data_dir": prepared / "tfrecord", "shuffle_buffer": 8}
+        labeled = data.tfds("kssl_tiny", 8, 4, split="train[:7]", labels=True, drop_remainder=False, **options)
+        return data.with_unlabeled(labeled, data.tfds("kssl_tiny", 8, 8, **options, **position))
+
+    dataset = make()
+    passes = [every(dataset) for _ in range(3)]
+    for batch in sum(passes, []):
+        np.testing.assert_array_equal(batch["label"], batch["image"][:, 0, 0, 0] % 3)
+    found = np.concatenate([batch["image"][:, 0, 0, 0] for batch in sum(passes, [])])
+    orders = found[:21].reshape(3, 7)
+    assert len({tuple(sorted(order)) for order in orders}) == 1 and len(set(orders[0])) == 7
+    assert len({tuple(order) for order in orders}) > 1
+    same(every(make(epoch=2, start=1)), passes[2][1:])
+    shares = [make(epoch=1).share(host, 2) for host in range(2)]
+    same(together([every(share) for share in shares]), passes[1])
+
+
 def test_class_balanced():
     labels = np.repeat([3, 1, 7], [50, 20, 30])
     chosen = data.class_balanced(labels, 30)

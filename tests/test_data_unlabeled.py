@@ -114,6 +114,19 @@ def test_views_are_those_of_the_model():
     assert set(data.views(mixed(), layer).element_spec) == {"views", "label", "unlabeled_index"}
 
 
+def test_hosts_need_as_many_labeled_rows():
+    with pytest.raises(ValueError, match="multiple of the number of hosts, 3. Received: batch_size=4"):
+        mixed().share(0, 3)
+
+
+def test_masks_are_not_left_out_without_a_word():
+    series = {"series": np.zeros((8, 5, 2), "float32"), "series_mask": np.ones((8, 5), bool)}
+    labeled = data.arrays({"series": series["series"]}, 2, labels=[0] * 8)
+    with pytest.raises(ValueError, match="unlabeled series cannot have series_mask"):
+        data.with_unlabeled(labeled, data.arrays(series, 4))
+    assert data.with_unlabeled(labeled, labeled).element_spec["unlabeled"].shape == (2, 1, 5, 2)
+
+
 def test_other_batches_need_other_pipelines():
     with pytest.raises(ValueError, match="Make them anew for others. Received: batches of 6"):
         mixed().in_batches(6)

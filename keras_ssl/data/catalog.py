@@ -148,10 +148,12 @@ def in_sequence(source, image_key, label_key, shuffle_buffer):
         return example[image_key], tf.cast(example[label_key] if label_key else 0, tf.int64)
 
     def samples(order, epoch):
-        examples = source.map(record).enumerate()
-        if order.shuffle:
-            examples = shuffled(examples, shuffle_buffer, order.key(epoch))
-        examples = examples.enumerate().take(order.used).filter(lambda position, example: order.is_own(position))
+        def once(epoch):
+            examples = source.map(record).enumerate()
+            return shuffled(examples, shuffle_buffer, order.key(epoch)) if order.shuffle else examples
+
+        examples = order.read(epoch, once).enumerate().take(order.used)
+        examples = examples.filter(lambda position, example: order.is_own(position))
         examples = examples.map(lambda position, example: example).enumerate().skip(order.skipped(epoch))
         examples = examples.map(lambda place, example: (epoch, place, example[0], *example[1]))
         end = (epoch, tf.constant(order.places, tf.int64), tf.constant(0, tf.int64), b"", tf.constant(0, tf.int64))

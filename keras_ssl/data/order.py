@@ -125,6 +125,10 @@ class Order:
         """A dataset of (epoch, place, number of the sample), int64 scalars; `extra` places follow the last."""
         return self.passes().flat_map(lambda epoch: self.one_pass(epoch, extra))
 
+    def read(self, epoch, source):
+        """What is read in one pass of a source that can only be read from its head: `source(epoch)`."""
+        return source(epoch)
+
     def one_pass(self, epoch, extra=0):
         """The samples of one pass."""
 

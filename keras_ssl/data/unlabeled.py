@@ -12,14 +12,16 @@ from keras_ssl.data.pipeline import Content, Pipeline
 def with_unlabeled(labeled, unlabeled):
     """Batches of labeled images with unlabeled ones beside each: what semi-supervised methods are trained on.
 
-    A pass is one over the unlabeled images. The few labeled ones come again and again in it, each time in another order
+    A pass, an epoch of `fit`, is one over the unlabeled images. (Papers often count passes over the labeled ones, which
+    are shorter: labeled images / B steps.) The few labeled ones come again and again in it, each time in another order
     and with other seeds; where their order begins anew in a batch, it goes on there. Like every pipeline of this
     package the result is a function of seed and epoch: `epoch` and `start` of the unlabeled pipeline say where it goes
     on, and those of the labeled one must be left at 0.
 
     Args:
         labeled: pipeline of `keras_ssl.data` with `"label"`, of the batch size of a step (B). A label of -1 is of an
-            image whose class is not known.
+            image whose class is not known. Where it has fewer samples than a batch, make it with
+            `drop_remainder=False`.
         unlabeled: pipeline of `keras_ssl.data` of the same kind and size of samples, of a batch size of `ratio * B`
             (a ratio of 7 in FixMatch). It should hold the labeled samples, too; its labels are left out.
 
@@ -30,8 +32,9 @@ def with_unlabeled(labeled, unlabeled):
 
     Raises:
         TypeError: an argument is no pipeline of this package.
-        ValueError: the labeled one has no labels; the samples differ in kind or shape; a batch size is no multiple of
-            the other, or a last batch is smaller; or the labeled pipeline does not begin at its start.
+        ValueError: the labeled one has no labels; the samples differ in kind or shape, or the unlabeled ones have masks
+            or edges, which have no place beside the labeled ones'; a batch size is no multiple of the other, or of the
+            number of hosts, or a last batch is smaller; or the labeled pipeline does not begin at its start.
 
     Example:
         ```python
@@ -56,6 +59,11 @@ def with_unlabeled(labeled, unlabeled):
             raise ValueError(
                 "Batches of labeled and unlabeled samples have the sizes that both pipelines were made with. Make them "
                 f"anew for others. Received: batches of {order.batch_size} unlabeled samples"
+            )
+        if labeled.order.batch_size % order.hosts:
+            raise ValueError(
+                f"The batch size of labeled must be a multiple of the number of hosts, {order.hosts}. Received: "
+                f"batch_size={labeled.order.batch_size}, the number of labeled samples of all hosts together."
             )
         if order.used % order.batch_size:
             raise ValueError(
@@ -91,6 +99,12 @@ def checked(labeled, unlabeled):
             "labeled and unlabeled must hold samples of one kind and shape. Received: "
             f"{ {name: tuple(one.shape) for name, one in spec.items()} } and "
             f"{ {name: tuple(one.shape) for name, one in other.items()} }"
+        )
+    further = [name for name in kind.also if name in other]
+    if further:
+        raise ValueError(
+            f"unlabeled {kind.words} cannot have {', '.join(further)}: there is no column for it beside 'unlabeled'. "
+            f"Make all samples of one size. Received: columns {sorted(other)}"
         )
     few, many = labeled.order, unlabeled.order
     if many.batch_size % few.batch_size:
@@ -154,6 +168,11 @@ class Again(Order):
             return tf.fill(tf.shape(place), epoch), place, self.index(epoch, self.position(place))
 
         return tf.data.Dataset.range(self.skipped(epoch), self.places + extra).batch(1024).map(draw).unbatch()
+
+    def read(self, epoch, source):
+        begin = epoch * self.used
+        passes = tf.data.Dataset.range(begin // self.count, (begin + self.used - 1) // self.count + 1)
+        return passes.flat_map(source).skip(begin % self.count)
 
     def index(self, epoch, position):
         """Numbers of the samples at `position`, int64 `(positions,)` or a scalar, of the pass `epoch` of the others."""
