@@ -276,8 +276,8 @@ def inspected(data, method, training=True):
     largest = {name: limit for name, limit in limits(method).items() if name in dense and training}
     graphs = [name for name in ("edges", "edges_mask", inputs.GRAPH.column) if name in columns]
     graphs = graphs if {"edges", inputs.GRAPH.column} <= set(graphs) and training else []
-    image = pixels_of(spec, method)
-    floats = pixels and isinstance(image, tf.TensorSpec) and image.dtype.is_floating
+    found = [isinstance(one, tf.TensorSpec) and one.dtype.is_floating for one in pixels_of(spec, method)]
+    floats = [number for number, one in enumerate(found) if one and pixels]
     static = tf.nest.flatten(spec)[0].shape
     sized = static.rank and (static[0] is None or static[0] < least)
 
@@ -292,8 +292,8 @@ def inspected(data, method, training=True):
             fine = tf.reduce_all((column >= smallest_number(method, name)) & (column < limit))
             tf.cond(fine, lambda: True, lambda: tf.numpy_function(refuse, [name, column, limit], tf.bool))
         if floats:
-            found = pixels_of(batch, method)
-            tf.cond(number > 0, lambda: True, lambda: tf.numpy_function(look, [found], tf.bool))
+            found = [pixels_of(batch, method)[number] for number in floats]
+            tf.cond(number > 0, lambda: True, lambda: tf.numpy_function(look, found, tf.bool))
         return batch
 
     def refuse_rows(rows):
@@ -304,8 +304,9 @@ def inspected(data, method, training=True):
         wrong = (column < smallest_number(method, name)) | (column >= limit)
         raise ValueError(out_of_range(method, name, limit, column[wrong][0]))
 
-    def look(images):
-        check_pixels(images, told)
+    def look(*several):
+        for images in several:
+            check_pixels(images, told)
         return True
 
     def look_at_edges(*parts):
@@ -355,22 +356,26 @@ def looked_at(data, method):
     return data
 
 
-def look_at_pixels(array):
-    """Checks the first pixels of an array or tensor, if it is one."""
-    if len(getattr(array, "shape", ())) < 2:
-        return
-    first = keras.ops.convert_to_numpy(array[:256])
-    first = first.astype("float32") if first.dtype.kind == "V" else first  # bfloat16 is not NumPy's own
-    if first.dtype.kind in "fiub":
-        check_pixels(first, [])
+def look_at_pixels(arrays):
+    """Checks the first pixels of those that are arrays or tensors."""
+    told = []
+    for array in arrays:
+        if len(getattr(array, "shape", ())) < 2:
+            continue
+        first = keras.ops.convert_to_numpy(array[:256])
+        first = first.astype("float32") if first.dtype.kind == "V" else first  # bfloat16 is not NumPy's own
+        if first.dtype.kind in "fiub":
+            check_pixels(first, told)
 
 
 def pixels_of(batch, method):
-    """The tensor of a batch that holds its pixels, as far as it can be told."""
+    """The tensors of a batch that hold its pixels, as far as it can be told; unlabeled images beside labeled ones."""
     kind = inputs.kind_or_images(method.encoder)
     if isinstance(batch, (tuple, list)) and batch:
         batch = batch[0]
-    return batch.get(kind.column) if isinstance(batch, dict) else batch
+    if not isinstance(batch, dict):
+        return [batch]
+    return [batch.get(kind.column), *([batch["unlabeled"]] if method.unlabeled and "unlabeled" in batch else [])]
 
 
 def check_pixels(images, told):

@@ -19,7 +19,8 @@ class SemiSupervised(Method):
         encoder: `keras.Model` from images to features `(batch, dim)`.
         augment: layer that makes views of both, `keras_ssl.augment.SemiViews`.
         classes: int, the number of classes.
-        weight: float, the weight of the loss of unlabeled images; 0 for a classifier of the labels alone.
+        weight: float, the weight of the loss of unlabeled images. (With 0 `PseudoLabel` is a classifier of the labels
+            alone; where both pass the network as one batch, its statistics are still those of both.)
         momentum: float from 0 and below 1, of the average over time of the weights, which is what is evaluated; None to
             evaluate the network itself.
     """
@@ -59,7 +60,8 @@ class SemiSupervised(Method):
 
     def check_views(self, views):
         check_counts(self, views)
-        inputs.check_fit(views[0], self.encoder, "The first view")
+        for number, view in enumerate(views[: self.parts[0]]):
+            inputs.check_fit(view, self.encoder, f"View {number} of labeled images" if number else "The first view")
         for view in views[self.parts[0] :]:
             if len(view.shape) != 5:
                 raise ValueError(

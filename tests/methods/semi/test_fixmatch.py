@@ -7,8 +7,10 @@ import tensorflow as tf
 
 import keras_ssl
 from keras_ssl import losses
+from keras_ssl.methods.semi.classifier import labeled_cross_entropy
 from tests import cases, semi
 from tests.reference import semi as reference
+from tests.test_distribute import on_replicas
 
 CASE = semi.case(semi.three, threshold=0.3, weight=0.5, momentum=0.9)
 
@@ -73,6 +75,15 @@ def test_without_a_label_the_unlabeled_images_still_train_the_encoder():
     assert np.abs(slope).max() > 0
 
 
+def test_labels_of_one_replica_alone_are_those_of_all(two_replicas):
+    logits, labels = np.random.default_rng(0).normal(size=(8, 3)), np.array([-1, -1, -1, -1, 0, 2, -1, 1])
+    found = on_replicas(two_replicas, labeled_cross_entropy, logits.astype("float32"), labels)
+    known = labels >= 0
+    assert np.mean([loss for loss, _ in found]) == pytest.approx(semi.cross_entropy(logits, labels), rel=1e-5)
+    right = (logits.argmax(axis=1) == labels)[known].mean()
+    assert np.mean([accuracy for _, accuracy in found]) == pytest.approx(right)
+
+
 def test_the_average_is_what_is_evaluated():
     """Its weights follow, and it runs with the network's own statistics."""
     model = semi.make("FixMatch", threshold=0.3, momentum=0.9)
@@ -98,23 +109,30 @@ def test_the_last_layer_starts_as_in_the_code():
     assert layer.use_bias and isinstance(layer.kernel_initializer, keras.initializers.GlorotNormal)
 
 
-def test_it_learns_classes_that_no_label_shows():
-    """Colors: one labeled image of each of three, which all labeled images are; the others have noise."""
-    model = semi.make("FixMatch", threshold=0.8, momentum=0.5)
+@pytest.mark.parametrize("threshold", [0.8, 1.01])
+def test_it_learns_what_no_labeled_image_shows(threshold):
+    """Weak views show the class by a color, as labeled images do, strong ones by stripes alone, which are then known.
+
+    Of the labels alone (with a threshold above 1) the classifier learns nothing of the stripes.
+    """
+    model = semi.make("FixMatch", threshold=threshold, momentum=0.5)
     model.compile(keras.optimizers.Adam(0.01))
-    draw = np.random.default_rng(0)
-    light = np.eye(3)[np.arange(8) % 3][:, None, None, :] * 100 + 70
+    labels, draw = np.arange(24) % 3, np.random.default_rng(0)
+    wave = 100 * np.sign(np.sin(np.arange(cases.SIZE) * np.pi / 2 + np.pi / 4))
+    across = np.broadcast_to(wave, (cases.SIZE, cases.SIZE))
+    stripes = (128 + np.stack([0 * across, across, across.T]))[labels][..., None] * np.ones(3)
+    color = np.eye(3)[labels][:, None, None, :] * 100 + 70
 
-    def noisy(base, noise):
-        return np.clip(base + draw.normal(0, noise, base.shape), 0, 255).astype("float32")
+    def noisy(base):
+        shape = (24, cases.SIZE, cases.SIZE, 3)
+        return np.clip(base + draw.normal(0, 10, shape), 0, 255).astype("float32")
 
-    base = np.tile(light, (1, cases.SIZE, cases.SIZE, 1))
     for _ in range(40):
-        others = np.stack([base] * semi.RATIO, axis=1)
-        views = (noisy(base, 5), noisy(others, 20), noisy(others, 60))
-        found = model.train_on_batch({"views": views, "label": np.arange(8) % 3}, return_dict=True)
-    logits = model.evaluated_classifier.predict(noisy(base, 60), verbose=0)
-    assert (logits.argmax(axis=1) == np.arange(8) % 3).all() and found["share"] > 0.3
+        unlabeled = [noisy(base)[8:].reshape(8, 2, *stripes.shape[1:]) for base in (color, stripes)]
+        found = model.train_on_batch({"views": (noisy(color)[:8], *unlabeled), "label": labels[:8]}, return_dict=True)
+    right = model.evaluated_classifier.predict(noisy(stripes), verbose=0).argmax(axis=1) == labels
+    assert found["accuracy"] == 1
+    assert right.mean() > 0.9 if threshold < 1 else right.mean() < 0.7
 
 
 # Bad input
@@ -139,6 +157,27 @@ def test_labels_from_minus_1_to_the_last_class_are_taken():
             model.fit(wrong, verbose=0)
         with pytest.raises(Exception, match=f"from 0 to 2, or -1 where there is none.*Received: {label}"):
             model.fit(tf.data.Dataset.from_tensors(wrong), verbose=0)
+
+
+def test_pixels_of_unlabeled_images_are_looked_at():
+    model = semi.make("FixMatch", augment=semi.three())
+    model.compile("sgd", run_eagerly=True)
+    data = {"image": semi.images(), "label": semi.LABELS}
+    small, broken = semi.groups() / 255, semi.groups()
+    broken[3, 1, 5, 5] = np.nan
+    with pytest.warns(UserWarning, match="go from 0 to 1. Pixels are expected in 0..255"):
+        model.fit({**data, "unlabeled": small}, batch_size=8, verbose=0)
+    with pytest.raises(ValueError, match="Image 3 of the first batch holds NaN"):
+        model.fit({**data, "unlabeled": broken}, batch_size=8, verbose=0)
+    with pytest.raises(Exception, match="Image 3 of the first batch holds NaN"):
+        model.fit(tf.data.Dataset.from_tensors({**data, "unlabeled": broken}), verbose=0)
+
+
+def test_all_views_must_fit_the_encoder():
+    model = semi.make("S4L", task="exemplar", copies=2)
+    views = [semi.images(), semi.images()[:, :9], semi.groups(), semi.groups()]
+    with pytest.raises(ValueError, match="View 1 of labeled images must fit the encoder"):
+        model({"views": views, "label": semi.LABELS}, training=True)
 
 
 def test_data_without_unlabeled_images_is_refused():
