@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_ssl import distribute
 from keras_ssl.losses.confident import divergence
 from keras_ssl.losses.vectors import precise
 
@@ -10,7 +11,9 @@ from keras_ssl.losses.vectors import precise
 def adversarial_direction(predict, x, logits, noise, xi=0.1, iterations=1):
     """The direction in which `KL(p(x + r) || p(x))` grows most, for each sample: its curvature's first eigenvector.
 
-    One step of the power method: the gradient of the divergence at a small random change of the length `xi`.
+    One step of the power method: the gradient of the divergence at a small random change of the length `xi`. The
+    divergence, as small as the square of the change, is divided by the root of its mean over the batch of all replicas,
+    which changes no direction, and keeps gradients in the range of half precision.
 
     Args:
         predict: function from samples to logits `(batch, classes)`. It must change no state: see
@@ -28,9 +31,13 @@ def adversarial_direction(predict, x, logits, noise, xi=0.1, iterations=1):
     Reference: Virtual Adversarial Training (Miyato et al., 2017), https://arxiv.org/abs/1704.03976
     """
     logits, direction = ops.stop_gradient(precise(logits)), unit_samples(noise)
+
+    def distance(r):
+        each = divergence(predict(x + r), logits)
+        mean = distribute.total(ops.stop_gradient(ops.mean(each))) / distribute.replicas()
+        return ops.sum(each) * (64.0 * ops.rsqrt(ops.maximum(mean, 1e-10)))
+
     for _ in range(iterations):
-        # The mean over the batch changes no direction; a sum keeps small gradients away from 0.
-        distance = lambda r: ops.sum(divergence(predict(x + r), logits))  # noqa: E731
         direction = unit_samples(slope(distance, xi * direction))
     return ops.stop_gradient(direction)
 

@@ -3,8 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_ssl
+from keras_ssl import losses
 from tests import cases, semi
 
 CASE = semi.case(threshold=0.3, warmup=2, momentum=0.9)
@@ -31,6 +33,20 @@ def test_unlabeled_images_pass_apart_and_leave_the_statistics_alone():
     assert float(found["unsupervised"]) == pytest.approx(unsupervised, rel=1e-5)
     expected = semi.cross_entropy(labeled, semi.LABELS) + 0.7 * unsupervised
     assert float(found["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_a_label_the_unlabeled_images_still_train_all_weights():
+    """Their pass leaves the state of the network alone, but its weights have the gradient of a plain pass."""
+    model, twin = semi.make("PseudoLabel", threshold=0.0), semi.make("PseudoLabel")
+    with tf.GradientTape(persistent=True) as tape:
+        found = model(batch(np.full(8, -1)), training=True)["loss"]
+        logits = twin.network(semi.images(16, seed=1), training=True)
+        expected = losses.confident_cross_entropy(logits, logits, 0.0)[0]
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+    for own, other in zip(model.network.trainable_variables, twin.network.trainable_variables):
+        slope = tape.gradient(found, own.value)
+        assert np.abs(slope).max() > 1e-4 or "kernel" not in own.path
+        np.testing.assert_allclose(slope, tape.gradient(expected, other.value), rtol=1e-3, atol=1e-6)
 
 
 def test_a_probability_below_the_threshold_counts_for_nothing():

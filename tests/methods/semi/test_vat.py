@@ -41,6 +41,17 @@ def test_of_a_linear_classifier_it_is_the_first_eigenvector():
     np.testing.assert_allclose(np.abs(found @ expected), 1, atol=1e-3)
 
 
+def test_a_flat_classifier_in_half_precision_has_a_direction_too():
+    """Its divergence is about 1e-10, whose slopes by the pixels are 0 in float16."""
+    draw = np.random.default_rng(0)
+    kernel, x, noise = 1e-3 * draw.normal(size=(12, 2)), np.zeros((6, 12), "float32"), draw.normal(size=(6, 12))
+    half = ops.convert_to_tensor(kernel.astype("float16"))
+    predict = lambda x: ops.matmul(ops.cast(x, "float16"), half)  # noqa: E731
+    found = np.asarray(losses.adversarial_direction(predict, x, predict(x), noise.astype("float32"), xi=0.1))
+    expected = kernel[:, 0] - kernel[:, 1]
+    np.testing.assert_allclose(np.abs(found @ expected) / np.linalg.norm(expected), 1, atol=0.01)
+
+
 def test_more_steps_find_the_eigenvector_of_more_classes():
     draw = np.random.default_rng(1)
     kernel = draw.normal(size=(8, 5)) * np.array([3, 1, 1, 1, 1])
@@ -121,6 +132,24 @@ def test_the_objective_is_that_of_the_code(apart, monkeypatch):
     assert float(found["entropy"]) == pytest.approx(entropy, rel=1e-5)
     expected = semi.cross_entropy(logits, semi.LABELS) + 0.7 * unsupervised + 0.2 * entropy
     assert float(found["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_without_a_label_the_changed_images_still_train_all_weights(apart, monkeypatch):
+    """Their pass leaves the state of the network alone, but its weights have the gradient of a plain pass."""
+    monkeypatch.setattr(vat, "perturbation", lambda method, images, logits, seeds: 20.0 * ops.sign(images - 128.0))
+    model, twin = semi.make("VAT", apart=apart, weight=1.0), semi.make("VAT")
+    images = semi.images(16, seed=1) if apart else np.concatenate([semi.images(), semi.images(16, seed=1)])
+    with tf.GradientTape(persistent=True) as tape:
+        found = model(batch(np.full(8, -1)), training=True)["loss"]
+        changed = twin.network(images + 20 * np.sign(images - 128), training=True)
+        target = tf.stop_gradient(twin.network(images, training=True))
+        expected = ops.mean(losses.divergence(changed, target))
+    assert float(found) == pytest.approx(float(expected), rel=1e-3)
+    for own, other in zip(model.network.trainable_variables, twin.network.trainable_variables):
+        slope = tape.gradient(found, own.value)
+        assert np.abs(slope).max() > 1e-5 or "kernel" not in own.path
+        np.testing.assert_allclose(slope, tape.gradient(expected, other.value), rtol=1e-2, atol=1e-6)
 
 
 def test_dropout_draws_one_mask_for_both_changed_passes():
