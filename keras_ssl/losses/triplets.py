@@ -38,7 +38,8 @@ def semi_hard_triplets(views, numbers, margin=0.5):
 
     near = ops.reshape(squared_distances(views, views), (-1, count))  # (batch * views, views)
     # The negatives are looked for without a gradient, for one view of the pairs after the other: a search waits for the
-    # one before it (`wait` is 0), so that `views` matrices are never there at once.
+    # one before it (`wait` is 0), so that `views` matrices are never there at once. What stays for the gradient is
+    # (batch * views, views, dim), the vectors of the negatives.
     far = squared_distances(ops.stop_gradient(anchors), ops.stop_gradient(everyone))  # (batch * views, total * views)
     beside, large = ops.stop_gradient(near), ops.cast(3e38, far.dtype)
     others = own[:, None] != owners[None, :]
@@ -96,15 +97,24 @@ def batch_hard_triplets(views):
     place = distribute.first_row(rows) * count + ops.arange(rows * count, dtype="int32")
     other = ops.arange(ops.shape(everyone)[0], dtype="int32")
     alike, itself = (place // count)[:, None] == (other // count)[None, :], place[:, None] == other[None, :]
-    squares = squared_distances(anchors, everyone)
-    apart = squares > 0  # the slope of a root is infinite at 0
-    distances = ops.where(apart, ops.sqrt(ops.where(apart, squares, 1.0)), 0.0 * squares)
-    large = ops.cast(3e38, distances.dtype)
-    positive = ops.max(ops.where(alike & ~itself, distances, -large), axis=1)
-    negative = ops.min(ops.where(alike, large, distances), axis=1)
+    # Products find the pairs; their distances are those of differences, as the root of a small one would be noise.
+    found = squared_distances(ops.stop_gradient(anchors), ops.stop_gradient(everyone))
+    large = ops.cast(3e38, found.dtype)
+    furthest = ops.argmax(ops.where(alike & ~itself, found, -large), axis=1)
+    closest = ops.argmin(ops.where(alike, large, found), axis=1)
+    positive = lengths(anchors - ops.take(everyone, furthest, axis=0))
+    negative = lengths(anchors - ops.take(everyone, closest, axis=0))
+    negative = ops.where(ops.all(alike, axis=1), large, negative)
     loss = ops.mean(ops.softplus(positive - negative))
-    nearest = ops.argmin(ops.where(itself, large, distances), axis=1)
+    nearest = ops.argmin(ops.where(itself, large, found), axis=1)
     return loss, ops.mean(ops.cast(ops.cast(nearest, "int32") // count == place // count, "float32"))
+
+
+def lengths(vectors):
+    """The length of each row; the slope of a row of zeros is 0."""
+    squares = ops.sum(ops.square(vectors), axis=-1)
+    zero = squares == 0
+    return ops.where(zero, 0.0, ops.sqrt(ops.where(zero, 1.0, squares)))
 
 
 def semi_hard_in_time(frames, near=6, far=12, margin=0.2):

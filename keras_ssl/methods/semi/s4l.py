@@ -18,7 +18,7 @@ Flow:
 Take it when a question of `RotNet` or `ExemplarCNN` suits the images: it then teaches the classifier's own layers, and
     needs no certainty of its first predictions.
 
-Leave it when images have no upright and no strong views are known, or when a strong view is: `FixMatch` learns more.
+Leave it when images have no upright: rotations then ask nothing. Where strong views are known, `FixMatch` learns more.
 """
 
 import keras
@@ -44,9 +44,9 @@ class S4L(SemiSupervised):
     and unlabeled images apart. Images that are turned by the method are evaluated upright.
 
     The authors' mix of all models is three runs. The first has `class_weight=0.3, weight=0.4, vat_weight=0.3,
-    entropy_weight=0.3, epsilon=32.0, momentum=0.5 ** (1 / steps_per_epoch)`; the second is a classifier of the labels
-    that it predicts (`PseudoLabel.label_all`); the third trains that one on with the known labels alone, at a small
-    rate.
+    entropy_weight=0.3, epsilon=32.0, momentum=0.5 ** (1 / steps)`, with the steps of a pass over the labeled images
+    (1,000 for 128,000 of them); the second is a classifier of the labels that it predicts (`PseudoLabel.label_all`);
+    the third trains that one on with the known labels alone, at a small rate.
 
     Logs `supervised`, the loss of the labels; `unsupervised`, that of the question; `accuracy`, of the labeled views;
     `task_accuracy`, how often the question was answered right (0.25 by chance for rotations); and with `vat_weight` or
@@ -153,6 +153,16 @@ class S4L(SemiSupervised):
     def versions(self, views):
         """All rotations, or all views, of the images, the first of all images first."""
         return ops.concatenate(rotated(views[0], RIGHT_ANGLES) if self.task == "rotation" else views)
+
+    def check_views(self, views):
+        super().check_views(views)
+        for view in views if self.task == "rotation" else ():
+            height, width = view.shape[-3:-1]
+            if len(view.shape) > 3 and None not in (height, width) and height != width:
+                raise ValueError(
+                    f"S4L turns images by right angles, so its views must be square. Received: {height} x {width} "
+                    "pixels. Give augment a square size, or pass task='exemplar'."
+                )
 
     def question(self, answers, count):
         """The loss of the question, and how often it was answered right, of the outputs of the head."""

@@ -4,12 +4,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
 
 import keras_ssl
 from keras_ssl import augment, losses
+from keras_ssl.methods.semi import s4l
 from tests import cases, semi
 from tests.reference import pretext
 from tests.reference import semi as reference
+from tests.test_distribute import on_replicas
 
 CASE = semi.case(vat_weight=0.3, entropy_weight=0.3, epsilon=2.0, xi=0.3, momentum=0.9)
 
@@ -54,7 +57,8 @@ def test_unlabeled_images_alone_train_the_encoder():
     assert float(found["supervised"]) == 0 and np.abs(slope).max() > 0
 
 
-def test_a_weight_of_0_is_a_classifier_of_rotated_images():
+def test_a_weight_of_0_leaves_the_loss_of_rotated_labeled_images():
+    """Unlabeled ones are still among the statistics of the batch."""
     model, twin = semi.make("S4L", weight=0.0), semi.make("S4L")
     x = np.concatenate([turned(semi.images()), turned(semi.images(16, seed=1))])
     with tf.GradientTape(persistent=True) as tape:
@@ -84,6 +88,22 @@ def test_the_hardest_triplets_are_the_loop():
     tight = np.repeat(np.eye(4)[:, None], 2, axis=1)
     loss, nearest = losses.batch_hard_triplets(tight)
     assert float(nearest) == 1 and float(loss) == pytest.approx(np.log1p(np.exp(-np.sqrt(2))), rel=1e-5)
+
+
+def test_near_views_are_not_noise_in_float32():
+    draw = np.random.default_rng(0)
+    views = draw.normal(size=(4, 1, 16)) + 1e-4 * draw.normal(size=(4, 2, 16))
+    views = (views / np.linalg.norm(views, axis=-1, keepdims=True)).astype("float32")
+    found = float(losses.batch_hard_triplets(views)[0])
+    assert found == pytest.approx(reference.batch_hard(views.astype("float64")), abs=1e-6)
+
+
+def test_two_replicas_have_the_negatives_of_both(two_replicas):
+    views = np.random.default_rng(0).normal(size=(6, 3, 4)).astype("float32")
+    found = on_replicas(two_replicas, losses.batch_hard_triplets, views)
+    assert np.mean([float(loss) for loss, _ in found]) == pytest.approx(reference.batch_hard(views), rel=1e-5)
+    alone = losses.batch_hard_triplets(views)
+    assert np.mean([float(nearest) for _, nearest in found]) == pytest.approx(float(alone[1]))
 
 
 def test_equal_views_have_a_finite_gradient():
@@ -139,6 +159,32 @@ def test_the_mix_adds_its_terms():
     expected += 0.3 * found["adversarial"] + 0.2 * found["entropy"]
     assert found["loss"] == pytest.approx(expected, rel=1e-5) and found["adversarial"] > 0
     assert {"adversarial", "entropy"} <= set(model.logged) and "adversarial" not in semi.make("S4L").logged
+
+
+def test_the_changed_images_are_the_unlabeled_ones_as_they_are_turned(monkeypatch):
+    given = []
+
+    def fixed(method, images, logits, seeds):
+        given.extend([images, logits, seeds])
+        return ops.mean(logits) * 0 + 3.0
+
+    monkeypatch.setattr(s4l, "adversarial", fixed)
+    model, twin = semi.make("S4L", vat_weight=0.3), semi.make("S4L")
+    found = model(batch(), training=True)
+    plain = twin(batch(), training=True)
+    x = np.concatenate([turned(semi.images()), turned(semi.images(16, seed=1))])
+    np.testing.assert_array_equal(given[0], x[32:])
+    np.testing.assert_allclose(given[1], semi.make("S4L").network(x, training=True)[32:], atol=1e-4)
+    assert len(np.unique(given[2], axis=0)) == 64
+    assert float(found["loss"]) == pytest.approx(float(plain["loss"]) + 0.9, rel=1e-5)
+
+
+def test_images_that_are_not_square_cannot_be_turned():
+    model = keras_ssl.S4L(cases.any_size_encoder(), classes=3)
+    views = (semi.images(), semi.groups())
+    for wrong in ((views[0][:, :8], views[1]), (views[0], views[1][:, :, :8])):
+        with pytest.raises(ValueError, match="must be square. Received: 8 x"):
+            model({"views": wrong, "label": semi.LABELS}, training=True)
 
 
 def test_the_views_of_exemplars():
