@@ -114,6 +114,15 @@ def test_a_folder_beside_columns(files):
         columns.labeled(walks(), files / "photos")
 
 
+def test_watched_sets_are_read_before_the_run_begins(recipe, files):
+    """So that a folder of a wrong call is not in the way of the right one."""
+    out = files / "never"
+    for watch in ((files / "photos", walks()), (walks(), files / "photos"), (walks(), {"series": walks()["series"]})):
+        with pytest.raises(ValueError, match="Both sets must be folders|must hold the column label"):
+            keras_ssl.pretrain(data=walks(), method="SimCLR", out=out, epochs=1, batch=8, watch=watch)
+        assert not out.exists()
+
+
 def test_images_among_columns_are_square(tmp_path):
     for shape in ((8, 16, 12, 3), (8, 16, 16)):
         with pytest.raises(ValueError, match="square images as an array .* Received: an array of shape"):

@@ -164,6 +164,9 @@ def trained(folder, arguments, record, asked, labels):
         folder / runs.CHECKPOINTS, every=arguments["checkpoint_every"], keep=arguments["keep"]
     )
     epoch, start = checkpoint.restore(model)
+    watched = ()
+    if epoch < arguments["epochs"]:  # what is wrong with them is said before anything of the run is written
+        watched = watched_sets(asked.get("watch", arguments["watch"]), arguments)
     record |= described(arguments, model, source)
     record["history"] = [row for row in record.get("history", []) if row["epoch"] <= epoch]
     record.setdefault("seconds", 0.0)
@@ -172,8 +175,7 @@ def trained(folder, arguments, record, asked, labels):
     with running():
         try:
             if epoch < arguments["epochs"]:
-                watch = asked.get("watch", arguments["watch"])
-                train(model, source, checkpoint, callbacks, watch, folder, arguments, record, epoch, start)
+                train(model, source, checkpoint, callbacks, watched, folder, arguments, record, epoch, start)
             file = export(model, folder)
         except KeyboardInterrupt as error:  # the second Ctrl-C
             if not checkpoint.saved:
@@ -312,25 +314,29 @@ def often(text):
 # The run
 
 
-def train(model, source, checkpoint, callbacks, watch, folder, arguments, record, epoch, start):
-    from keras_ssl import eval
+def watched_sets(watch, arguments):
+    """The two labeled sets that are watched, as `keras_ssl.eval.KNN` takes them; or none."""
     from keras_ssl.command import columns
-    from keras_ssl.command.callbacks import Journal, Stop
     from keras_ssl.command.images import labeled
+
+    if not watch:
+        return ()
+    folders = any(isinstance(part, (str, os.PathLike)) for part in watch)
+    if folders:
+        columns.check_alike(*watch)
+    if all(columns.are_columns(part) for part in watch):
+        return columns.labeled(*watch)
+    return labeled(*watch, arguments["size"], 256, upscale=arguments["upscale"]) if folders else watch
+
+
+def train(model, source, checkpoint, callbacks, watched, folder, arguments, record, epoch, start):
+    from keras_ssl import eval
+    from keras_ssl.command.callbacks import Journal, Stop
     from keras_ssl.recipes import VITS
 
     journal = Journal(folder, record)
     stop = Stop(checkpoint, journal)
-    watching = []
-    if watch:
-        folders = any(isinstance(part, str) for part in watch)
-        if folders:
-            columns.check_alike(*watch)
-        if all(columns.are_columns(part) for part in watch):
-            sets = columns.labeled(*watch)
-        else:
-            sets = labeled(*watch, arguments["size"], 256, upscale=arguments["upscale"]) if folders else watch
-        watching.append(eval.KNN(*sets, every=arguments["watch_every"]))
+    watching = [eval.KNN(*watched, every=arguments["watch_every"])] if watched else []
     # The features of a transformer are close together from the start.
     threshold = 0.05 if arguments["encoder"] in VITS else 0.1
     watching.append(eval.CollapseMonitor(source.some(), threshold=threshold, every=arguments["watch_every"]))
