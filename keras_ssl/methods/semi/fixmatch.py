@@ -37,8 +37,8 @@ class FixMatch(SemiSupervised):
     The data has labeled images, `"label"`, and several unlabeled ones beside each: `keras_ssl.data.with_unlabeled`.
     Labeled images, weak and strong views pass the network as one batch, so that batch normalization sees all of them.
     What is evaluated is the average of the weights over time, `evaluated_classifier`, with the batch normalization
-    statistics of the network, as in the authors' code: `model.evaluated_classifier.predict(images)` returns logits, and
-    `model.predict` the features before them.
+    statistics of the network, as in the authors' code for CIFAR-10 (that for ImageNet averages them):
+    `model.evaluated_classifier.predict(images)` returns logits, and `model.predict` the features before them.
 
     Logs `supervised` and `unsupervised`, the two losses; `accuracy`, of the labeled views; and `share`, the part of the
     unlabeled images that the network is certain of.
@@ -48,8 +48,8 @@ class FixMatch(SemiSupervised):
         augment: layer that makes three views: of the labeled image, weak and strong ones of the unlabeled images;
             `keras_ssl.augment.fixmatch`.
         classes: int, the number of classes.
-        threshold: float, the probability from which a prediction is certain (t, 0.95; 0.7 on ImageNet). Above 1 the
-            labels alone are learned.
+        threshold: float, the probability from which a prediction is certain (t, 0.95; 0.7 on ImageNet). Above 1 no
+            unlabeled image has a loss; they still pass batch normalization with the labeled ones.
         weight: float, the weight of the unlabeled images (lambda, 1; 10 on ImageNet).
         momentum: float from 0 and below 1, of the average of the weights (0.999); None for no average.
 

@@ -6,8 +6,8 @@ Objective:
     \mathcal{L} = \operatorname{mean} H(y, p(x)) + \lambda \operatorname{mean} \mathrm{KL}\left( p(u + r) \,\|\, p(u)
     \right) + \lambda_e \operatorname{mean} H(p(u)), \qquad r = \operatorname{argmax}_{\|r\| = \epsilon}
     \mathrm{KL}\left( p(u + r) \,\|\, p(u) \right)
-    where $r$ is found by one step of the power method, the target $p(u)$ has no gradient, and $H(p(u))$ is the entropy
-    of a prediction (EntMin; Grandvalet and Bengio, 2004).
+    where $u$ are all images, or the unlabeled ones alone, $r$ is found by one step of the power method, the target
+    $p(u)$ has no gradient, and $H(p(u))$ is the entropy of a prediction (EntMin; Grandvalet and Bengio, 2004).
 
 Flow:
     labeled -> network -> cross entropy
@@ -50,7 +50,7 @@ class VAT(SemiSupervised):
     and only unlabeled ones are changed.
 
     Logs `supervised` and `unsupervised`, the two losses, `accuracy`, of the labeled views, and `entropy`, of the
-    predictions for unlabeled images.
+    predictions: for labeled and unlabeled images, or with `apart=True` for unlabeled ones.
 
     Args:
         encoder: `keras.Model` from images to features `(batch, dim)`.

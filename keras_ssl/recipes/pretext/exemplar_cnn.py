@@ -3,7 +3,8 @@
 Small images take the paper's softmax over all of them, with its rate for a batch of 128; its weight decay is not known.
 ImageNet, linear, a wide ResNet-50: 46.0 %, with the triplets of "Revisiting Self-Supervised Visual Representation
 Learning", arXiv 1901.09005, which are those of large images here: two of three images are gray, and of each there
-are 8 crops with other brightness and saturation, all with the same mean and deviation.
+are 8 crops with other brightness and saturation, all with the same mean and deviation. (Gray is the luma here, the mean
+of the channels in the code.)
 """
 
 import keras_ssl
