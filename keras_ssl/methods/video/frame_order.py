@@ -27,12 +27,11 @@ from keras_ssl.augment.rows import local_seeds
 from keras_ssl.inputs import together
 from keras_ssl.losses import nt_xent
 from keras_ssl.losses.vectors import unit
-from keras_ssl.method import Method
-from keras_ssl.methods.video.frames import check_frames
+from keras_ssl.methods.video.frames import WholeClips, check_frames
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class FrameOrder(Method):
+class FrameOrder(WholeClips):
     """A clip and the same clip with its frames in another order: far from each other, or near.
 
     The contrastive form of order verification. With `shuffled="negative"` two clips of a video attract each other, and

@@ -25,12 +25,11 @@ from keras_ssl import checks, heads
 from keras_ssl.augment.places import select
 from keras_ssl.augment.random import choose, uniform
 from keras_ssl.augment.rows import local_seeds
-from keras_ssl.method import Method
-from keras_ssl.methods.video.frames import check_encoder, check_frames, one_by_one
+from keras_ssl.methods.video.frames import WholeClips, check_encoder, check_frames, one_by_one
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class ShuffleAndLearn(Method):
+class ShuffleAndLearn(WholeClips):
     """Of three frames it is told whether they are in order: the outer two stay, and the middle one may be misplaced.
 
     Of five frames in order, a, b, c, d and e, three are drawn: (b, c, d), which are in order, or (b, a, d) and

@@ -23,12 +23,11 @@ from keras import ops
 
 from keras_ssl import checks, distribute, heads
 from keras_ssl.losses.vectors import precise
-from keras_ssl.method import Method
-from keras_ssl.methods.video.frames import check_frames
+from keras_ssl.methods.video.frames import WholeClips, check_frames
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class TemporalContrastive(Method):
+class TemporalContrastive(WholeClips):
     """From the clips up to a moment, the next clips are told among all clips of the batch.
 
     A video is cut into clips that follow one another without a common frame. The others that a clip is told from are

@@ -22,12 +22,11 @@ from keras import ops
 
 from keras_ssl import checks, distribute
 from keras_ssl.losses import semi_hard_in_time, semi_hard_triplets
-from keras_ssl.method import Method
-from keras_ssl.methods.video.frames import check_encoder, check_frames, one_by_one
+from keras_ssl.methods.video.frames import WholeClips, check_encoder, check_frames, one_by_one
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class TimeContrastive(Method):
+class TimeContrastive(WholeClips):
     """Frames that are near in time lie near each other, and far from those of other times.
 
     With one camera, frames at most `near` apart belong together, and those more than `far` apart, and of other videos,

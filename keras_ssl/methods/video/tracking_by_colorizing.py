@@ -28,8 +28,8 @@ from keras_ssl import checks, encoders
 from keras_ssl.augment.image.channels import lab_of_rgb
 from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.losses.vectors import precise
-from keras_ssl.method import Method, check_encoder
-from keras_ssl.methods.video.frames import check_frames
+from keras_ssl.method import check_encoder
+from keras_ssl.methods.video.frames import WholeClips, check_frames
 
 
 def check_centers(name, value):
@@ -58,7 +58,7 @@ def check_network(network):
 
 
 @keras.saving.register_keras_serializable("keras_ssl")
-class TrackingByColorizing(Method):
+class TrackingByColorizing(WholeClips):
     """A gray frame gets its colors by pointing at places of earlier frames, whose colors are copied.
 
     The last frame of a clip is the target, the others are the references. Nothing says which color a thing has: it can

@@ -38,7 +38,7 @@ def model(**options):
 
 
 def numbered(count, frames):
-    """Clips in which every frame but one looks the same: motion is known."""
+    """Clips in which nothing moves."""
     return np.zeros((count, frames, 2, 2, 3), "float32")
 
 
@@ -71,6 +71,19 @@ def test_tuples_are_where_something_moves():
     places, _ = model(apart=3, longest=8, motion=False).tuples(clips)
     outer = np.sort(np.asarray(places)[:, [0, 2]], axis=1)
     assert ((outer[:, 0] < 25) & (outer[:, 1] > 19)).mean() < 0.7
+
+
+@pytest.mark.parametrize(
+    "name", ["ShuffleAndLearn", "FrameOrder", "TemporalContrastive", "TimeContrastive", "TrackingByColorizing"]
+)
+def test_masks_are_refused_also_where_the_encoder_takes_none(name):
+    columns = cases.case_of(name).samples(4)
+    columns["video_mask"] = np.ones(columns["video"].shape[:2], bool)
+    method = cases.new(name)
+    with pytest.raises(ValueError, match=f"{name} takes no masks: .* Leave the column 'video_mask' out of the data"):
+        method(columns, training=True)
+    del columns["video_mask"]
+    assert np.isfinite(float(method(columns, training=True)["loss"]))
 
 
 def test_the_loss_is_that_of_two_classes():
