@@ -189,10 +189,10 @@ class TrackingByColorizing(WholeClips):
             used = sorted({0, *range(max(0, frame - memory), frame)})
             f = ops.convert_to_numpy(self.embeddings(video[None, [*used, frame]], training=False))[0]
             scores = np.einsum("jd,rid->rji", f[-1], f[:-1]) / temperature
-            scores = np.where(near, scores, -np.inf) - scores.max()
-            weights = np.exp(scores)
+            scores = np.where(near, scores, -np.inf)
+            weights = np.exp(scores - scores.max(axis=(0, 2), keepdims=True))  # of each place: its best one has 1
             copied = sum(weight @ told[number] for weight, number in zip(weights, used))
-            told.append(copied / np.maximum(weights.sum(axis=(0, 2)), 1e-30)[:, None])
+            told.append(copied / weights.sum(axis=(0, 2))[:, None])
         return np.stack(told).reshape(len(video), rows, columns, -1).astype("float32")
 
 

@@ -118,6 +118,21 @@ def test_a_frame_that_looks_the_same_is_told_the_same():
     np.testing.assert_allclose(found.sum(axis=-1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("radius", [None, 1])
+def test_places_are_told_in_full_whatever_the_length_of_their_embeddings(radius):
+    """Each place has a softmax of its own: what others score, and what lies outside of the radius, does not count."""
+    model = make()
+    places = np.random.default_rng(0).normal(size=(16, 4))
+    places *= np.where(np.arange(16) % 3, 1, 20)[:, None] / np.linalg.norm(places, axis=1, keepdims=True)
+    model.embeddings = lambda clips, training: np.broadcast_to(places, (1, clips.shape[1], 16, 4))
+    found = model.propagate(clips(1, 6)[0], np.eye(16).reshape(4, 4, 16), radius=radius)
+    np.testing.assert_allclose(found.sum(axis=-1), 1, atol=1e-5)
+    scores = places @ places.T / 0.5  # to one reference: the first frame
+    scores[~module.within(4, 4, radius)] = -np.inf
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(found[1].reshape(16, 16), weights / weights.sum(axis=1, keepdims=True), atol=1e-6)
+
+
 def test_pointers_reach_within_the_radius():
     masks = np.eye(16).reshape(4, 4, 16)
     near = make().propagate(clips(1, 3)[0], masks, radius=1)[1].reshape(16, 16)
@@ -144,7 +159,7 @@ def test_propagated_masks_follow_what_moves():
     )
     model.compile(optimizer=keras.optimizers.Adam(5e-3))
     model.fit(keras_ssl.data.arrays({"video": train}, 16), epochs=14, verbose=0)
-    made = sprites(8, 11, seed=0)
+    made = sprites(8, 11, seed=1)  # spots and squares that were not there in training
     gains = []
     for video, objects in zip(made["video"], made["objects"]):
         first = np.eye(2)[objects[0]]
