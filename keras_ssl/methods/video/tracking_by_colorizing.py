@@ -24,7 +24,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_ssl import checks, encoders
+from keras_ssl import checks, encoders, heads
 from keras_ssl.augment.image.channels import lab_of_rgb
 from keras_ssl.checks import check_ints, check_numbers
 from keras_ssl.losses.vectors import precise
@@ -274,7 +274,7 @@ def embedder(shape, dim, depth, width, position):
     x = Places(name="places")(maps) if position else maps
     for i in range(depth):
         x = layers.Conv3D(width, 3, padding="same", use_bias=False, data_format="channels_last", name=f"conv{i + 1}")(x)
-        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"bn{i + 1}")(x)
+        x = heads.batch_normalization(name=f"bn{i + 1}")(x)
         x = layers.ReLU(name=f"relu{i + 1}")(x)
     return keras.Model(maps, layers.Dense(dim, name="embedding")(x), name="embed")
 

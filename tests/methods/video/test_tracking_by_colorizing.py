@@ -26,7 +26,7 @@ def views():
 
 
 CASE = cases.Case(
-    {"centers": CENTERS, "dim": 4, "depth": 0}, network, views, kind=inputs.VIDEO,
+    {"centers": CENTERS, "dim": 4, "depth": 1, "width": 6}, network, views, kind=inputs.VIDEO,
     samples=lambda count: {"video": sprites(count, 5)["video"][..., :8, :8, :]},
 )  # fmt: skip
 
@@ -131,6 +131,12 @@ def test_places_are_told_in_full_whatever_the_length_of_their_embeddings(radius)
     scores[~module.within(4, 4, radius)] = -np.inf
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
     np.testing.assert_allclose(found[1].reshape(16, 16), weights / weights.sum(axis=1, keepdims=True), atol=1e-6)
+
+
+def test_the_head_has_the_statistics_of_all_replicas(two_replicas):
+    with two_replicas.scope():
+        assert make(depth=1, width=4).embed.get_layer("bn1").synchronized
+    assert not make(depth=1, width=4).embed.get_layer("bn1").synchronized
 
 
 def test_pointers_reach_within_the_radius():
