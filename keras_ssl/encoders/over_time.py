@@ -56,9 +56,13 @@ class ToFrames(layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_ssl")
 class MeanOverTime(layers.Layer):
-    """The mean of the features `(batch * frames, dim)` of the frames of each clip."""
+    """The mean of the features `(batch * frames, dim)` of the frames of each clip, float32 under every dtype policy."""
+
+    def __init__(self, name=None, **kwargs):
+        super().__init__(name=name, **{"dtype": "float32", "autocast": False} | kwargs)
 
     def call(self, features, clips):
+        features = ops.cast(features, self.compute_dtype)
         return ops.mean(ops.reshape(features, (-1, ops.shape(clips)[1], features.shape[-1])), axis=1)
 
     def compute_output_shape(self, features_shape, clips_shape):

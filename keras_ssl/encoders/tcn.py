@@ -10,7 +10,9 @@ from keras_ssl.checks import check_flags, check_ints
 from keras_ssl.encoders.conv_decoder import feature_map
 
 
-def tcn(images, *, filters=(512, 512), hidden=2048, dim=32, places=True, normalized=True, name=None):
+def tcn(
+    images, *, filters=(512, 512), hidden=2048, dim=32, places=True, normalized=True, synchronized=False, name=None
+):
     """From the map of an encoder of images to a short embedding that knows where things are.
 
     Convolutions, then the mean place of each channel (`MeanPlace`), then two dense layers, batch-normalized.
@@ -22,6 +24,8 @@ def tcn(images, *, filters=(512, 512), hidden=2048, dim=32, places=True, normali
         dim: int, size of the embedding (32).
         places: whether a channel becomes its mean place; otherwise its mean, as with other encoders.
         normalized: whether embeddings are unit vectors.
+        synchronized: whether batch statistics are shared between replicas (TensorFlow only); those of `images` are its
+            own matter.
         name: str, name of the model.
 
     Returns:
@@ -37,27 +41,27 @@ def tcn(images, *, filters=(512, 512), hidden=2048, dim=32, places=True, normali
     ```
     """
     check_ints(hidden=hidden, dim=dim, **{f"filters[{i}]": x for i, x in enumerate(filters)})
-    check_flags(places=places, normalized=normalized)
+    check_flags(places=places, normalized=normalized, synchronized=synchronized)
+
+    def norm(name):
+        return layers.BatchNormalization(momentum=0.9, epsilon=1e-3, synchronized=synchronized, name=name)
+
     of_map = feature_map(images)
     inputs = keras.Input(images.input_shape[1:])
     x = of_map(inputs)
     for i, count in enumerate(filters):
         x = layers.Conv2D(count, 3, padding="same", use_bias=False, data_format="channels_last", name=f"conv{i + 1}")(x)
-        x = layers.ReLU(name=f"relu{i + 1}")(_norm(f"bn{i + 1}")(x))
+        x = layers.ReLU(name=f"relu{i + 1}")(norm(f"bn{i + 1}")(x))
     if places:
         x = MeanPlace(name="places")(x)
     else:
         x = layers.GlobalAveragePooling2D(data_format="channels_last", name="pool")(x)
     x = layers.Dense(hidden, use_bias=False, name="hidden")(x)
-    x = layers.ReLU(name="hidden_relu")(_norm("hidden_bn")(x))
-    x = _norm("embedding_bn")(layers.Dense(dim, use_bias=False, name="embedding")(x))
+    x = layers.ReLU(name="hidden_relu")(norm("hidden_bn")(x))
+    x = norm("embedding_bn")(layers.Dense(dim, use_bias=False, name="embedding")(x))
     if normalized:
         x = layers.UnitNormalization(dtype="float32", name="unit")(x)
     return keras.Model(inputs, x, name=name or "tcn")
-
-
-def _norm(name):
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=name)
 
 
 @keras.saving.register_keras_serializable("keras_ssl")

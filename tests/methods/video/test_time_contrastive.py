@@ -13,7 +13,11 @@ from tests.test_distribute import on_replicas
 
 
 def encoder():
-    return keras_ssl.encoders.over_time(cases.any_size_encoder())
+    images = cases.small_encoder(size=kinds.SIDE, padding="same")
+    synchronized = keras_ssl.distribute.replicas() > 1
+    return keras_ssl.encoders.over_time(
+        keras_ssl.encoders.tcn(images, filters=(8,), hidden=16, dim=8, synchronized=synchronized)
+    )
 
 
 def views():
@@ -23,8 +27,9 @@ def views():
 
 
 CASE = cases.Case(
-    {"near": 1, "far": 2, "margin": 5.0}, encoder, views, kind=inputs.VIDEO, samples=kinds.videos
-)
+    {"near": 1, "far": 2, "margin": 5.0}, encoder, views, kind=inputs.VIDEO,
+    samples=lambda count: {"video": kinds.videos(count)["video"][..., : kinds.SIDE, : kinds.SIDE, :]},
+)  # fmt: skip
 
 
 def vectors(seed, *shape):
@@ -89,6 +94,17 @@ def test_two_cameras_see_one_time():
             terms.append(max(0.0, 1 + near - (far[far > near].min() if (far > near).any() else far.max())))
     found = float(model({"views": (first, second)}, training=True)["loss"])
     assert found == pytest.approx(np.mean(terms), rel=1e-3)
+
+
+def test_embeddings_of_clips_are_as_exact_as_those_of_frames():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        clips_encoder = encoder()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    found = clips_encoder(np.random.default_rng(0).uniform(0, 255, (6, 1, kinds.SIDE, kinds.SIDE, 3)))
+    assert keras.backend.standardize_dtype(found.dtype) == "float32" == clips_encoder.output.dtype
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)  # bfloat16: 4e-3
 
 
 def test_a_channel_becomes_its_mean_place():
