@@ -21,6 +21,8 @@ import keras
 from keras import ops
 
 from keras_ssl import checks, distribute
+from keras_ssl.augment.places import order, select
+from keras_ssl.augment.rows import local_seeds
 from keras_ssl.losses import semi_hard_in_time, semi_hard_triplets
 from keras_ssl.methods.video.frames import WholeClips, check_encoder, check_frames, one_by_one
 
@@ -31,8 +33,9 @@ class TimeContrastive(WholeClips):
 
     With one camera, frames at most `near` apart belong together, and those more than `far` apart, and of other videos,
     do not. With two, the frames of one time do, whatever the time before and after looks like: the encoder has to find
-    what both see. There is no head: the encoder's features are the embeddings. `nearest` is how often a frame is nearer
-    to one that it belongs to than to all that it does not.
+    what both see. Frames of all other times are then negatives, also those just before and after: give it long clips,
+    of which it draws some times (`times`; the authors' code 18 in 20 seconds). There is no head: the encoder's features
+    are the embeddings. `nearest` is how often a frame is nearer to one that it belongs to than to all that it does not.
 
     Args:
         encoder: `keras.Model` from clips of one frame or more to embeddings `(batch, dim)`;
@@ -40,12 +43,15 @@ class TimeContrastive(WholeClips):
         augment: layer from videos to one clip; `keras_ssl.augment.time_contrastive`. For two cameras None: the data
             then holds two clips of the same times, `{"views": (first, second)}`.
         cameras: 1 or 2.
-        near: int, how many frames apart those are that belong together (6), with one camera.
-        far: int of at least `near`, how many frames apart those are at least, less one, that do not (12).
+        near: int, how many frames apart those are at most that belong together (6), with one camera.
+        far: int of at least `near`; those that are more frames apart do not belong together (12), with one camera.
         margin: float from 0 (0.2).
+        times: None, or with two cameras an int: how many times are drawn of those of a clip, each once, the same for
+            both cameras. The encoder sees these frames alone.
 
     Raises:
-        ValueError: a clip has no frames that are more than `far` apart.
+        ValueError: a clip has no frames that are more than `far` apart, or fewer than `times`; or `times` is given for
+            one camera.
 
     Example:
 
@@ -65,22 +71,27 @@ class TimeContrastive(WholeClips):
         "near": checks.ints(),
         "far": checks.ints(),
         "margin": checks.numbers(least=0),
+        "times": checks.ints(2, optional=True),
     }
 
-    def __init__(self, encoder, augment=None, *, cameras=1, near=6, far=12, margin=0.2, **kwargs):
+    def __init__(self, encoder, augment=None, *, cameras=1, near=6, far=12, margin=0.2, times=None, **kwargs):
         super().__init__(encoder, augment, **kwargs)
         check_encoder(self, encoder)
         if far < near:
             raise ValueError(f"far must be at least near. Received: near={near}, far={far}")
-        self.cameras, self.near, self.far, self.margin = cameras, near, far, margin
+        if times is not None and cameras == 1:
+            raise ValueError(f"times are drawn for two cameras. Received: times={times}, cameras=1")
+        self.cameras, self.near, self.far, self.margin, self.times = cameras, near, far, margin, times
         self.view_counts = (cameras, cameras)
+        self.draws = keras.random.SeedGenerator()
 
     def check_views(self, views):
         for view in views:
-            check_frames(self, view, self.far + 2 if self.cameras == 1 else 2)
+            check_frames(self, view, self.far + 2 if self.cameras == 1 else self.times or 2)
         super().check_views([one_by_one(view) for view in views])
 
     def objective(self, views):
+        views = views if self.times is None else self.at_times(views)
         frames = views[0].shape[1]
         embedded = [self.encoder(one_by_one(view), training=True) for view in views]
         if self.cameras == 1:
@@ -90,6 +101,11 @@ class TimeContrastive(WholeClips):
             pairs = ops.stack(embedded, axis=1)  # (batch * frames, 2, dim)
             loss, nearest = semi_hard_triplets(pairs, self.moments(pairs), self.margin)
         return {"loss": loss, "nearest": nearest}
+
+    def at_times(self, views):
+        """Some frames of the clips, of the same random times in all views."""
+        places = order(local_seeds(self.draws, ops.shape(views[0])[0]), views[0].shape[1])[:, : self.times]
+        return [select(view, places) for view in views]
 
     def moments(self, pairs):
         """A number for each moment of each video, of all replicas."""

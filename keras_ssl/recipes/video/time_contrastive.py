@@ -1,7 +1,8 @@
-"""TimeContrastive. Pouring, one or two cameras. Batches are one sequence of 36 frames, embeddings have 32 numbers.
+"""TimeContrastive, of one camera. Batches are one sequence of 36 frames, embeddings have 32 numbers.
 
-The paper trains convolutions on the frozen first blocks of an Inception trained on ImageNet; this trains a ResNet from
-the start. The rate stays as it is. It is for one camera: for two, the data holds two clips of the same times.
+These are the defaults of the authors' code. Its setting for the videos of pouring is another: two cameras, another loss
+(n-pairs), 32 frames, a rate of 1e-4 and dropout. The paper trains convolutions on the frozen first blocks of an
+Inception trained on ImageNet; this trains a ResNet from the start. The rate stays as it is.
 """
 
 import keras_ssl

@@ -96,6 +96,24 @@ def test_two_cameras_see_one_time():
     assert found == pytest.approx(np.mean(terms), rel=1e-3)
 
 
+def test_both_cameras_are_seen_at_the_same_times_and_none_twice():
+    model = keras_ssl.TimeContrastive(encoder(), cameras=2, times=3)
+    numbers = np.broadcast_to(np.arange(9, dtype="float32")[:, None, None, None], (400, 9, 1, 1, 1))
+    first, second = (np.asarray(view)[..., 0, 0, 0] for view in model.at_times([numbers, numbers + 100]))
+    assert first.shape == (400, 3) and (np.diff(np.sort(first, axis=1), axis=1) > 0).all()
+    np.testing.assert_array_equal(second, first + 100)
+    np.testing.assert_allclose(np.bincount(first.astype(int).ravel()) / 400, 1 / 3, atol=0.1)
+    beside = (np.diff(np.sort(first, axis=1), axis=1) == 1).any(axis=1).mean()
+    assert abs(beside - (1 - 35 / 84)) < 0.1  # of all three times in nine: 35 choices have no neighbors
+
+    clips = [vectors(i, 2, 5, 8, 8, 3).astype("float32") * 50 + 120 for i in range(2)]
+    model.at_times = lambda views: [np.asarray(view)[:, [4, 0, 2]] for view in views]
+    found = float(model({"views": clips}, training=True)["loss"])
+    plain = keras_ssl.TimeContrastive(model.encoder, cameras=2)
+    expected = float(plain({"views": [clip[:, [4, 0, 2]] for clip in clips]}, training=True)["loss"])
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
 def test_embeddings_of_clips_are_as_exact_as_those_of_frames():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -172,5 +190,10 @@ def test_what_does_not_fit_is_refused():
         keras_ssl.TimeContrastive(encoder())({"views": [np.zeros((2, 13, 8, 8, 3), "float32")]}, training=True)
     with pytest.raises(ValueError, match="takes 2 views of each sample. Received: 1"):
         keras_ssl.TimeContrastive(encoder(), cameras=2)({"views": [np.zeros((2, 13, 8, 8, 3))]}, training=True)
+    two = keras_ssl.TimeContrastive(encoder(), cameras=2, times=5)
+    with pytest.raises(ValueError, match="needs clips of a known number of frames, 5 at least"):
+        two({"views": [np.zeros((2, 4, 8, 8, 3), "float32")] * 2}, training=True)
+    with pytest.raises(ValueError, match="times are drawn for two cameras. Received: times=5, cameras=1"):
+        keras_ssl.TimeContrastive(encoder(), times=5)
     with pytest.raises(ValueError, match="cameras must be one of"):
         keras_ssl.TimeContrastive(encoder(), cameras=3)
