@@ -51,18 +51,20 @@ def follow(teacher, student, momentum):
         slow.assign(slow.value + rate * (ops.cast(fast.value, slow.dtype) - slow.value))
 
 
-def shuffled(twin, view, generator):
-    """What a twin makes of a batch whose rows, of all replicas, change places for the forward pass (MoCo).
+def shuffled(twin, view, generator, gradient=False):
+    """What a network makes of a batch whose rows, of all replicas, change places for the forward pass (MoCo).
 
-    A row and its partner of the student then share no statistics of batch normalization. No gradient.
+    A row and its partner of the student then share no statistics of batch normalization.
 
     Args:
         twin: `keras.Model`, called with `training=True`; it may return several tensors.
         view: tensor `(batch, ...)`, or a dict of them.
         generator: `keras.random.SeedGenerator` that draws the order; all replicas draw the same.
+        gradient: whether the gradient flows back to the weights of the network (a student) or not (a twin). None flows
+            to the view.
 
     Returns:
-        what the twin returns, in the order of the rows.
+        what the network returns, in the order of the rows.
     """
     rows = inputs.rows(view)
     whole = keras.tree.map_structure(lambda part: distribute.gather(part, gradient=False), view)
@@ -73,7 +75,7 @@ def shuffled(twin, view, generator):
         return ops.take(part, distribute.local(places, rows), axis=0)
 
     found = twin(keras.tree.map_structure(lambda part: own(part, order), whole), training=True)
-    return keras.tree.map_structure(lambda part: own(distribute.gather(part, gradient=False), back), found)
+    return keras.tree.map_structure(lambda part: own(distribute.gather(part, gradient=gradient), back), found)
 
 
 def copy_statistics(teacher, student):

@@ -23,7 +23,7 @@ Leave it when motion is what counts (CVRL), or videos hardly move: frames are th
 import keras
 from keras import ops
 
-from keras_ssl import checks, distribute, heads, memory, teacher
+from keras_ssl import checks, heads, memory, teacher
 from keras_ssl.losses import info_nce_frames
 from keras_ssl.method import Method
 from keras_ssl.methods.video.frames import check_encoder, check_frames, one_by_one
@@ -37,10 +37,13 @@ class VINCE(Method):
     denominator the video's other keys are left out. A batch must not hold two clips of one video: they would be
     negatives of each other (`clips=1` of `keras_ssl.data.video_folder`).
 
-    Batch normalization would give the key away where the frames of a video share its statistics: as with MoCo, the keys
-    of all videos and replicas are shuffled for their forward pass; give the encoder of images statistics of its own
-    for parts of the batch to have the same on one device (`batch_norm_groups=8`). How often a key of the own video is
-    nearer than all others is logged as `accuracy`.
+    Batch normalization would give the key away where the frames of a video share its statistics: the queries of all
+    videos and replicas are shuffled for their forward pass, and so are the keys, in another order. On one device, give
+    the encoder of images statistics of its own for parts of the batch (`batch_norm_groups=8`) to have the same. How
+    often a key of the own video is nearer than all others is logged as `accuracy`.
+
+    Where videos carry a mask, `keras_ssl.augment.vince` draws real frames only. The queue starts with random keys, and
+    is full of real ones after `queue_size / (videos * frames)` steps.
 
     Args:
         encoder: `keras.Model` from clips of one frame or more to features `(batch, dim)`;
@@ -52,7 +55,7 @@ class VINCE(Method):
         queue_size: int, number of keys in the queue (65536). All keys of a batch enter it.
         temperature: float > 0 (tau, 0.07).
         momentum: float in [0, 1] (0.999).
-        shuffle: whether the frames of the batch, of all replicas, change places for the forward pass of the keys.
+        shuffle: whether the frames of the batch, of all replicas, change places for the forward passes.
 
     Example:
 
@@ -107,21 +110,18 @@ class VINCE(Method):
 
     def objective(self, views):
         frames, others = views
-        queries = self.query_encoder(one_by_one(frames), training=True)  # (batch * frames, dim)
-        keys = ops.stop_gradient(self.keys(one_by_one(others)))
+        queries = self.embedded(self.query_encoder, frames)  # (batch * frames, dim)
+        keys = ops.stop_gradient(self.embedded(self.key_encoder, others))
         by_video = [ops.reshape(x, (-1, view.shape[1], self.dim)) for x, view in ((queries, frames), (keys, others))]
         loss, accuracy = info_nce_frames(*by_video, self.queue.read(), self.temperature)
         return {"loss": loss, "accuracy": accuracy, "keys": ops.normalize(ops.cast(keys, "float32"), axis=-1)}
 
-    def keys(self, frames):
+    def embedded(self, network, clips):
+        """What a network makes of the frames of the clips, one by one."""
+        frames = one_by_one(clips)
         if not self.shuffle:
-            return self.key_encoder(frames, training=True)
-        rows = ops.shape(frames)[0]
-        everything = distribute.gather(frames, gradient=False)
-        order = ops.argsort(keras.random.uniform((ops.shape(everything)[0],), seed=self.order))  # the same on replicas
-        mixed = ops.take(everything, distribute.local(order, rows), axis=0)
-        keys = distribute.gather(self.key_encoder(mixed, training=True), gradient=False)
-        return ops.take(keys, distribute.local(ops.argsort(order), rows), axis=0)
+            return network(frames, training=True)
+        return teacher.shuffled(network, frames, self.order, gradient=network is self.query_encoder)
 
     def after_step(self, outputs):
         teacher.follow(self.key_encoder, self.query_encoder, self.momentum)

@@ -103,16 +103,60 @@ def test_all_keys_enter_the_queue():
     np.testing.assert_allclose(model.queue.entries[:16], keys, atol=1e-5)
 
 
-def test_the_keys_of_a_video_do_not_share_its_statistics():
-    """Frames are shuffled for their forward pass and put back, whatever the groups of batch normalization see."""
+def plain():
     keras.utils.set_random_seed(0)
-    plain = keras_ssl.encoders.over_time(cases.small_encoder(size=kinds.SIDE))
-    model = keras_ssl.VINCE(plain, dim=4, queue_size=16)
-    frames = np.random.default_rng(0).uniform(0, 255, (8, 1, kinds.SIDE, kinds.SIDE, 3)).astype("float32")
-    seen, encode = [], model.key_encoder
-    model.key_encoder = lambda x, training: (seen.append(np.asarray(x)), encode(x, training=training))[1]
-    np.testing.assert_allclose(model.keys(frames), encode(frames, training=True), atol=1e-5)
-    assert not np.array_equal(seen[0], frames)
+    return keras_ssl.VINCE(keras_ssl.encoders.over_time(cases.small_encoder(size=kinds.SIDE)), dim=4, queue_size=16)
+
+
+def test_frames_are_shuffled_for_their_forward_pass_and_put_back():
+    model = plain()
+    clips = np.random.default_rng(0).uniform(0, 255, (4, 2, kinds.SIDE, kinds.SIDE, 3)).astype("float32")
+    frames = clips.reshape(8, 1, *clips.shape[2:])
+    for network in (model.query_encoder, model.key_encoder):
+        slopes, found = [], []
+        for embed in (lambda: model.embedded(network, clips), lambda: network(frames, training=True)):
+            with tf.GradientTape() as tape:
+                weights = [v.value for v in network.weights if "float" in v.dtype]
+                tape.watch(weights)
+                found.append(embed())
+                loss = tf.reduce_sum(found[-1] * np.arange(32.0, dtype="float32").reshape(8, 4))
+            slopes.append(tape.gradient(loss, weights))
+        np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+        if network is model.key_encoder:
+            assert all(slope is None for slope in slopes[0])
+        else:
+            for one, other in zip(*slopes):
+                assert (one is None) == (other is None)
+                if one is not None:
+                    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_frames_of_a_video_rarely_share_statistics():
+    """In groups of two frames, of four videos of two: by chance one of seven, and all of them without shuffling."""
+    model, seen = plain(), []
+    clips = np.arange(4, dtype="float32").repeat(2).reshape(4, 2, 1, 1, 1)
+    for side in ("query_encoder", "key_encoder"):
+        network = lambda x, training: (seen.append(np.ravel(x)), x)[1]  # noqa: E731
+        setattr(model, side, network)
+        for _ in range(60):
+            np.testing.assert_array_equal(np.ravel(model.embedded(network, clips)), clips.ravel())
+        groups = np.stack(seen).reshape(-1, 2)
+        assert abs((groups[:, 0] == groups[:, 1]).mean() - 1 / 7) < 0.08
+        seen.clear()
+    model.shuffle = False
+    model.embedded(network, clips)
+    groups = seen[0].reshape(-1, 2)
+    assert (groups[:, 0] == groups[:, 1]).all()
+
+
+def test_real_frames_alone_are_drawn_where_videos_have_a_mask():
+    columns = {"video": np.zeros((3, 6, 8, 8, 3), "uint8"), "video_mask": np.arange(6) < np.array([[2], [6], [1]])}
+    columns["video"][~columns["video_mask"]] = 255
+    crop = keras_ssl.augment.RandomResizedCrop(kinds.SIDE)
+    view = keras_ssl.augment.View([keras_ssl.augment.RandomFrames(2), keras_ssl.augment.PerFrame(crop)])
+    model = keras_ssl.VINCE(encoder(), keras_ssl.augment.Views(view, 2), dim=4, queue_size=8)
+    assert all(np.asarray(view).max() == 0 for view in model.views(columns))
+    assert np.isfinite(float(model(columns, training=True)["loss"]))
 
 
 def test_encoders_and_clips_that_do_not_fit():
@@ -120,10 +164,6 @@ def test_encoders_and_clips_that_do_not_fit():
     fixed = keras.Model(fixed, keras.layers.GlobalAveragePooling3D()(fixed))
     with pytest.raises(ValueError, match="learns from single frames: the encoder must take clips of one frame"):
         keras_ssl.VINCE(fixed)
-    model = keras_ssl.VINCE(encoder(), dim=4, queue_size=8)
-    view = {"video": np.zeros((2, 3, 8, 8, 3), "float32"), "video_mask": np.ones((2, 3), bool)}
-    with pytest.raises(ValueError, match="VINCE takes no masks"):
-        model.check_views([view, view])
     model = keras_ssl.VINCE(keras_ssl.encoders.over_time(cases.small_encoder(size=8)), dim=4, queue_size=8)
     with pytest.raises(ValueError, match="must fit the encoder"):
         model({"views": [np.zeros((2, 3, 8, 9, 3), "float32")] * 2}, training=True)
