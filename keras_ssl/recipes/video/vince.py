@@ -1,7 +1,7 @@
-"""VINCE. R2V2 and ImageNet, 200 epochs of 5,000 steps: 40.0 % on ImageNet, 49.5 % on SUN scenes, 36.2 % on Kinetics.
+"""VINCE. R2V2, 200 epochs of 5,000 steps: 40.0 % on ImageNet, 49.5 % on SUN scenes, 36.2 % on Kinetics.
 
 They are of a linear classifier on a ResNet-18. A batch is 64 videos of four frames each; the rate is that for 256
-frames, and falls along half a cosine, where the paper lowers it in stairs.
+frames, rises over the first 500 steps, and falls along half a cosine, where the paper lowers it in stairs.
 """
 
 import keras_ssl
@@ -27,7 +27,7 @@ def method(run, **options):
 
 
 def paper(run):
-    return method(run), run.sgd(0.03 * FRAMES, 1e-4, warmup=0)
+    return method(run), run.sgd(0.03 * FRAMES, 1e-4, warmup=min(500 / run.steps, 0.1))
 
 
 def minutes(run):
