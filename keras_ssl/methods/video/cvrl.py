@@ -32,8 +32,8 @@ class CVRL(Method):
     """Two clips of a video attract each other and repel all other clips of the batch.
 
     It is SimCLR on clips. What differs is in the views: the two clips are rarely far apart, and all frames of a clip
-    have one crop, one flip and one color. The loss is the sum over both clips, not the mean, as in the authors' code;
-    so is the projector, with three hidden layers.
+    have one crop, one flip and one color. As in the authors' code, the loss is the sum over both clips, not the mean,
+    and the projector has three hidden layers.
 
     Args:
         encoder: `keras.Model` from clips to features `(batch, dim)`, such as `keras_ssl.encoders.r3d18`.

@@ -1,7 +1,8 @@
 """CVRL. Kinetics-400, 200 epochs: 63.8 % top-1 of a linear classifier, and 66.1 % after 800.
 
 The paper's network is a ResNet-50 with time in its last two stages; this is R3D-18. The loss is the sum over both
-clips, to which the rate belongs: 0.32 for a batch of 1,024.
+clips, to which the rate belongs: 0.32 for a batch of 1,024. Rate and warm-up are those of the authors' code for
+Kinetics-600.
 """
 
 import keras_ssl
@@ -13,10 +14,11 @@ ENCODERS = ("r3d18",)
 
 
 def frames(run):
-    """The frames of a clip: 16 with a stride of 2, or what fits into shorter samples twice."""
-    if run.shape[0] >= 32:
-        return min(16, run.shape[0] // 2), 2
-    return max(1, run.shape[0] * 3 // 4), 1
+    """The frames of a clip and their stride: 16 and 2, or 1, or fewer, so that two clips fit one after the other."""
+    there = run.shape[0]
+    if there >= 2 * (15 * 2 + 1):
+        return 16, 2
+    return min(16, max(min(2, there), there // 2)), 1
 
 
 def views(run):

@@ -1,11 +1,14 @@
 """CVRL: arXiv 2008.03800."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 
 import keras_ssl
 from keras_ssl import inputs
+from keras_ssl.recipes.video import cvrl as recipe
 from tests import cases, kinds
 from tests.reference import losses as reference
 
@@ -63,3 +66,13 @@ def test_all_frames_of_a_clip_that_stands_still_stay_equal():
     still = clips(0)[:, :1].repeat(9, axis=1)
     for clip in keras_ssl.augment.cvrl(6, frames=4)({"video": still}):
         assert np.ptp(np.asarray(clip), axis=1).max() == 0
+
+
+def test_two_clips_of_the_recipe_fit_one_after_the_other():
+    """The method is the distance of the two clips: where a clip has few places, both are nearly the same."""
+    for there in range(2, 251):
+        length, stride = recipe.frames(SimpleNamespace(shape=(there, 64, 64, 3)))
+        span = (length - 1) * stride + 1
+        assert 2 * span <= max(there, 4) and length >= 2, there
+    given = lambda there: recipe.frames(SimpleNamespace(shape=(there, 64, 64, 3)))  # noqa: E731
+    assert [given(there) for there in (1, 8, 32, 61, 62, 250)] == [(1, 1), (4, 1), (16, 1), (16, 1), (16, 2), (16, 2)]
