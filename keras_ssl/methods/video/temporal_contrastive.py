@@ -31,8 +31,10 @@ class TemporalContrastive(WholeClips):
     """From the clips up to a moment, the next clips are told among all clips of the batch.
 
     A video is cut into clips that follow one another without a common frame. The others that a clip is told from are
-    those of other videos, which the background can tell, and those of other times of the same video, which only motion
-    can. `accuracy` is how often the right clip has the highest score, `hard` the same among clips of the own video.
+    those of other videos, which the background can tell; clips of the same video that the context has seen, which it
+    may know again; and those that come later, which only motion can tell. `accuracy` is how often the right clip has
+    the highest score, `hard` the same among all clips of the own video: who only rules out those that the context has
+    seen is right for half of them, with eight clips and the defaults.
 
     The authors' code is not public: the size of the context, the numbers of clips and of frames are arguments.
 
