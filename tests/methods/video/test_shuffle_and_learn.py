@@ -7,6 +7,7 @@ from keras import ops
 
 import keras_ssl
 from keras_ssl import inputs
+from keras_ssl.methods.video import shuffle_and_learn as module
 from tests import cases, kinds
 
 FRAMES = 7
@@ -71,6 +72,16 @@ def test_tuples_are_where_something_moves():
     places, _ = model(apart=3, longest=8, motion=False).tuples(clips)
     outer = np.sort(np.asarray(places)[:, [0, 2]], axis=1)
     assert ((outer[:, 0] < 25) & (outer[:, 1] > 19)).mean() < 0.7
+
+
+def test_of_large_frames_some_pixels_tell_what_moves():
+    clips = np.zeros((100, 12, 70, 66, 3), "float32")
+    for time in range(5, 9):
+        clips[:, time, 30 : 30 + 3 * time, 20:40] = 200  # moves from 4 to 9
+    assert module.thinned(clips).shape == (100, 12, 35, 33, 3) and module.thinned(clips[:, :, :63]).shape[2] == 63
+    places, _ = model(apart=1, longest=2).tuples(clips)
+    outer = np.sort(np.asarray(places)[:, [0, 2]], axis=1)
+    assert ((outer[:, 0] < 9) & (outer[:, 1] > 4)).all() and len(set(outer[:, 0])) > 3
 
 
 @pytest.mark.parametrize(
