@@ -37,7 +37,7 @@ def frame_folder(path, count=20, **options):
     return path
 
 
-def write(path, count=40, codec="mpeg4", rate=25, key=12, pictures=None, turned=None, **options):
+def write(path, count=40, codec="mpeg4", rate=25, key=12, pictures=None, **options):
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,8 +51,6 @@ def write(path, count=40, codec="mpeg4", rate=25, key=12, pictures=None, turned=
             never = "0" if codec == "libx264" else "1000000000"  # no key frames at changes of the scene
             options = {"b:v": "4M", "sc_threshold": never} | options
         stream.options = options
-        if turned is not None:
-            stream.set_display_rotation(turned)
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
@@ -125,8 +123,13 @@ def test_decoding_begins_at_the_last_key_frame(tmp_path, monkeypatch):
 def test_a_video_that_a_phone_marks_as_turned_is_upright(tmp_path):
     picture = np.zeros((HEIGHT, WIDTH, 3), "uint8")
     picture[:16, :24] = 250  # of the file: the left upper corner
-    video = video_file.open_video(write(tmp_path / "a.mp4", pictures=[picture] * 3, turned=90))
-    found = video.read([1], np.asarray)[1]
+    path = write(tmp_path / "a.mp4", pictures=[picture] * 3)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 44  # the matrix of the track, 16.16: a quarter turn
+    turn = [0, -(2**16), 0, 2**16, 0, 0, 0, 0, 2**30]
+    content[place : place + 36] = np.array(turn, ">i4").tobytes()
+    path.write_bytes(content)
+    found = video_file.open_video(path).read([1], np.asarray)[1]
     assert found.shape == (WIDTH, HEIGHT, 3)
     assert found[24:, :16].mean() > 200 and found[:24].mean() < 40  # counter-clockwise: left above is left below
 
