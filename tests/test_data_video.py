@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -143,6 +144,34 @@ def test_frames_of_a_folder_are_in_the_order_of_their_numbers(tmp_path):
     assert [int(numbers(image)) for image in video.read(range(12), np.asarray).values()] == list(range(12))
 
 
+def test_frames_of_a_folder_are_read_as_images_are(tmp_path):
+    """Those of 16 bits are no white ones, what a camera marks as turned is upright, and 32 bits are not guessed."""
+    picture = np.zeros((HEIGHT, WIDTH, 3), "uint8")
+    picture[:16, :24] = 250
+    path = tmp_path / "a" / "clip"
+    path.mkdir(parents=True)
+    for number in range(1, 9):
+        tag = Image.Exif()
+        tag[274] = number
+        Image.fromarray(picture).save(path / f"{number}.png", exif=tag)
+    levels = np.arange(HEIGHT * WIDTH, dtype="uint16").reshape(HEIGHT, WIDTH) * 40
+    Image.fromarray(levels).save(path / "9.png")
+    frames = video_file.open_video(path).read(range(9), np.asarray)
+    pipeline = data.image_folder(tmp_path, 32, 9, shuffle=False)
+    images = rows(pipeline)["image"]
+    names = [int(name.split("/")[-1].split(".")[0]) for name in pipeline.file_paths]
+    fit = video_file.fitted((32, 32), False)
+    for name, image in zip(names, images):
+        found = fit(Image.fromarray(frames[name - 1]))
+        np.testing.assert_allclose(np.int32(found), image, atol=1, err_msg=str(name))
+        if name < 9:
+            assert found[2, 2, 0] == (250 if name in (1, 5) else 0)
+    np.testing.assert_array_equal(frames[8], (levels >> 8)[..., None].repeat(3, axis=2))
+    Image.fromarray(levels.astype("float32")).save(path / "10.tif")
+    with pytest.raises(video_file.BadVideo, match="'10.tif' that cannot be read: The pixels are numbers of 32 bits"):
+        video_file.open_video(path).read([9], np.asarray)
+
+
 def test_animations_need_no_other_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     video = video_file.open_video(gif(tmp_path / "a.gif"))
@@ -163,6 +192,20 @@ def test_frames_are_fitted_as_images_are(tmp_path):
     with pytest.raises(video_file.BadVideo, match="frames of 30 x 90 pixels, smaller than size=40 x 40"):
         video_file.clip(path, (40, 40), 2)
     assert video_file.clip(path, (40, 40), 2, upscale=True)[0].shape == (2, 40, 40, 3)
+
+
+def test_an_animation_with_too_many_pixels_is_a_bad_video(tmp_path, monkeypatch):
+    path = gif(tmp_path / "a.gif", 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert "cannot be read: Image size" in video_file.problem(path)
+
+
+def test_a_frame_without_a_time_stamp_is_a_bad_video():
+    frames = [SimpleNamespace(pts=0), SimpleNamespace(pts=None)]
+    source = video_file.Source(SimpleNamespace(decode=lambda stream: iter(frames)), None)
+    assert source.at(0) is frames[0]
+    with pytest.raises(video_file.BadVideo, match="a frame without a time stamp"):
+        source.at(5)
 
 
 # Clips

@@ -235,6 +235,13 @@ def one_of(number, *numbers):
     return tf.reduce_any(tf.constant(numbers) == number)
 
 
+def upright(pixels, number):
+    """An array `(height, width, channels)`, upright."""
+    pixels = pixels[::-1] if number in (3, 4, 6, 7) else pixels
+    pixels = pixels[:, ::-1] if number in (2, 3, 7, 8) else pixels
+    return pixels.swapaxes(0, 1) if number >= 5 else pixels
+
+
 def oriented(image, number):
     """An image `(height, width, channels)`, upright."""
     image = tf.cond(one_of(number, 3, 4, 6, 7), lambda: tf.reverse(image, [0]), lambda: image)

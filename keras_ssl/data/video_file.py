@@ -9,6 +9,8 @@ import re
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from keras_ssl.data import decode
+
 ANIMATIONS = (".gif",)
 CONTAINERS = (
     ".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".wmv", ".flv", ".3gp",
@@ -63,14 +65,21 @@ class FrameFolder:
         found = {}
         for number in sorted(set(numbers)):
             try:
-                with Image.open(self.paths[number]) as image:
-                    found[number] = make(image.convert("RGB"))
+                found[number] = make(image_file(self.paths[number]))
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 if isinstance(error, BadVideo):
                     raise
                 reason = "it is no image" if isinstance(error, UnidentifiedImageError) else error
                 raise BadVideo(f"has a frame {os.path.basename(self.paths[number])!r} that cannot be read: {reason}")
         return found
+
+
+def image_file(path):
+    """An image as `image_folder` reads it: upright, of 16 bits the upper 8, and an error where white is not known."""
+    with open(path, "rb") as file:
+        content = file.read()
+    pixels, number = decode.pillow(content, 3), int(decode.exif_orientation(content))
+    return Image.fromarray(np.ascontiguousarray(decode.upright(pixels, number)))
 
 
 def is_frame(name):
@@ -98,7 +107,7 @@ class Animation:
                 yield image
         except BadVideo:
             raise
-        except (SyntaxError, ValueError, EOFError, UnidentifiedImageError) as error:
+        except (SyntaxError, ValueError, EOFError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise BadVideo(f"cannot be read: {error}") from error
 
     def read(self, numbers, make):
@@ -175,6 +184,8 @@ class Source:
                 self.ahead = next(self.frames, None)
             if self.ahead is None:
                 return None
+            if self.ahead.pts is None:
+                raise BadVideo("has a frame without a time stamp, though its packets have them")
             if self.shown is not None and self.ahead.pts > time:
                 break
             self.shown, self.ahead = self.ahead, None
