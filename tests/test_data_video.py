@@ -208,6 +208,25 @@ def test_a_frame_without_a_time_stamp_is_a_bad_video():
         source.at(5)
 
 
+def test_what_is_found_in_files_is_kept_while_it_fits():
+    asked = []
+
+    def listed(path):
+        asked.append(path)
+        return np.zeros(300, "int64"), np.zeros(25, "int64"), 300  # 3,600 bytes with what is around them
+
+    kept = video_file.Kept(listed, video_file.MOST)
+    for _ in range(2):
+        for path in np.random.default_rng(0).permutation(5_000):
+            assert kept(path)[2] == 300
+    assert len(asked) == 5_000 and kept.bytes == 5_000 * 3_600 and video_file.MOST > 70_000 * 3_600
+    asked.clear()
+    kept = video_file.Kept(listed, 10 * 3_600)
+    for path in [*range(10), 0, 10, 0, 1]:  # 10 takes the place of 1, which was not asked for since
+        kept(path)
+    assert asked == [*range(10), 10, 1] and kept.bytes == 10 * 3_600 == len(kept.found) * 3_600
+
+
 # Clips
 
 

@@ -48,8 +48,9 @@ def video_folder(
     Hidden files and folders are ignored.
 
     Frames are counted and not timed: a clip always has the same number of them, whatever the rate of the video.
-    Decoding begins at the last key frame before the clip, not at the start of the file. Videos that phones mark as
-    turned are turned upright.
+    Decoding begins at the last key frame before the clip, not at the start of the file. Once a file is read as a whole,
+    without decoding, to count its frames; what is found is kept in 256 MB, for some 70,000 videos of 300 frames. Beyond
+    that, files are read as a whole again. What phones and cameras mark as turned, videos and images, is turned upright.
 
     Args:
         path: the folder, a local one.

@@ -1,10 +1,11 @@
 """Video file: frames of a video, by their numbers. Folders of frames and GIF are read by Pillow, others by PyAV."""
 
+import collections
 import contextlib
-import functools
 import importlib.util
 import os
 import re
+import threading
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -123,8 +124,8 @@ class Container:
     """A file with a video stream.
 
     The packets are listed once, which decodes nothing: the time stamps in order are the numbers of the frames, whatever
-    the rate says. To read frames, decoding begins at the last key frame before the first of them, in kinds of files
-    that list their key frames, and at the start in others.
+    the rate says. What is found is kept, up to `MOST` bytes for all files. To read frames, decoding begins at the last
+    key frame before the first of them, in kinds of files that list their key frames, and at the start in others.
     """
 
     def __init__(self, path):
@@ -132,7 +133,7 @@ class Container:
             raise BadVideo('needs the extra "video": pip install keras_ssl[video]')
         status = os.stat(path)
         self.path, self.key = path, (path, status.st_size, status.st_mtime_ns)
-        self.times, self.keys, self.frames = listed(*self.key)
+        self.times, self.keys, self.frames = LISTED(*self.key)
         if not self.frames:
             raise BadVideo("holds no frames")
 
@@ -210,10 +211,40 @@ def opened(path):
         raise BadVideo(f"cannot be read: {error}") from error
 
 
-@functools.lru_cache(maxsize=512)
+class Kept:
+    """A function of a file whose results are kept, those that were asked for last, as many as fit.
+
+    Args:
+        function: from hashable arguments to a tuple of arrays and others.
+        most: int, bytes that the arrays may take, 1 kB more for each result.
+    """
+
+    def __init__(self, function, most):
+        self.function, self.most, self.bytes = function, most, 0
+        self.found, self.lock = collections.OrderedDict(), threading.Lock()
+
+    def __call__(self, *arguments):
+        with self.lock:
+            if arguments in self.found:
+                self.found.move_to_end(arguments)
+                return self.found[arguments]
+        made = self.function(*arguments)  # files are read in parallel; what two made is the same
+        with self.lock:
+            if arguments not in self.found:
+                self.found[arguments] = made
+                self.bytes += size_of(made)
+            while self.bytes > self.most and self.found:
+                self.bytes -= size_of(self.found.popitem(last=False)[1])
+        return made
+
+
+def size_of(made):
+    return 1000 + sum(getattr(part, "nbytes", 0) for part in made)
+
+
 def listed(path, size, modified):
     """The time stamps of the frames in order, int64, or None where they tell nothing; the numbers of key frames; the
-    number of frames. Kept for the last 512 files."""
+    number of frames."""
     with opened(path) as (container, stream):
         names = container.format.name.split(",")
         there, found = 0, []
@@ -232,6 +263,10 @@ def listed(path, size, modified):
     if not set(names) & set(SOUGHT) or not len(keys) or keys[0]:
         keys = np.zeros(1, "int64")
     return np.array([time for time, _ in found], "int64"), keys, len(found)
+
+
+MOST = 2**28
+LISTED = Kept(listed, MOST)
 
 
 def cut_off(said, there):
