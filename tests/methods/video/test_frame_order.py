@@ -47,7 +47,7 @@ def test_a_clip_in_another_order_is_a_positive(monkeypatch):
     one, mixed = parts(model, clips(0), clips(0)[:, ::-1])
     found = float(model({"views": [clips(0)]}, training=True)["loss"])
     assert found == pytest.approx(reference.nt_xent(one, mixed, 0.3), rel=1e-4)
-    with pytest.raises(ValueError, match="takes 1 view of each sample. Received: 2|takes 1 views"):
+    with pytest.raises(ValueError, match="takes 1 view of each sample. Received: 2"):
         model({"views": (clips(0), clips(1))}, training=True)
 
 
