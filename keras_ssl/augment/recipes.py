@@ -169,8 +169,8 @@ def temporal_contrastive(size, frames=64, stride=1, scale=(0.5, 1.0), flip=0.5, 
 def time_contrastive(size, frames=36, stride=1, scale=(0.6, 1.0), jitter=(0.2, 0.4, 0.4, 0.1), seed=None):
     """The view of TimeContrastive: a part of a video with one crop, each frame in colors of its own.
 
-    Time-Contrastive Networks (Sermanet et al., 2017), arXiv:1704.06888; the numbers are ours. The authors crop each frame
-    by itself, and show some smaller, on a black ground.
+    Time-Contrastive Networks (Sermanet et al., 2017), arXiv:1704.06888; the numbers are ours. The authors crop each
+    frame by itself, and show some smaller, on a black ground.
 
     Args:
         size: int or pair of ints (height, width), the size of the frames in pixels.
