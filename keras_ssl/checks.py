@@ -3,6 +3,9 @@
 import math
 from numbers import Integral, Real
 
+import numpy as np
+
+LISTS = (list, tuple, range, np.ndarray)
 LARGEST = 2.0**127  # of the numbers that arguments may be: float32 holds it
 
 
@@ -46,6 +49,28 @@ def check_flags(**arguments):
     for name, value in arguments.items():
         if not isinstance(value, bool):
             raise ValueError(f"{name} must be True or False. Received: {name}={value!r}")
+
+
+def int_list(name, values, least=0):
+    """The ints from `least` of a list, tuple, set, range or array, as a tuple."""
+    found = tuple(values) if isinstance(values, (*LISTS, set, frozenset)) else None
+    if found is None or not all(is_int(value, least) for value in found):
+        raise ValueError(f"{name} must be a list of ints from {least}. Received: {name}={values!r}")
+    return tuple(int(value) for value in found)
+
+
+def number_list(name, values):
+    """The numbers from 0 of a list, tuple or array, not all of them 0, as a list of floats."""
+    found = list(values) if isinstance(values, LISTS) else []
+    if not found or not all(is_number(value, 0) for value in found) or not any(found):
+        raise ValueError(f"{name} must be numbers from 0, not all 0, in a list. Received: {name}={shown(values)}")
+    return [float(value) for value in found]
+
+
+def shown(values):
+    """A list of thousands of numbers does not fit into an error."""
+    text = repr(values)
+    return text if len(text) < 80 else f"{type(values).__name__} of {len(values)}: {text[:60]} ..."
 
 
 # Bounds: what an argument may be, declared once, as a function that is called with its name and value. A method lists

@@ -120,6 +120,7 @@ NEEDED = {
     "size": 8, "grid": 8, "layers": [VIEW], "views": [VIEW], "layer": VIEW, "sizes": (1, 2), "targets": 1, "count": 2,
     "tiles": 4, "orders": [(0, 1, 2, 3), (1, 0, 3, 2)], "degrees": [0, 90], "operations": ["rotate"], "step": 1,
     "length": 4, "mask_id": 1, "view": VIEW, "labeled": [VIEW], "unlabeled": [VIEW],
+    "counts": [1] * 1000,
 }  # fmt: skip
 
 

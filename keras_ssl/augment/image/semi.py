@@ -154,7 +154,7 @@ class RandomPolicy(Policy):
         name=None,
         **kwargs,
     ):
-        if table not in TABLES:
+        if not isinstance(table, str) or table not in TABLES:
             raise ValueError(f"table must be one of {sorted(TABLES)}. Received: table={table!r}")
         operations = TABLES[table] if operations is None else operations
         super().__init__(operations, fill, seed=seed, name=name, **kwargs)

@@ -8,7 +8,7 @@ from keras_ssl.augment.layer import Augmentation, check_probability, check_range
 from keras_ssl.augment.places import some
 from keras_ssl.augment.random import choose, fold, uniform
 from keras_ssl.augment.steps import moved, parts, real
-from keras_ssl.checks import check_flags, check_ints, check_numbers, is_int
+from keras_ssl.checks import check_flags, check_ints, check_numbers, is_int, number_list
 
 
 class TokenLayer(Augmentation):
@@ -245,9 +245,7 @@ class SubsampleTokens(TokenLayer):
         super().__init__(special, seed=seed, name=name, **kwargs)
         check_ints(least=0, pad_id=pad_id)
         check_numbers(above=0, threshold=threshold)
-        self.counts, self.threshold, self.pad_id = [float(count) for count in counts], threshold, pad_id
-        if not self.counts or min(self.counts) < 0 or not sum(self.counts) < float("inf") or not sum(self.counts):
-            raise ValueError(f"counts must be numbers from 0, not all 0. Received: {len(self.counts)} numbers")
+        self.counts, self.threshold, self.pad_id = number_list("counts", counts), threshold, pad_id
         ratio = [threshold * sum(self.counts) / count if count else 0.0 for count in self.counts]
         self.chances = [min(1.0, part**0.5 + part) for part in ratio]
 

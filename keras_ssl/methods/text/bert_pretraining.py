@@ -69,7 +69,7 @@ class BERTPretraining(NextSentence):
 
     def __init__(self, encoder, augment=None, *, mask_id, special, ratio=0.15, **kwargs):
         super().__init__(encoder, augment, **kwargs)
-        self.mask_id, self.special, self.ratio = mask_id, tuple(special), ratio
+        self.mask_id, self.special, self.ratio = mask_id, checks.int_list("special", special), ratio
         embedding, width = encoder.get_layer("embedding"), encoder.output_shape[-1]
         if max(mask_id, *self.special, 0) >= embedding.vocabulary:
             raise ValueError(

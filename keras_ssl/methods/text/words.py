@@ -44,7 +44,7 @@ class WordMethod(Method):
                 f"{type(self).__name__} needs a word_vectors of keras_ssl.encoders, whose vectors of words it trains. "
                 f"Received: encoder={encoder}"
             )
-        self.counts = [float(count) for count in counts]
+        self.counts = checks.number_list("counts", counts)
         self.window, self.negatives, self.power = window, negatives, power
         self.share = shares(self.counts, power, layer.vocabulary)
         self.words = layer

@@ -103,7 +103,7 @@ class ShuffleAndLearn(WholeClips):
 
     def check_views(self, views):
         check_frames(self, views[0], 2 * self.apart + 3)
-        super().check_views([one_by_one(views[0])])
+        super().check_views([one_by_one(view) for view in views])
 
     def objective(self, views):
         places, ordered = self.tuples(views[0])

@@ -86,7 +86,7 @@ class TemporalContrastive(WholeClips):
             raise ValueError(
                 f"TemporalContrastive needs views whose frames fill clips of {self.length}. Received: {frames} frames"
             )
-        super().check_views([self.cut(views[0])])
+        super().check_views([self.cut(view) for view in views])
 
     def cut(self, videos):
         """Videos `(batch, frames, ...)` as clips, `(batch * clips, length, ...)`."""

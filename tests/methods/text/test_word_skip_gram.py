@@ -97,7 +97,7 @@ def test_windows_are_uniform_and_words_are_drawn_by_their_power():
 
 @pytest.mark.parametrize("counts", [COUNTS[:-1], [-1, *COUNTS[1:]], [0] * 20, [np.nan] * 20])
 def test_wrong_counts_are_refused(counts):
-    with pytest.raises(ValueError, match="counts must be numbers from 0, one for each of the 20 tokens"):
+    with pytest.raises(ValueError, match="counts must be numbers from 0, (one for each of the 20|not all 0)"):
         keras_ssl.WordSkipGram(small_encoder(), counts=counts)
 
 
