@@ -69,7 +69,8 @@ def make(monkeypatch):
     blocks = [SimpleNamespace(name=f"block{i}_attention") for i in range(12)]
 
     def network(self, vit=None, resnet=None, **options):
-        return SimpleNamespace(_flatten_layers=lambda: blocks, asked=vit or {}, resnet=resnet or {})
+        parts = {"_flatten_layers": lambda: blocks, "output_shape": (None, 2048)}
+        return SimpleNamespace(**parts, asked=vit or {}, resnet=resnet or {})
 
     monkeypatch.setattr(recipes.Run, "encoder", network)
     monkeypatch.setattr(recipes.Run, "pyramid", network)
