@@ -3,9 +3,6 @@
 import math
 from numbers import Integral, Real
 
-import numpy as np
-
-LISTS = (list, tuple, range, np.ndarray)
 LARGEST = 2.0**127  # of the numbers that arguments may be: float32 holds it
 
 
@@ -51,9 +48,14 @@ def check_flags(**arguments):
             raise ValueError(f"{name} must be True or False. Received: {name}={value!r}")
 
 
+def is_list(value):
+    """Whether it is a list, tuple, range or array of one axis; NumPy, which takes long, is not imported for that."""
+    return isinstance(value, (list, tuple, range)) or hasattr(value, "__array__") and getattr(value, "ndim", 0) == 1
+
+
 def int_list(name, values, least=0):
     """The ints from `least` of a list, tuple, set, range or array, as a tuple."""
-    found = tuple(values) if isinstance(values, (*LISTS, set, frozenset)) else None
+    found = tuple(values) if isinstance(values, (set, frozenset)) or is_list(values) else None
     if found is None or not all(is_int(value, least) for value in found):
         raise ValueError(f"{name} must be a list of ints from {least}. Received: {name}={values!r}")
     return tuple(int(value) for value in found)
@@ -61,7 +63,7 @@ def int_list(name, values, least=0):
 
 def number_list(name, values):
     """The numbers from 0 of a list, tuple or array, not all of them 0, as a list of floats."""
-    found = list(values) if isinstance(values, LISTS) else []
+    found = list(values) if is_list(values) else []
     if not found or not all(is_number(value, 0) for value in found) or not any(found):
         raise ValueError(f"{name} must be numbers from 0, not all 0, in a list. Received: {name}={shown(values)}")
     return [float(value) for value in found]
